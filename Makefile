@@ -1,0 +1,46 @@
+# make demo    the demo sample to results/scpress.h5ad and results/report.html
+# make test    every check: style, types, workflow, tests
+# make schema  write workflow/schemas/config.schema.yaml from the options
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+# The verbs, snakefmt's shfmt and Snakemake's job scripts are found by name.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: demo test schema clean
+.DELETE_ON_ERROR:
+
+demo: $(STAMP) data/demo.h5ad
+	$(BIN)/snakemake
+	@echo
+	@echo "AnnData: results/scpress.h5ad"
+	@echo "Report:  results/report.html"
+
+data/demo.h5ad: | $(STAMP)
+	$(BIN)/scpress demo --output $@
+
+test: $(STAMP) data/demo.h5ad
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+	$(BIN)/mypy
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+
+schema: $(STAMP)
+	$(BIN)/python -m scpress.schema > workflow/schemas/config.schema.yaml
+
+# From nothing whenever what is installed may have changed, so that no old package stays behind.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] <= (3, 13); \
+	sys.exit(None if ok else "scpress needs Python 3.11 to 3.13; $(PYTHON) is %d.%d. " \
+	"Name another: make PYTHON=python3.12" % sys.version_info[:2])'
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@# The demo's counts come with this package; its own requirements are old and not needed.
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps scspectra==0.2.1
+	touch $@
+
+clean:
+	rm -rf .venv .snakemake results data .mypy_cache .pytest_cache .ruff_cache .hypothesis

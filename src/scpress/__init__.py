@@ -1,0 +1,1 @@
+"""Raw single-cell counts to a compressed, clustered, subtyped AnnData."""

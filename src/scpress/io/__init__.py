@@ -1,0 +1,1 @@
+"""Files in and out: raw formats, AnnData on disk, tables."""

@@ -1,0 +1,131 @@
+"""Which reader opens a raw file, and how a damaged file becomes one clear error."""
+
+import contextlib
+import errno
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+from scipy import sparse
+
+from scpress.counts import RawCounts
+from scpress.errors import InputError
+from scpress.io.files import require_file
+from scpress.io.formats import annotated, loom, tenx, text
+from scpress.options import IngestOptions
+
+_READERS: dict[str, Callable[[Path, IngestOptions], RawCounts]] = {
+    "h5ad": annotated.open_h5ad,
+    "zarr": annotated.open_zarr,
+    "10x_h5": tenx.open_10x_h5,
+    "10x_mtx": tenx.open_10x_mtx,
+    "loom": loom.open_loom,
+    "csv": text.open_csv,
+    "tsv": text.open_tsv,
+}
+_SUFFIXES = {
+    ".h5ad": "h5ad",
+    ".h5": "10x_h5",
+    ".hdf5": "10x_h5",
+    ".loom": "loom",
+    ".mtx": "10x_mtx",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".txt": "tsv",
+    ".zarr": "zarr",
+}
+# What h5py, zarr, pandas, gzip and numpy raise on truncated, damaged or foreign files.
+_DAMAGE = (
+    OSError,
+    EOFError,
+    KeyError,
+    IndexError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    OverflowError,
+    NotImplementedError,
+    zlib.error,
+    pd.errors.ParserError,
+)
+_NOT_DAMAGE = (errno.EACCES, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENOMEM)
+
+
+def open_raw(path: Path, options: IngestOptions) -> RawCounts:
+    """Read everything of a raw file but its counts, which are read when asked for.
+
+    Raises
+    ------
+    InputError
+        No such file, an unknown format, or a file that is damaged or empty.
+    """
+    path = Path(path)
+    require_file(path)
+    kind = options.format or recognize_format(path)
+    if path.is_file() and path.stat().st_size == 0:
+        raise InputError(f"'{path}' is empty (0 bytes). Was its download or copy complete?")
+    with _explain_damage(path, kind):
+        raw = _READERS[kind](path, options)
+    read_blocks = raw.read_blocks
+
+    def read_safely(max_bytes: int) -> Iterator[sparse.csr_matrix]:
+        blocks = read_blocks(max_bytes)
+        while True:
+            with _explain_damage(path, kind):
+                block = next(blocks, None)
+            if block is None:
+                return
+            yield block
+
+    raw.read_blocks = read_safely
+    return raw
+
+
+def recognize_format(path: Path) -> str:
+    """Tell the format of a file or folder by its name, of a folder also by what it holds.
+
+    Raises
+    ------
+    InputError
+        It cannot be told.
+    """
+    known = ", ".join(_READERS)
+    if path.is_dir():
+        if path.suffix == ".zarr" or any(
+            (path / name).exists() for name in (".zgroup", ".zattrs", "zarr.json")
+        ):
+            return "zarr"
+        if any(path.glob("*matrix.mtx*")):
+            return "10x_mtx"
+        found = ", ".join(sorted(entry.name for entry in path.iterdir())[:6]) or "nothing"
+        raise InputError(
+            f"the folder '{path}' is neither a 10x folder with matrix.mtx(.gz) nor a zarr AnnData; "
+            f"it holds {found}. Give the folder that holds the matrix."
+        )
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] == ".gz":
+        suffixes.pop()
+    kind = _SUFFIXES.get(suffixes[-1] if suffixes else "")
+    if kind is None:
+        raise InputError(
+            f"the format of '{path}' is not known from its name. Name it with `format`: {known}."
+        )
+    if kind == "10x_h5" and annotated.is_annotated_h5(path):
+        return "h5ad"
+    return kind
+
+
+@contextlib.contextmanager
+def _explain_damage(path: Path, kind: str) -> Iterator[None]:
+    try:
+        yield
+    except _DAMAGE as error:
+        if isinstance(error, OSError) and error.errno in _NOT_DAMAGE:
+            raise
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else ""
+        raise InputError(
+            f"'{path}' cannot be read as {kind} ({reason or type(error).__name__}). "
+            "Is the file complete, and `format` right?"
+        ) from error

@@ -1,0 +1,148 @@
+"""AnnData files: opened without reading the counts, written whole or chunk by chunk."""
+
+import errno
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import anndata as ad
+import h5py
+import numpy as np
+import pandas as pd
+from anndata.io import write_elem
+from scipy import sparse
+
+from scpress.errors import InputError
+from scpress.io.files import atomic_path, require_file
+
+# Rows of an HDF5 chunk of a CSR matrix written block by block.
+_HDF5_CHUNK = 2**16
+# Row pointers are stored as int64 once there are more nonzeros than this; a test lowers it.
+_INT32_MAX = 2**31 - 1
+# What h5py and anndata raise on truncated, damaged or foreign files, and which OSErrors are not it.
+_DAMAGE = (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError, IndexError)
+_NOT_DAMAGE = (errno.EACCES, errno.ENOMEM)
+
+
+def read_h5ad(path: Path, *, backed: bool = False) -> ad.AnnData:
+    """Read an AnnData file; with `backed` the matrix stays on disk and is read by row blocks.
+
+    Raises
+    ------
+    InputError
+        No such file, or a damaged or foreign one.
+    """
+    require_file(path)
+    try:
+        with h5py.File(path, "r") as file:
+            if "obs" not in file:
+                raise InputError(f"'{path}' is not an AnnData file: it has no obs.")
+        return ad.read_h5ad(path, backed="r" if backed else None)
+    except _DAMAGE as error:
+        if isinstance(error, OSError) and error.errno in _NOT_DAMAGE:
+            raise
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"'{path}' cannot be read as h5ad ({reason}). Is the file complete?"
+        ) from error
+
+
+def write_h5ad(adata: ad.AnnData, path: Path) -> None:
+    """Write an AnnData in memory, compressed, under its final name only when whole."""
+    with atomic_path(path) as temporary:
+        adata.write_h5ad(temporary, compression="gzip")
+
+
+def write_h5ad_streamed(
+    path: Path,
+    rest: ad.AnnData,
+    matrices: Mapping[str, Iterable[Any]],
+    *,
+    dtypes: Mapping[str, Any],
+) -> None:
+    """Write an AnnData whose large matrices come row block by row block.
+
+    Parameters
+    ----------
+    rest
+        [cells, genes] Everything but those matrices; its own X is not written.
+    matrices
+        "X" or "layers/NAME" -> blocks in row order: CSR for a sparse matrix, numpy for a dense one.
+        Row pointers are counted in int64, so more than 2^31 nonzeros fit.
+    dtypes
+        Type of the stored values, for each of the matrices.
+    """
+    n_obs, n_vars = rest.shape
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
+        options = {"compression": "gzip", "compression_opts": 4}
+        for name in ("obs", "var", "obsm", "varm", "obsp", "varp", "layers", "uns"):
+            value = getattr(rest, name)
+            if not isinstance(value, pd.DataFrame):
+                value = dict(value)
+            write_elem(file, name, value, dataset_kwargs=options)
+        for name, blocks in matrices.items():
+            _write_blocks(file, name, blocks, (n_obs, n_vars), dtypes[name], options)
+
+
+def _write_blocks(
+    file: h5py.File,
+    name: str,
+    blocks: Iterable[Any],
+    shape: tuple[int, int],
+    dtype: Any,
+    options: dict[str, Any],
+) -> None:
+    group: Any = None
+    indptr = [np.zeros(1, dtype=np.int64)]
+    rows = 0
+    for block in blocks:
+        if group is None:
+            group = _create(file, name, shape, dtype, options, dense=not sparse.issparse(block))
+        if sparse.issparse(block):
+            block = sparse.csr_matrix(block)
+            block.sort_indices()
+            _append(group["data"], block.data.astype(dtype))
+            _append(group["indices"], block.indices.astype(np.int32))
+            indptr.append(indptr[-1][-1] + block.indptr[1:].astype(np.int64))
+        else:
+            group[rows : rows + block.shape[0]] = block
+        rows += block.shape[0]
+    if group is None:
+        group = _create(file, name, shape, dtype, options, dense=False)
+    if rows != shape[0]:
+        raise ValueError(f"{name}: {rows} rows were written, {shape[0]} were promised")
+    if isinstance(group, h5py.Group):
+        pointers = np.concatenate(indptr)
+        if pointers[-1] <= _INT32_MAX:
+            pointers = pointers.astype(np.int32)
+        group.create_dataset("indptr", data=pointers, **options)
+
+
+def _create(
+    file: h5py.File,
+    name: str,
+    shape: tuple[int, int],
+    dtype: Any,
+    options: dict[str, Any],
+    *,
+    dense: bool,
+) -> Any:
+    if dense:
+        data = file.create_dataset(name, shape=shape, dtype=dtype, chunks=True, **options)
+        data.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+        return data
+    group = file.create_group(name)
+    group.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0"})
+    group.attrs["shape"] = np.array(shape, dtype=np.int64)
+    for part, kind in (("data", dtype), ("indices", np.int32)):
+        group.create_dataset(
+            part, shape=(0,), maxshape=(None,), dtype=kind, chunks=(_HDF5_CHUNK,), **options
+        )
+    return group
+
+
+def _append(dataset: h5py.Dataset, values: np.ndarray) -> None:
+    old = dataset.shape[0]
+    dataset.resize(old + len(values), axis=0)
+    dataset[old:] = values

@@ -1,0 +1,33 @@
+"""Marker tables on disk, and the one that comes with scpress."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from scpress.errors import InputError
+from scpress.io.files import require_file
+from scpress.panels import check_panel
+
+# resources/markers of the repository; a link in the checkout, a copy in an installed package.
+IMMUNE_PANEL = Path(__file__).parents[1] / "resources" / "markers" / "immune.tsv"
+
+
+def read_panel(path: Path | str | None = None) -> pd.DataFrame:
+    """Read a marker table (TSV), the immune panel when no path is given.
+
+    Raises
+    ------
+    InputError
+        No such file, not a table, or a table that `check_panel` refuses.
+    """
+    path = IMMUNE_PANEL if path is None else Path(path)
+    require_file(path)
+    try:
+        table = pd.read_csv(path, sep="\t", dtype=str, comment="#", keep_default_na=False)
+    except (ValueError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"'{path}' cannot be read as a marker table ({reason}).") from error
+    try:
+        return check_panel(table)
+    except InputError as error:
+        raise InputError(f"'{path}': {error}") from error

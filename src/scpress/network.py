@@ -1,0 +1,252 @@
+"""The one autoencoder: how counts become a latent and a latent becomes a distribution of counts."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor, nn
+from torch.nn import functional
+
+from scpress import likelihoods as lk
+from scpress.likelihoods import LIKELIHOODS, Parameters, SparseBatch
+from scpress.presets import ModelConfig
+
+# scvi-tools' batch norm, so that its weights and ours are interchangeable.
+_NORM_EPSILON, _NORM_MOMENTUM = 1e-3, 0.01
+# Added to the variance of the posterior, as scvi-tools does: it keeps log q finite.
+_VARIANCE_FLOOR = 1e-4
+
+_ACTIVATIONS = {"relu": nn.ReLU, "elu": nn.ELU, "gelu": nn.GELU, "linear": nn.Identity}
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Some cells as the network sees them.
+
+    Attributes
+    ----------
+    counts
+        [cells, genes] Raw counts of the modelled genes.
+    size_factor
+        [cells] Library size over all genes, over its median.
+    total
+        [cells] Molecules over the modelled genes.
+    batch
+        [cells] Index of the batch; None where the model has none.
+    continuous
+        [cells, covariates] Standardized continuous covariates, or None.
+    """
+
+    counts: SparseBatch
+    size_factor: Tensor
+    total: Tensor
+    batch: Tensor | None = None
+    continuous: Tensor | None = None
+
+
+class Loss(NamedTuple):
+    """[] Means over the cells, nats: total = reconstruction + kl_weight * kl."""
+
+    total: Tensor
+    reconstruction: Tensor
+    kl: Tensor
+
+
+class _Layers(nn.Module):
+    """Linear, norm, activation, dropout; the batch's one-hot vector enters every linear layer."""
+
+    def __init__(self, config: ModelConfig, widths: list[int], n_batches: int, dropout_rate: float):
+        super().__init__()
+        self.n_batches = n_batches
+        self.linear = nn.ModuleList()
+        self.norm = nn.ModuleList()
+        for n_in, n_out in zip(widths[:-1], widths[1:], strict=True):
+            self.linear.append(nn.Linear(n_in + n_batches, n_out))
+            norms: dict[str, nn.Module] = {
+                "batch": nn.BatchNorm1d(n_out, eps=_NORM_EPSILON, momentum=_NORM_MOMENTUM),
+                "layer": nn.LayerNorm(n_out, elementwise_affine=False),
+                "none": nn.Identity(),
+            }
+            self.norm.append(norms[config.norm])
+        self.activation = _ACTIVATIONS[config.activation]()
+        self.dropout = nn.Dropout(dropout_rate) if dropout_rate > 0 else nn.Identity()
+
+    def forward(self, h: Tensor, one_hot: Tensor | None) -> Tensor:
+        for linear, norm in zip(self.linear, self.norm, strict=True):
+            if self.n_batches and one_hot is not None:
+                h = torch.cat([h, one_hot], dim=-1)
+            h = self.dropout(self.activation(norm(linear(h))))
+        return h
+
+
+class CountAutoencoder(nn.Module):
+    """Encoder, latent and decoder along the axes of a `ModelConfig`."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.config = config
+        likelihood = LIKELIHOODS[config.likelihood]
+        n_continuous = len(config.continuous_covariates)
+        n_genes, n_latent, n_batches = config.n_genes, config.n_latent, config.n_batches
+
+        encoded = config.encode_covariates
+        widths = [n_genes + (n_continuous if encoded else 0), *config.hidden]
+        self.encoder = _Layers(config, widths, n_batches if encoded else 0, config.dropout_rate)
+        # Without hidden layers the batch enters here, as it would enter the first of them.
+        direct = n_batches if encoded and not config.hidden else 0
+        self.z_mean = nn.Linear(widths[-1] + direct, n_latent)
+        self.z_log_variance = (
+            nn.Linear(widths[-1] + direct, n_latent) if config.is_variational else None
+        )
+
+        mirrored = list(reversed(config.hidden)) if config.decoder == "mlp" else []
+        widths = [n_latent + n_continuous, *mirrored]
+        self.decoder = _Layers(config, widths, n_batches, 0.0)
+        n_head = widths[-1] + (0 if mirrored else n_batches)
+        self.eta = nn.Linear(n_head, n_genes)
+        self.pi_logits = nn.Linear(n_head, n_genes) if likelihood.has_pi else None
+        self.log_theta: nn.Parameter | nn.Linear | None = None
+        if likelihood.has_theta:
+            if config.dispersion == "gene-cell":
+                self.log_theta = nn.Linear(n_head, n_genes)
+            else:
+                rows = max(1, n_batches) if config.dispersion == "gene-batch" else 1
+                self.log_theta = nn.Parameter(torch.zeros(rows, n_genes))
+
+        # What the input is shifted and scaled by (`input: zscore`), folded into the first layer.
+        self.register_buffer("input_mean", torch.zeros(n_genes))
+        self.register_buffer("input_scale", torch.ones(n_genes))
+        # Mean and deviation of the continuous covariates over the training cells.
+        self.register_buffer("continuous_mean", torch.zeros(n_continuous))
+        self.register_buffer("continuous_scale", torch.ones(n_continuous))
+
+    # encode ---------------------------------------------------------------------------------
+
+    def encode(self, cells: Cells) -> tuple[Tensor, Tensor | None]:
+        """([cells, n_latent] mean or code, [cells, n_latent] deviation or None)."""
+        h = self._input(cells)
+        one_hot = self._one_hot(cells.batch) if self.config.encode_covariates else None
+        if self.config.encode_covariates and cells.continuous is not None:
+            h = torch.cat([h, cells.continuous], dim=-1)
+        if self.config.hidden:
+            h = self.encoder(h, one_hot)
+        elif one_hot is not None:
+            h = torch.cat([h, one_hot], dim=-1)
+        z_mean = self.z_mean(h)
+        if self.z_log_variance is None:
+            return z_mean, None
+        return z_mean, torch.sqrt(torch.exp(self.z_log_variance(h)) + _VARIANCE_FLOOR)
+
+    def _input(self, cells: Cells) -> Tensor:
+        counts = cells.counts
+        if self.config.input == "log1p":
+            return dataclasses.replace(counts, values=torch.log1p(counts.values)).dense()
+        values = self.log_normalized(cells)
+        # (u - mean)/scale of every entry, zeros too: one subtraction on the densified block.
+        return (values.dense() - self.input_mean) / self.input_scale
+
+    def log_normalized(self, cells: Cells) -> SparseBatch:
+        """[cells, genes] log1p(counts / size_factor); zeros stay zero and unstored."""
+        counts = cells.counts
+        scaled = counts.values / cells.size_factor[counts.rows]
+        return dataclasses.replace(counts, values=torch.log1p(scaled))
+
+    def _one_hot(self, batch: Tensor | None) -> Tensor | None:
+        if batch is None or not self.config.n_batches:
+            return None
+        return functional.one_hot(batch, self.config.n_batches).to(self.eta.weight.dtype)
+
+    # decode ---------------------------------------------------------------------------------
+
+    def decode(self, z: Tensor, cells: Cells) -> Parameters:
+        """Parameters of every entry from a latent [cells, n_latent]."""
+        one_hot = self._one_hot(cells.batch)
+        h = z
+        if cells.continuous is not None:
+            h = torch.cat([h, cells.continuous], dim=-1)
+        if len(self.decoder.linear):
+            h = self.decoder(h, one_hot)
+        elif one_hot is not None:
+            h = torch.cat([h, one_hot], dim=-1)
+        return Parameters(
+            self._log_mu(self.eta(h), cells),
+            self._log_theta(h, cells.batch),
+            None
+            if self.pi_logits is None
+            else self.pi_logits(h).clamp(-lk.PI_LOGITS_MAX, lk.PI_LOGITS_MAX),
+        )
+
+    def _log_mu(self, eta: Tensor, cells: Cells) -> Tensor:
+        if self.config.likelihood == "gaussian":
+            return eta
+        if self.config.library == "observed":
+            # A cell without molecules of the modelled genes has log-likelihood near 0 at total 1.
+            log_mu = torch.log(cells.total.clamp(min=1))[:, None] + functional.log_softmax(eta, dim=-1)
+        else:
+            log_mu = torch.log(cells.size_factor)[:, None] + eta
+        return log_mu.clamp(lk.LOG_MU_MIN, lk.LOG_MU_MAX)
+
+    def _log_theta(self, h: Tensor, batch: Tensor | None) -> Tensor | None:
+        if self.log_theta is None:
+            return None
+        if isinstance(self.log_theta, nn.Linear):
+            log_theta = self.log_theta(h)
+        elif self.config.dispersion == "gene-batch" and batch is not None:
+            log_theta = self.log_theta[batch]
+        else:
+            log_theta = self.log_theta
+        return log_theta.clamp(lk.LOG_THETA_MIN, lk.LOG_THETA_MAX)
+
+    # loss -----------------------------------------------------------------------------------
+
+    def loss(self, cells: Cells, *, kl_weight: float, noise: Tensor | None = None) -> Loss:
+        """Negative evidence lower bound, or negative log-likelihood of a deterministic model.
+
+        Parameters
+        ----------
+        noise
+            [cells, n_latent] Standard normal draws of the reparametrization; variational only.
+        """
+        z_mean, z_sd = self.encode(cells)
+        z = z_mean if z_sd is None or noise is None else z_mean + z_sd * noise
+        reconstruction = -self.log_likelihood(self.decode(z, cells), cells).mean()
+        if self.config.prior == "kl" and z_sd is not None:
+            kl = kl_to_standard_normal(z_mean, z_sd).mean()
+        else:
+            kl = torch.zeros((), device=z.device)
+        return Loss(reconstruction + kl_weight * kl, reconstruction, kl)
+
+    def log_likelihood(self, parameters: Parameters, cells: Cells) -> Tensor:
+        """[cells] Log-likelihood of the counts (gaussian: of the log-normalized values), nats."""
+        on_counts = LIKELIHOODS[self.config.likelihood].on_counts
+        target = cells.counts if on_counts else self.log_normalized(cells)
+        return lk.sum_log_likelihood(self.config.likelihood, parameters, target)
+
+    def clamp_theta(self) -> None:
+        """Project a per-gene theta into its range, so that the clamp never stops its gradient."""
+        if isinstance(self.log_theta, nn.Parameter):
+            with torch.no_grad():
+                self.log_theta.clamp_(lk.LOG_THETA_MIN, lk.LOG_THETA_MAX)
+
+
+def kl_to_standard_normal(mean: Tensor, sd: Tensor) -> Tensor:
+    """[cells] KL(N(mean, sd^2) || N(0, 1)) summed over dimensions: (m^2 + s^2 - 1 - log s^2)/2."""
+    return 0.5 * (mean**2 + sd**2 - 1 - 2 * torch.log(sd)).sum(dim=-1)
+
+
+def sparse_batch(block: sparse.csr_matrix, device: torch.device | str = "cpu") -> SparseBatch:
+    """[cells, genes] The nonzeros of a CSR block as tensors; stored zeros are dropped."""
+    if block.nnz and not np.all(block.data):
+        block = block.copy()
+        block.eliminate_zeros()
+    rows = np.repeat(np.arange(block.shape[0], dtype=np.int64), np.diff(block.indptr))
+    return SparseBatch(
+        torch.from_numpy(rows).to(device),
+        torch.from_numpy(block.indices.astype(np.int64)).to(device),
+        torch.from_numpy(block.data.astype(np.float32)).to(device),
+        torch.from_numpy(block.indptr.astype(np.int64)).to(device),
+        block.shape[1],
+    )

@@ -1,0 +1,96 @@
+"""What the report is made from, and the questions its sections ask of it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from scpress import slots
+
+
+@dataclass
+class ReportInputs:
+    """Results of a run; everything but `cells` may be missing.
+
+    Attributes
+    ----------
+    cells
+        The assembled AnnData, X in memory or on disk.
+    samples_qc
+        Name of the sample -> what `qc` made for it.
+    histories
+        (model, seed) -> one row per validation.
+    evaluations, compressions
+        What `evaluate` and `compress` wrote, one per model (and seed).
+    markers, subtype_markers
+        Tables of marker genes per cluster and per subtype.
+    """
+
+    cells: AnnData
+    samples_qc: dict[str, AnnData] = field(default_factory=dict)
+    histories: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
+    evaluations: list[dict[str, Any]] = field(default_factory=list)
+    compressions: list[dict[str, Any]] = field(default_factory=list)
+    markers: pd.DataFrame | None = None
+    subtype_markers: pd.DataFrame | None = None
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """`uns["scpress"]` of the cells."""
+        return dict(self.cells.uns.get(slots.RECORD.name, {}))
+
+    @property
+    def models(self) -> dict[str, dict[str, Any]]:
+        """Name of the model -> its record, the primary model first."""
+        models = {str(name): dict(value) for name, value in self.record.get("models", {}).items()}
+        first = self.primary
+        return dict(sorted(models.items(), key=lambda item: (item[0] != first, item[0])))
+
+    @property
+    def primary(self) -> str:
+        """The model the clusters are made from."""
+        named = plain(self.record.get("cluster", {}).get("model", ""))
+        models = [str(name) for name in self.record.get("models", {})]
+        return str(named) if named in models or not models else models[0]
+
+    def column(self, slot: slots.Slot) -> pd.Series | None:
+        """An obs column, or None."""
+        return self.cells.obs[slot.name] if slot.name in self.cells.obs else None
+
+    def sizes(self, slot: slots.Slot) -> dict[str, int]:
+        """Category -> number of cells, in the order of the categories; empty ones left out."""
+        column = self.column(slot)
+        if column is None:
+            return {}
+        counts = column.astype("category").value_counts(sort=False)
+        return {str(name): int(size) for name, size in counts.items() if size}
+
+    def gene_labels(self) -> np.ndarray:
+        """[genes] Symbols where there are any, otherwise names."""
+        names = self.cells.var_names.astype(str).to_numpy()
+        if slots.GENE_SYMBOL.name not in self.cells.var:
+            return names
+        symbols = self.cells.var[slots.GENE_SYMBOL.name].astype(str).to_numpy()
+        return np.where((symbols == "") | (symbols == "nan"), names, symbols)
+
+    def shown_rows(self, max_cells: int) -> np.ndarray:
+        """Sorted rows of the cells that are drawn: all, or a seeded subsample."""
+        n_obs = self.cells.n_obs
+        if n_obs <= max_cells:
+            return np.arange(n_obs)
+        return np.sort(np.random.default_rng(0).choice(n_obs, size=max_cells, replace=False))
+
+
+def plain(value: Any) -> Any:
+    """Numpy values, as an h5ad file gives them back, as Python's own."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return [plain(item) for item in value.tolist()]
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value

@@ -1,0 +1,91 @@
+"""The report as one self-contained page: sections in, HTML out."""
+
+import json
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, select_autoescape
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from scpress import slots
+from scpress.options import ReportOptions
+from scpress.report import sections
+from scpress.report.bytes import compression_section
+from scpress.report.cells import collect_dots, collect_map
+from scpress.report.inputs import ReportInputs
+from scpress.report.summary import collect_metrics, count, write_headline
+
+
+def build_report(inputs: ReportInputs, options: ReportOptions) -> tuple[str, dict[str, Any]]:
+    """The page as HTML that loads nothing from anywhere, and its key numbers."""
+    metrics = collect_metrics(inputs)
+    dots = collect_dots(inputs, options.n_markers)
+    genes = dots[1] if dots else []
+    context = {
+        "title": options.title,
+        "metrics": metrics,
+        "headline": write_headline(metrics),
+        "cards": _cards(metrics),
+        "runs": sections.runs_section(inputs),
+        "qc": sections.qc_section(inputs),
+        "training": sections.training_section(inputs),
+        "models": sections.models_section(inputs),
+        "map": collect_map(inputs, max_cells=options.max_cells, genes=genes),
+        "clusters": sections.clusters_section(inputs),
+        "dots": dots[0] if dots else None,
+        "types": sections.types_section(inputs),
+        "subtypes": sections.subtypes_section(inputs),
+        "compression": compression_section(inputs),
+        "primary": inputs.primary,
+        "obsm": slots.LATENT.of(inputs.primary) if inputs.primary else None,
+    }
+    return _render(context), metrics
+
+
+def _cards(metrics: dict[str, Any]) -> list[tuple[str, str]]:
+    """(number, what it is) for the row under the title."""
+    cards = [(f"{metrics['n_cells']:,}", "cells")]
+    for key, noun in (("n_samples", "sample"), ("n_modelled_genes", "modelled gene")):
+        if metrics[key] is not None:
+            cards.append(_card(metrics[key], noun))
+    if metrics["n_clusters"] is not None:
+        cards.append(_card(metrics["n_clusters"], "cluster"))
+    if metrics["cell_types"] is not None:
+        cards.append(_card(len(metrics["cell_types"]), "cell type"))
+    if metrics["n_unassigned"] is not None:
+        share = metrics["n_unassigned"] / max(1, metrics["n_cells"])
+        cards.append((f"{share:.0%}", "unassigned"))
+    if metrics["n_subtypes"] is not None:
+        cards.append(_card(metrics["n_subtypes"], "subtype"))
+    return cards
+
+
+def _card(n: int, noun: str) -> tuple[str, str]:
+    number, _, words = count(n, noun).partition(" ")
+    return number, words
+
+
+def _render(context: dict[str, Any]) -> str:
+    folder = files("scpress.report")
+    environment = Environment(
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["embed"] = embed_json
+    template = environment.from_string((folder / "page.jinja").read_text())
+    return template.render(
+        context,
+        css=Markup((folder / "page.css").read_text()),  # noqa: S704  our own file
+        js=Markup((folder / "page.js").read_text()),  # noqa: S704  our own file
+        plotly=Markup(get_plotlyjs().replace("</script", r"<\/script")),  # noqa: S704
+    )
+
+
+def embed_json(value: Any) -> Markup:
+    """JSON that can stand inside a script element, whatever strings it holds."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)  # noqa: S704  escaped above

@@ -1,0 +1,303 @@
+"""What each section of the page shows: tables as lists of rows, figures as plotly's JSON."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from scpress import slots
+from scpress.report import figures
+from scpress.report.inputs import ReportInputs, plain
+from scpress.report.summary import UNASSIGNED, sample_numbers, summarize
+
+Section = dict[str, Any]
+# Metrics of a cell that are drawn, whether on a logarithmic axis, and how their limits are named.
+QC_METRICS = (
+    (slots.LIBRARY_SIZE, "Molecules per cell", True, ("min_counts", "max_counts", "mad_counts")),
+    (slots.N_GENES, "Genes per cell", True, ("min_genes", "max_genes", "mad_genes")),
+    (slots.PCT_MT, "Mitochondrial molecules, %", False, ("max_pct_mt", "mad_pct_mt")),
+    (slots.PCT_RIBO, "Ribosomal molecules, %", False, ("max_pct_ribo",)),
+    (slots.DOUBLET_SCORE, "Doublet score", False, ("doublet", "max_doublet_score")),
+)
+# More outlines than this cannot be told apart: samples are drawn as one.
+_MAX_OUTLINES = 12
+
+
+def qc_section(inputs: ReportInputs) -> Section | None:
+    """Distributions of the metrics with their thresholds, and the rejected cells by reason."""
+    samples = inputs.samples_qc
+    if not samples:
+        return None
+    found = [_limits(qc.uns) for qc in samples.values()]
+    drawn = []
+    for slot, title, log_axis, limit_names in QC_METRICS:
+        values = {
+            name: qc.obs[slot.name].to_numpy(dtype=float)
+            for name, qc in samples.items()
+            if slot.name in qc.obs
+        }
+        if len(values) > _MAX_OUTLINES:
+            values = {f"{len(values)} samples": np.concatenate(list(values.values()))}
+        limits = sorted(
+            {v for one in found for key, v in one.items() if key.startswith(limit_names)}
+        )
+        figure = figures.histogram(values, title=title, limits=limits, log_axis=log_axis)
+        if figure is not None:
+            drawn.append(figure)
+    numbers = {name: sample_numbers(qc.obs) for name, qc in samples.items()}
+    reasons = sorted({reason for one in numbers.values() for reason in one["reasons"]})
+    rows = [
+        [
+            name,
+            f"{one['n_cells']:,}",
+            f"{one['n_kept']:,}",
+            f"{one['n_kept'] / max(1, one['n_cells']):.1%}",
+            *(f"{one['reasons'].get(reason, 0):,}" for reason in reasons),
+        ]
+        for name, one in numbers.items()
+    ]
+    header = ["sample", "cells", "kept", "kept, %", *(r.replace("_", " ") for r in reasons)]
+    return {
+        "figures": drawn,
+        "table": {"header": header, "rows": rows},
+        "n_samples": len(samples),
+        "legend": len(samples) > 1 and len(samples) <= _MAX_OUTLINES,
+        "names": [
+            (name, figures.PALETTE[i % len(figures.PALETTE)]) for i, name in enumerate(samples)
+        ],
+        "has_limits": any(figure["layout"].get("shapes") for figure in drawn),
+    }
+
+
+def _limits(uns: Any) -> dict[str, float]:
+    """The limits of a sample by the names of their reasons, as qc recorded them."""
+    record = plain(dict(uns)).get(slots.RECORD.name, {})
+    return {name: float(limit) for name, limit in record.get("limits", {}).items()}
+
+
+def runs_section(inputs: ReportInputs) -> Section:
+    """What was run: one row per model, its options, versions and device."""
+    rows, details, versions = [], [], {}
+    for name, record in inputs.models.items():
+        record = plain(record)
+        options = record.get("options", {})
+        rows.append(
+            [
+                name + (" (primary)" if name == inputs.primary else ""),
+                options.get("preset", ""),
+                options.get("engine", ""),
+                str(record.get("held_out", {}).get("likelihood", options.get("likelihood", ""))),
+                _shape_text(inputs, name),
+                str(record.get("seed", "")),
+                record.get("device_name") or record.get("device", ""),
+                str(record.get("threads", "")),
+                record.get("verdict", {}).get("status", ""),
+            ]
+        )
+        details.append((name, sorted((key, _text(value)) for key, value in options.items())))
+        versions |= record.get("versions", {})
+    header = "model preset engine likelihood dimensions seed device threads fit".split()
+    return {
+        "table": {"header": header, "rows": rows},
+        "details": details,
+        "versions": sorted(versions.items()),
+    }
+
+
+def _shape_text(inputs: ReportInputs, name: str) -> str:
+    key = slots.LATENT.of(name)
+    return str(inputs.cells.obsm[key].shape[1]) if key in inputs.cells.obsm else ""
+
+
+def training_section(inputs: ReportInputs) -> Section | None:
+    """Loss curves, one figure per model."""
+    by_model: dict[str, dict[str, pd.DataFrame]] = {}
+    for (model, seed), history in sorted(inputs.histories.items()):
+        if len(history) and "step" in history:
+            by_model.setdefault(model, {})[seed] = history
+    names = [name for name in inputs.models if name in by_model]
+    names += [name for name in by_model if name not in names]
+    shown = []
+    for name in names:
+        histories = by_model[name]
+        if max(len(history) for history in histories.values()) < 2:
+            shown.append({"model": name, "figure": None})
+            continue
+        verdict = plain(inputs.models.get(name, {})).get("verdict", {})
+        figure = figures.training_curves(histories, gene_mean=verdict.get("gene_mean_nll"))
+        shown.append({"model": name, "figure": figure, "text": _verdict_text(verdict)})
+    return {"models": shown} if shown else None
+
+
+def _verdict_text(verdict: dict[str, Any]) -> str:
+    if not verdict:
+        return ""
+    text = f"Fit: {verdict.get('status', 'unknown')}."
+    if "best_step" in verdict and "n_steps" in verdict:
+        text += (
+            f" Best at step {verdict['best_step']:,} of {verdict['n_steps']:,}, whose weights are "
+            f"used; stopped by {verdict.get('stopped', 'max_steps')}."
+        )
+    if verdict.get("rollbacks"):
+        text += f" Rolled back {verdict['rollbacks']} times after a loss that was not finite."
+    return text
+
+
+def models_section(inputs: ReportInputs) -> Section | None:
+    """Models side by side: held-out scores and agreement with labels, mean and range over seeds."""
+    held_out = {
+        name: plain(record).get("held_out", {}) for name, record in inputs.models.items()
+    }
+    metrics: list[str] = []
+    values: dict[str, dict[str, list[float]]] = {}
+    for evaluation in inputs.evaluations:
+        model = str(evaluation.get("model", ""))
+        for scores in seed_scores(evaluation):
+            for metric, value in scores.items():
+                if metric not in metrics:
+                    metrics.append(metric)
+                values.setdefault(model, {}).setdefault(metric, []).append(value)
+    names = list(dict.fromkeys([*held_out, *values]))
+    if not names:
+        return None
+    best = {
+        metric: max(
+            (s[0] for n in names if (s := summarize(values.get(n, {}).get(metric, [])))),
+            default=None,
+        )
+        for metric in metrics
+    }
+    rows = []
+    for name in names:
+        own = held_out.get(name, {})
+        row: list[Any] = [name, _number(own.get("nll")), _number(own.get("reconstruction_nll"))]
+        for metric in metrics:
+            summary = summarize(values.get(name, {}).get(metric, []))
+            if summary is None:
+                row.append("–")
+                continue
+            mean, low, high = summary
+            text = f"{mean:.3f}" + (f" ({low:.3f}–{high:.3f})" if high - low > 5e-4 else "")
+            row.append({"text": text, "best": mean == best[metric] and len(names) > 1})
+        rows.append(row)
+    header = ["model", "held-out NLL", "reconstruction", *(m.replace("_", " ") for m in metrics)]
+    return {
+        "table": {"header": header, "rows": rows},
+        "has_scores": bool(metrics),
+        "messages": sorted({str(one["message"]) for one in inputs.evaluations if "message" in one}),
+        "n_seeds": max((len(v) for own in values.values() for v in own.values()), default=0),
+    }
+
+
+def seed_scores(evaluation: dict[str, Any]) -> list[dict[str, float]]:
+    """Scores of each seed of an evaluation; settings found along the way are left out."""
+    return [
+        {
+            name: float(value)
+            for name, value in scores.items()
+            if value is not None and "resolution" not in name
+        }
+        for scores in evaluation.get("seeds", {}).values()
+    ]
+
+
+def clusters_section(inputs: ReportInputs) -> Section:
+    """Stability over resolutions, and what the clusters are made of."""
+    record = plain(inputs.record.get("cluster", {}))
+    columns = record.get("stability", {})
+    sizes = inputs.sizes(slots.LEIDEN)
+    chosen = record.get("chosen_resolution")
+    chosen = None if chosen is None or not np.isfinite(chosen) else float(chosen)
+    section: Section = {
+        "n_clusters": len(sizes),
+        "chosen": chosen,
+        "n_measured": record.get("n_stability_cells"),
+        "n_cells": inputs.cells.n_obs,
+        "stability": None,
+        "by_sample": None,
+    }
+    if columns and len(columns.get("resolution", [])):
+        section["stability"] = figures.stability_curve(
+            pd.DataFrame(columns),
+            chosen=-1.0 if chosen is None else chosen,
+            threshold=record.get("min_stability"),
+        )
+    sample, leiden = inputs.column(slots.SAMPLE), inputs.column(slots.LEIDEN)
+    if sample is not None and leiden is not None and sample.nunique() > 1:
+        table = pd.crosstab(leiden, sample)
+        section["by_sample"] = figures.composition(table)
+    return section
+
+
+def types_section(inputs: ReportInputs) -> Section | None:
+    """Cell types with their size, confidence and clusters."""
+    sizes = inputs.sizes(slots.CELL_TYPE)
+    if not sizes:
+        return None
+    types = inputs.column(slots.CELL_TYPE)
+    confidence = inputs.column(slots.CELL_TYPE_CONFIDENCE)
+    leiden = inputs.column(slots.LEIDEN)
+    assert types is not None
+    colours = figures.colours_of(list(sizes))
+    rows = []
+    for name, size in sorted(sizes.items(), key=lambda item: (item[0] == UNASSIGNED, -item[1])):
+        is_type = (types == name).to_numpy()
+        within = leiden[is_type].value_counts() if leiden is not None else pd.Series(dtype=int)
+        main = [f"{cluster} ({n:,})" for cluster, n in within.items() if n > 0.02 * size][:6]
+        rows.append(
+            {
+                "name": name,
+                "colour": colours[name],
+                "size": f"{size:,}",
+                "share": size / inputs.cells.n_obs * 100,
+                "confidence": None if confidence is None else float(confidence[is_type].median()),
+                "clusters": ", ".join(main),
+            }
+        )
+    record = plain(inputs.record.get("annotate", {}))
+    return {
+        "rows": rows,
+        "method": str(record.get("method", "")),
+        "n_unassigned": sizes.get(UNASSIGNED, 0),
+    }
+
+
+def subtypes_section(inputs: ReportInputs) -> Section | None:
+    """Groups that were looked into, what was found, and why not where nothing was."""
+    record = plain(inputs.record.get("subtype", {}))
+    groups = pd.DataFrame(record.get("groups", {}))
+    if groups.empty:
+        return None
+    top = _top_genes(inputs.subtype_markers, "subtype", 6)
+    sizes = inputs.sizes(slots.SUBTYPE)
+    kept = [[name, f"{sizes.get(name, 0):,}", ", ".join(genes)] for name, genes in top.items()]
+    rows = [
+        [str(g.group), f"{int(g.n_cells):,}", str(int(g.n_subtypes)), str(g.reason)]
+        for g in groups.itertuples()
+    ]
+    return {
+        "n_supported": int(groups.loc[groups["n_subtypes"] > 1, "n_subtypes"].sum()),
+        "kept": {"header": ["subtype", "cells", "its markers"], "rows": kept},
+        "groups": {"header": ["group", "cells", "subtypes", "why"], "rows": rows},
+        "groupby": str(record.get("groupby", "cell_type")).replace("_", " "),
+    }
+
+
+def _top_genes(table: pd.DataFrame | None, key: str, n_genes: int) -> dict[str, list[str]]:
+    """Group -> symbols of its first marker genes."""
+    if table is None or table.empty or key not in table:
+        return {}
+    label = "gene_symbol" if "gene_symbol" in table else "gene"
+    shown = table[label].astype(str).where(table[label].notna(), table["gene"].astype(str))
+    grouped = shown.groupby(table[key].astype(str), sort=False)
+    return {str(name): genes.head(n_genes).tolist() for name, genes in grouped}
+
+
+def _number(value: Any) -> str:
+    return "–" if value is None else f"{value:,.1f}"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return str(value)

@@ -1,0 +1,179 @@
+"""The headline of the report in words, and the numbers of it for machines."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from scpress import slots
+from scpress.report.inputs import ReportInputs, plain
+
+UNASSIGNED = "unassigned"
+
+
+def collect_metrics(inputs: ReportInputs) -> dict[str, Any]:
+    """The key numbers of a run, JSON-able; what was not done is null."""
+    cells = inputs.cells
+    types = inputs.sizes(slots.CELL_TYPE)
+    n_unassigned = types.pop(UNASSIGNED, 0)
+    confidence = inputs.column(slots.CELL_TYPE_CONFIDENCE)
+    cluster = plain(inputs.record.get("cluster", {}))
+    subtype = plain(inputs.record.get("subtype", {}))
+    split = subtype.get("groups", {}).get("n_subtypes", [])
+    return {
+        "n_cells": cells.n_obs,
+        "n_genes": cells.n_vars,
+        "n_modelled_genes": int(cells.var[slots.HIGHLY_VARIABLE.name].sum())
+        if slots.HIGHLY_VARIABLE.name in cells.var
+        else None,
+        "samples": {name: sample_numbers(qc.obs) for name, qc in inputs.samples_qc.items()},
+        "n_samples": len(inputs.sizes(slots.SAMPLE)) or None,
+        "median_library_size": _median(inputs, slots.LIBRARY_SIZE),
+        "median_n_genes": _median(inputs, slots.N_GENES),
+        "primary_model": inputs.primary or None,
+        "n_clusters": len(inputs.sizes(slots.LEIDEN)) or None,
+        "resolution": _finite(cluster.get("chosen_resolution")),
+        "cell_types": types or None,
+        "n_unassigned": n_unassigned if types or n_unassigned else None,
+        "median_confidence": None if confidence is None else _finite(confidence.median()),
+        "n_subtypes": sum(n for n in split if n > 1) if subtype else None,
+        "models": {
+            name: {
+                "verdict": record.get("verdict"),
+                "held_out": record.get("held_out"),
+                "seed": record.get("seed"),
+                "device": record.get("device"),
+            }
+            for name, record in plain(inputs.models).items()
+        },
+        "evaluations": [plain(one) for one in inputs.evaluations],
+        "compressions": [
+            {
+                key: one.get(key)
+                for key in ("model", "seed", "nominal", "stored", "with_decoder", "distortion")
+            }
+            for one in inputs.compressions
+        ],
+    }
+
+
+def sample_numbers(obs: pd.DataFrame) -> dict[str, Any]:
+    """How many cells of a sample there were, were kept, and failed for each reason.
+
+    A cell that fails for two reasons counts for both.
+    """
+    kept = int(obs[slots.PASS_QC.name].sum()) if slots.PASS_QC.name in obs else len(obs)
+    reasons: dict[str, int] = {}
+    if slots.QC_REASON.name in obs:
+        for joined, count in obs[slots.QC_REASON.name].astype(str).value_counts().items():
+            for reason in str(joined).split(";"):
+                if reason not in ("", "nan"):
+                    reasons[reason] = reasons.get(reason, 0) + int(count)
+    return {"n_cells": len(obs), "n_kept": kept, "reasons": dict(sorted(reasons.items()))}
+
+
+def write_headline(metrics: dict[str, Any]) -> list[str]:
+    """Sentences that say what was found, in the order a reader asks."""
+    sentences = [_cells_sentence(metrics), _model_sentence(metrics), _cluster_sentence(metrics)]
+    if metrics["cell_types"] is not None or metrics["n_unassigned"]:
+        sentences.append(_types_sentence(metrics))
+    if metrics["n_subtypes"] is not None:
+        n = metrics["n_subtypes"]
+        sentences.append(
+            f"{count(n, 'subtype')} came back under subsampling with markers of their own."
+            if n
+            else "No supported subtypes: nothing finer came back under subsampling with markers "
+            "of its own."
+        )
+    sentences.append(_compression_sentence(metrics))
+    return [sentence for sentence in sentences if sentence]
+
+
+def count(n: float, noun: str) -> str:
+    """`3 clusters`, `1 cluster`, `12,345 cells`."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def _cells_sentence(metrics: dict[str, Any]) -> str:
+    before = sum(sample["n_cells"] for sample in metrics["samples"].values())
+    samples = metrics["n_samples"]
+    text = f"{count(metrics['n_cells'], 'cell')} and {count(metrics['n_genes'], 'gene')}"
+    text += f" of {count(samples, 'sample')}" if samples else ""
+    if before > metrics["n_cells"]:
+        lost = before - metrics["n_cells"]
+        text += f" passed quality control; {lost:,} of {before:,} cells ({lost / before:.0%}) did not"
+    else:
+        text += " were analysed"
+    if metrics["median_library_size"]:
+        text += f". The median cell has {metrics['median_library_size']:,.0f} molecules"
+        if metrics["median_n_genes"]:
+            text += f" of {count(round(metrics['median_n_genes']), 'gene')}"
+    return text + "."
+
+
+def _model_sentence(metrics: dict[str, Any]) -> str:
+    primary = metrics["primary_model"]
+    if not primary:
+        return ""
+    text = f"Clusters are made from model {primary}"
+    verdict = metrics["models"].get(primary, {}).get("verdict") or {}
+    best, mean = verdict.get("best_loss"), verdict.get("gene_mean_nll")
+    if verdict:
+        text += f", whose fit is {verdict.get('status', 'unknown')}"
+    if best is not None and mean is not None:
+        text += (
+            f": it explains held-out cells with {best:,.1f} nats per cell where gene means alone "
+            f"need {mean:,.1f}"
+        )
+    return text + "."
+
+
+def _cluster_sentence(metrics: dict[str, Any]) -> str:
+    n, resolution = metrics["n_clusters"], metrics["resolution"]
+    if n is None:
+        return ""
+    if n == 1:
+        return "All cells are one cluster: no finer clustering came back when cells were left out."
+    text = f"There are {count(n, 'cluster')}"
+    return text + (f", at Leiden resolution {resolution:g}." if resolution is not None else ".")
+
+
+def _types_sentence(metrics: dict[str, Any]) -> str:
+    types = metrics["cell_types"] or {}
+    top = sorted(types.items(), key=lambda item: -item[1])
+    named = ", ".join(f"{name} ({n / metrics['n_cells']:.0%})" for name, n in top[:4])
+    more = f" and {len(top) - 4} more" if len(top) > 4 else ""
+    text = f"{count(len(types), 'cell type')} were named: {named}{more}" if types else "No type fits"
+    share = metrics["n_unassigned"] / metrics["n_cells"]
+    return f"{text}; {share:.0%} of the cells are unassigned."
+
+
+def _compression_sentence(metrics: dict[str, Any]) -> str:
+    own = [one for one in metrics["compressions"] if one["model"] == metrics["primary_model"]]
+    if not own or not own[0].get("with_decoder"):
+        return ""
+    stored, full = own[0]["stored"], own[0]["with_decoder"]
+    text = (
+        f"As stored, the latent is {stored['ratio']:.0f} times smaller than the counts it stands "
+        f"for; with the decoder counted, {full['ratio']:.1f} times"
+    )
+    even = full["break_even_cells"]
+    if full["ratio"] < 1 and even is not None:
+        text += f" (it pays from {even:,} cells)"
+    return text + ". It is lossy: the counts are kept, too."
+
+
+def summarize(values: Sequence[float | None]) -> tuple[float, float, float] | None:
+    """Mean, smallest and largest of the finite values."""
+    finite = [float(v) for v in values if v is not None and np.isfinite(v)]
+    return (float(np.mean(finite)), min(finite), max(finite)) if finite else None
+
+
+def _median(inputs: ReportInputs, slot: slots.Slot) -> float | None:
+    column = inputs.column(slot)
+    return None if column is None else _finite(column.median())
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if value is not None and np.isfinite(value) else None

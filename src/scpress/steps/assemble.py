@@ -1,0 +1,196 @@
+"""Everything that was made, joined into one AnnData that scanpy opens and plots."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from scipy import sparse
+
+from scpress import slots
+from scpress.counts import iter_chunks, log_normalize
+from scpress.errors import InputError
+from scpress.options import DenoiseOptions
+from scpress.steps.denoise import denoise_blocks
+from scpress.trained import TrainedModel
+
+log = logging.getLogger("scpress")
+
+
+def assemble(
+    counts: AnnData,
+    normalized: AnnData,
+    latents: Mapping[str, AnnData],
+    clusters: AnnData,
+    annotation: AnnData | None = None,
+    subtypes: AnnData | None = None,
+) -> AnnData:
+    """Join all results in memory; for a file see `assemble_frame` and `log_blocks`.
+
+    Returns
+    -------
+    AnnData
+        [cells, genes] X: log1p(counts / size_factor), float32 CSR; layers["counts"]: int32 CSR;
+        every obs, var, obsm, obsp and uns of the inputs.
+
+    Raises
+    ------
+    InputError
+        The inputs are not of the same cells.
+    """
+    frame = assemble_frame(counts, normalized, latents, clusters, annotation, subtypes)
+    frame.X = sparse.vstack(list(log_blocks(counts, normalized)), format="csr")
+    frame.layers[slots.COUNTS.name] = sparse.vstack(list(count_blocks(counts)), format="csr")
+    return frame
+
+
+def log_blocks(counts: AnnData, normalized: AnnData) -> Iterator[sparse.csr_matrix]:
+    """[cells, genes] Log-normalized values, blocks in cell order, float32 CSR."""
+    size_factor = normalized.obs[slots.SIZE_FACTOR.name].to_numpy(dtype=np.float64)
+    for start, stop, block in iter_chunks(counts.X):
+        yield log_normalize(block, size_factor[start:stop])
+
+
+def count_blocks(counts: AnnData) -> Iterator[sparse.csr_matrix]:
+    """[cells, genes] Raw counts, blocks in cell order, int32 CSR."""
+    for _, _, block in iter_chunks(counts.X):
+        yield block.astype(np.int32)
+
+
+def denoised_blocks(
+    counts: AnnData, normalized: AnnData, model: TrainedModel
+) -> Iterator[np.ndarray]:
+    """[cells, genes] Denoised values, blocks in cell order; NaN for genes that are not modelled."""
+    columns = counts.var_names.get_indexer(pd.Index(model.genes))
+    for _, block in denoise_blocks(counts, normalized, model, DenoiseOptions()):
+        wide = np.full((len(block), counts.n_vars), np.nan, dtype=np.float32)
+        wide[:, columns] = block
+        yield wide
+
+
+def assemble_frame(
+    counts: AnnData,
+    normalized: AnnData,
+    latents: Mapping[str, AnnData],
+    clusters: AnnData,
+    annotation: AnnData | None = None,
+    subtypes: AnnData | None = None,
+) -> AnnData:
+    """Join everything but the two large matrices; arguments as for `assemble`.
+
+    Parameters
+    ----------
+    latents
+        Name of the model -> what `embed` made for it.
+
+    Returns
+    -------
+    AnnData
+        [cells, genes] without X.
+    """
+    slots.require(normalized, slots.SIZE_FACTOR)
+    slots.require(clusters, slots.LEIDEN)
+    frame = AnnData(obs=counts.obs.copy(), var=counts.var.copy())
+    for axis in ("obsm", "varm", "obsp", "varp", "uns"):
+        for key, value in dict(getattr(counts, axis)).items():
+            getattr(frame, axis)[key] = value
+    record = dict(frame.uns.pop(slots.RECORD.name, {}))
+    parts: dict[str, AnnData | None] = {"normalize": normalized}
+    parts |= {f"latent of {name}": latent for name, latent in latents.items()}
+    parts |= {"cluster": clusters, "annotate": annotation, "subtype": subtypes}
+    added: dict[str, set[str]] = {}
+    for what, part in parts.items():
+        if part is None:
+            continue
+        _require_same_cells(counts, part, what)
+        _add_columns(frame, part, added)
+        _add_arrays(frame, part, added)
+    record["models"] = {
+        name: dict(latent.uns.get(slots.RECORD.name, {})) for name, latent in latents.items()
+    }
+    for part in (normalized, clusters, annotation, subtypes):
+        if part is not None:
+            record |= dict(part.uns.get(slots.RECORD.name, {}))
+    frame.uns[slots.RECORD.name] = _storable(record)
+    # scanpy asks for the base of the logarithm; an empty entry is its natural one.
+    frame.uns["log1p"] = {}
+    return frame
+
+
+def _add_columns(frame: AnnData, part: AnnData, added: dict[str, set[str]]) -> None:
+    """Join obs by cell and var by gene; genes that the part does not know become NaN."""
+    for name, column in part.obs.items():
+        _make_room(frame, "obs", str(name), column, added)
+        frame.obs[str(name)] = column.to_numpy() if column.dtype.kind in "biuf" else column.array
+    for name, column in part.var.items():
+        wide = column if part.var_names.equals(frame.var_names) else _widened(column, frame, part)
+        _make_room(frame, "var", str(name), wide, added)
+        frame.var[str(name)] = wide.array
+
+
+def _widened(column: pd.Series, frame: AnnData, part: AnnData) -> pd.Series:
+    unknown = ~part.var_names.isin(frame.var_names)
+    if unknown.any():
+        raise InputError(
+            f"gene {part.var_names[unknown][0]!r} of a result is not among the {frame.n_vars} "
+            "genes of the counts. Give files of one run."
+        )
+    return column.reindex(frame.var_names)
+
+
+def _add_arrays(frame: AnnData, part: AnnData, added: dict[str, set[str]]) -> None:
+    for axis in ("obsm", "obsp", "uns"):
+        for key, value in dict(getattr(part, axis)).items():
+            if axis == "uns" and key == slots.RECORD.name:
+                continue
+            _make_room(frame, axis, key, value, added)
+            getattr(frame, axis)[key] = value
+
+
+def _make_room(frame: AnnData, axis: str, key: str, value: Any, added: dict[str, set[str]]) -> None:
+    """Keep what the user has under a name that is about to be taken, as `{name}_input`."""
+    ours = added.setdefault(axis, set())
+    there = getattr(frame, axis)
+    if key in there and key not in ours and not _is_same(there[key], value):
+        kept = f"{key}_input"
+        while kept in there:
+            kept += "_input"
+        log.info("%s[%r] of the input is kept as %r", axis, key, kept)
+        there[kept] = there[key]
+        if axis == "obs" and f"{key}_colors" in frame.uns:
+            frame.uns[f"{kept}_colors"] = frame.uns.pop(f"{key}_colors")
+    ours.add(key)
+
+
+def _is_same(first: Any, second: Any) -> bool:
+    if isinstance(first, pd.Series) and isinstance(second, pd.Series):
+        return bool(np.array_equal(first.astype(str).to_numpy(), second.astype(str).to_numpy()))
+    return (
+        isinstance(first, np.ndarray)
+        and isinstance(second, np.ndarray)
+        and np.array_equal(first, second)
+    )
+
+
+def _require_same_cells(counts: AnnData, part: AnnData, what: str) -> None:
+    if counts.obs_names.equals(part.obs_names):
+        return
+    strange = [name for name in part.obs_names[:1000] if name not in counts.obs_names]
+    seen = f", among them {strange[0]!r}" if strange else " or another order"
+    raise InputError(
+        f"the result of {what} has {part.n_obs} cells and the counts {counts.n_obs}{seen}; they "
+        "must be the same cells in the same order. Give files of one run."
+    )
+
+
+def _storable(value: Any) -> Any:
+    """Make of a JSON-like value one that an AnnData file can hold: no None, no lists of records."""
+    if isinstance(value, Mapping):
+        return {str(key): _storable(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list | tuple):
+        if any(isinstance(item, Mapping | list | tuple) for item in value):
+            return {str(number): _storable(item) for number, item in enumerate(value)}
+        return np.array(value)
+    return value

@@ -1,0 +1,39 @@
+"""A trained scvi-preset model as a directory of scvi-tools' own."""
+
+from pathlib import Path
+
+import numpy as np
+from anndata import AnnData
+from scipy import sparse
+
+from scpress.scvi_tools import require_scvi_axes, save_as_scvi
+from scpress.steps.embed import modelled_blocks
+from scpress.trained import ModelledCounts, TrainedModel
+
+
+def export(
+    counts: AnnData, normalized: AnnData | None, model: TrainedModel, directory: Path
+) -> None:
+    """Fill a real SCVI with the model's weights and call its own `save`.
+
+    The directory holds the training cells' counts of the modelled genes, which `SCVI.load` needs.
+    Its continuous covariates are standardized as the network saw them.
+
+    Raises
+    ------
+    InputError
+        The model is not one SCVI can be, or the cells lack its genes.
+    """
+    require_scvi_axes(model.config)
+    blocks = [block for _, block in modelled_blocks(counts, normalized, model)]
+    data = ModelledCounts(
+        sparse.vstack([block.X for block in blocks], format="csr"),
+        np.concatenate([block.size_factor for block in blocks]),
+        None
+        if blocks[0].batch is None
+        else np.concatenate([b.batch for b in blocks if b.batch is not None]),
+        None
+        if blocks[0].continuous is None
+        else np.concatenate([b.continuous for b in blocks if b.continuous is not None]),
+    )
+    save_as_scvi(model, data, directory)

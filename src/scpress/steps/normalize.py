@@ -1,0 +1,215 @@
+"""How large each cell is, and which genes the models see; the counts stay as they are."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+
+from scpress import slots
+from scpress.counts import library_sizes, size_factors
+from scpress.errors import InputError
+from scpress.genes import find_ids_and_symbols, without_version
+from scpress.options import NormalizeOptions
+from scpress.variable_genes import (
+    GeneMoments,
+    clipped_variances,
+    fit_deviation,
+    measure_moments,
+    rank_genes,
+    residual_variances,
+)
+
+_log = logging.getLogger("scpress")
+
+
+def normalize(
+    counts: ad.AnnData,
+    options: NormalizeOptions | None = None,
+    *,
+    gene_list: Sequence[str] | None = None,
+) -> ad.AnnData:
+    """Compute library sizes, size factors and the genes to model.
+
+    Parameters
+    ----------
+    counts
+        [cells, genes] Raw counts of all samples; X may be on disk and is read by blocks.
+    gene_list
+        Ids or symbols of the genes to model, instead of the ranking. (`options.gene_list` is the
+        path the command line reads them from.)
+
+    Returns
+    -------
+    AnnData
+        obs: library_size, size_factor, over all genes; var: highly_variable and the statistics it
+        follows from; no X.
+
+    Raises
+    ------
+    InputError
+        An empty cell, no such batch column, or none of the listed genes.
+    """
+    options = options or NormalizeOptions()
+    messages: list[str] = []
+    library_size = library_sizes(counts.X)
+    obs = pd.DataFrame(
+        {slots.LIBRARY_SIZE.name: library_size, slots.SIZE_FACTOR.name: size_factors(library_size)},
+        index=counts.obs_names,
+    )
+    if gene_list is not None:
+        chosen = _find_genes(counts.var, gene_list, messages)
+        moments = measure_moments(counts.X, np.zeros(counts.n_obs, dtype=np.int64), 1)
+        var = _statistics(moments) | {slots.HIGHLY_VARIABLE.name: chosen}
+        flavor = "gene_list"
+    else:
+        batches, names = _read_batches(counts, options, messages)
+        var, flavor = _rank(counts.X, batches, names, options, messages)
+        if counts.n_vars <= options.n_top_genes:
+            messages.append(
+                f"all {counts.n_vars} genes are modelled: n_top_genes is {options.n_top_genes}"
+            )
+    result = ad.AnnData(obs=obs, var=pd.DataFrame(var, index=counts.var_names))
+    result.uns[slots.RECORD.name] = {
+        "flavor": flavor,
+        "n_highly_variable": int(result.var[slots.HIGHLY_VARIABLE.name].sum()),
+        "median_library_size": float(np.median(library_size)),
+        "messages": np.array(messages, dtype=str),
+    }
+    for message in messages:
+        _log.info("%s", message)
+    return result
+
+
+def _read_batches(
+    counts: ad.AnnData, options: NormalizeOptions, messages: list[str]
+) -> tuple[np.ndarray, list[str]]:
+    """[cells] Number of the batch, -1 in batches too small to rank genes in; names of batches."""
+    together = np.zeros(counts.n_obs, dtype=np.int64), ["all cells"]
+    key = options.batch_key
+    if key is None or (key == slots.SAMPLE.name and key not in counts.obs):
+        # Counts that did not pass ingest have no samples: one batch.
+        return together
+    if key not in counts.obs:
+        found = ", ".join(map(str, counts.obs.columns)) or "no columns"
+        raise InputError(
+            f"batch_key {key!r} is not in obs; it has {found}. Set it to one of them or to null."
+        )
+    column = pd.Categorical(counts.obs[key].astype(object).map(str))
+    sizes = np.bincount(column.codes, minlength=len(column.categories))
+    small = sizes < options.min_cells_per_batch
+    if not small.any():
+        return column.codes.astype(np.int64), list(column.categories)
+    if small.all():
+        messages.append(
+            f"every batch of {key!r} has fewer than {options.min_cells_per_batch} cells: "
+            "genes are ranked over all cells together"
+        )
+        return together
+    listed = ", ".join(f"{column.categories[i]} ({sizes[i]})" for i in np.flatnonzero(small)[:5])
+    messages.append(
+        f"{int(small.sum())} batches of {key!r} have fewer than {options.min_cells_per_batch} "
+        f"cells and are left out of the ranking of genes: {listed}"
+    )
+    number = np.where(small, -1, np.cumsum(~small) - 1)
+    return number[column.codes], list(column.categories[~small])
+
+
+def _rank(
+    X: Any,
+    batches: np.ndarray,
+    names: list[str],
+    options: NormalizeOptions,
+    messages: list[str],
+) -> tuple[dict[str, np.ndarray], str]:
+    """Columns of var, and how the genes were ranked in the end."""
+    moments = measure_moments(X, batches, len(names))
+    var = _statistics(moments if (batches >= 0).all() else _pool(X))
+    if options.flavor == "pearson_residuals":
+        scores = residual_variances(X, batches, moments)
+        var[slots.RESIDUAL_VARIANCES.name] = scores.mean(axis=0)
+        return var | _choose(scores, options.n_top_genes, votes_first=True), options.flavor
+    kept, deviations = _fit_batches(moments, names, messages)
+    if not kept and len(names) > 1:
+        messages.append("genes are ranked over all cells together")
+        batches = np.zeros(X.shape[0], dtype=np.int64)
+        moments = _pool(X)
+        kept, deviations = _fit_batches(moments, ["all cells"], messages)
+    if not kept:
+        messages.append("genes are ranked by variance over mean instead of seurat_v3")
+        mean = var[slots.MEANS.name]
+        scores = (var[slots.VARIANCES.name] / np.where(mean > 0, mean, 1.0))[None]
+        return var | _choose(scores, options.n_top_genes, votes_first=False), "dispersion"
+    number = np.full(len(moments.n_obs) + 1, -1)  # the last one is for cells of no batch
+    number[kept] = np.arange(len(kept))
+    moments = GeneMoments(moments.n_obs[kept], moments.total[kept], moments.squares[kept])
+    scores = clipped_variances(X, number[batches], moments, np.stack(deviations))
+    var[slots.VARIANCES_NORM.name] = scores.mean(axis=0)
+    return var | _choose(scores, options.n_top_genes, votes_first=False), options.flavor
+
+
+def _pool(X: Any) -> GeneMoments:
+    return measure_moments(X, np.zeros(X.shape[0], dtype=np.int64), 1)
+
+
+def _statistics(moments: GeneMoments) -> dict[str, np.ndarray]:
+    mean, variance = moments.pooled()
+    return {slots.MEANS.name: mean, slots.VARIANCES.name: variance}
+
+
+def _fit_batches(
+    moments: GeneMoments, names: list[str], messages: list[str]
+) -> tuple[list[int], list[np.ndarray]]:
+    """Find the batches whose trend of variance over mean can be fitted, and the trends."""
+    kept, deviations = [], []
+    for batch, name in enumerate(names):
+        try:
+            deviations.append(fit_deviation(*moments.mean_and_variance(batch)))
+            kept.append(batch)
+        except ValueError as error:
+            reason = error.args[0] if error.args else "no reason given"
+            text = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
+            messages.append(
+                f"seurat_v3 could not fit the trend of {name} ({text.strip().splitlines()[0]}): "
+                "left out of the ranking of genes"
+            )
+    return kept, deviations
+
+
+def _choose(scores: np.ndarray, n_top: int, *, votes_first: bool) -> dict[str, np.ndarray]:
+    chosen, rank, votes = rank_genes(scores, n_top, votes_first=votes_first)
+    return {
+        slots.HIGHLY_VARIABLE.name: chosen,
+        slots.HIGHLY_VARIABLE_RANK.name: rank,
+        slots.HIGHLY_VARIABLE_NBATCHES.name: votes.astype(np.int64),
+    }
+
+
+def _find_genes(var: pd.DataFrame, wanted: Sequence[str], messages: list[str]) -> np.ndarray:
+    """[genes] True for the listed genes; a symbol that several genes share means all of them."""
+    ids, symbols = find_ids_and_symbols(var)
+    places: dict[str, set[int]] = {}
+    for column in (var.index.astype(str), ids, symbols):
+        for place, name in enumerate(column):
+            if name:
+                places.setdefault(without_version(str(name)), set()).add(place)
+    chosen = np.zeros(len(var), dtype=bool)
+    missing = []
+    for name in dict.fromkeys(wanted):
+        found = places.get(without_version(name))
+        if found is None:
+            missing.append(name)
+        else:
+            chosen[list(found)] = True
+    shown = ", ".join(missing[:10]) + (" ..." if len(missing) > 10 else "")
+    if chosen.sum() < 2:
+        raise InputError(
+            f"{int(chosen.sum())} genes of the gene list are in the data, which have "
+            f"{', '.join(map(str, var.index[:3]))}; missing: {shown or 'none'}. "
+            "List at least 2 of them, by id or symbol."
+        )
+    if missing:
+        messages.append(f"{len(missing)} genes of the gene list are not in the data: {shown}")
+    return chosen

@@ -1,0 +1,167 @@
+"""Subtypes within each cell type or cluster, kept only with evidence from held-out molecules."""
+
+import logging
+from typing import Any
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+
+from scpress import slots
+from scpress.counts import select_columns
+from scpress.errors import InputError
+from scpress.markers import MARKER_COLUMNS
+from scpress.options import SubtypeOptions
+from scpress.subtypes import find_subtypes
+
+log = logging.getLogger("scpress")
+
+# What annotate calls cells without a type.
+UNASSIGNED = "unassigned"
+
+
+def subtype(
+    counts: ad.AnnData,
+    normalized: ad.AnnData,
+    clusters: ad.AnnData | None,
+    annotation: ad.AnnData | None,
+    options: SubtypeOptions,
+    *,
+    seed: int = 0,
+) -> tuple[ad.AnnData, pd.DataFrame]:
+    """Look for subtypes in every group of cells.
+
+    Parameters
+    ----------
+    counts
+        [cells, genes] `X` raw counts, in memory or on disk; `obs["sample"]` where there are several.
+    normalized
+        Size factors and the variable genes, which are the ones looked at.
+    clusters, annotation
+        `obs["leiden"]` or `obs["cell_type"]`; the one that `groupby` does not name may be None.
+
+    Returns
+    -------
+    subtypes
+        [cells, 0] `obs`: subtype, the group's name alone or with a number: "B", "NK.1", "NK.2".
+        `uns["scpress"]["subtype"]`: groups (name, cells, subtypes, reason) and candidates (what was
+        tried in each group and why it was kept or not), one array per column.
+    markers
+        The subtypes' markers, best first, as measured on held-out molecules of held-out cells.
+
+    Raises
+    ------
+    InputError
+        A slot is missing, the cells differ, or no gene is variable.
+    """
+    groups = _groups(counts, clusters, annotation, options)
+    slots.require(normalized, slots.SIZE_FACTOR, slots.HIGHLY_VARIABLE)
+    _require_same_cells(counts, normalized, "normalized")
+    size_factor = normalized.obs[slots.SIZE_FACTOR.name].to_numpy(dtype=np.float64)
+    columns = np.flatnonzero(normalized.var[slots.HIGHLY_VARIABLE.name].to_numpy(dtype=bool))
+    if not len(columns):
+        raise InputError("no gene is highly variable; raise `n_top_genes` of normalize.")
+    matrix = select_columns(counts.X, columns)
+    genes = counts.var_names.to_numpy().astype(str)[columns]
+    sample = np.zeros(counts.n_obs, dtype=np.int64)
+    if slots.SAMPLE.name in counts.obs:
+        sample = pd.factorize(counts.obs[slots.SAMPLE.name].astype(str))[0]
+
+    names = groups.astype(str).to_numpy().astype(object)
+    group_rows: list[dict[str, Any]] = []
+    candidate_rows: list[dict[str, Any]] = []
+    tables = []
+    for number, group in enumerate(sorted(set(names))):
+        rows = np.flatnonzero(names == group)
+        if group == UNASSIGNED:
+            group_rows.append(_group_row(group, len(rows), 1, "cells without a type are no type"))
+            continue
+        if len(rows) > options.max_cells:
+            log.info(
+                "subtype: stability in %s is measured on subsamples of at most %d of %d cells.",
+                group,
+                options.max_cells,
+                len(rows),
+            )
+        found = find_subtypes(
+            matrix[rows],
+            size_factor[rows],
+            genes,
+            sample[rows],
+            options,
+            rng=np.random.default_rng([seed, number]),
+        )
+        n_subtypes = int(found.labels.max()) + 1
+        group_rows.append(_group_row(group, len(rows), n_subtypes, found.reason))
+        candidate_rows += [{"group": group, **row} for row in found.candidates]
+        if n_subtypes > 1:
+            names[rows] = [f"{group}.{label + 1}" for label in found.labels]
+            tables.append(_name_markers(found.markers, group, counts.var))
+    n_split = sum(row["n_subtypes"] > 1 for row in group_rows)
+    log.info("subtype: %d of %d groups have supported subtypes.", n_split, len(group_rows))
+
+    result = ad.AnnData(obs=pd.DataFrame(index=counts.obs_names.copy()))
+    result.obs[slots.SUBTYPE.name] = pd.Categorical(names.astype(str))
+    result.uns[slots.RECORD.name] = {
+        "subtype": {
+            "groupby": options.groupby,
+            "seed": seed,
+            "groups": _as_arrays(group_rows),
+            "candidates": _as_arrays(candidate_rows),
+        }
+    }
+    columns_out = ["group", "subtype", "gene", "gene_symbol", *MARKER_COLUMNS[2:]]
+    markers = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns_out)
+    return result, markers[columns_out]
+
+
+def _groups(
+    counts: ad.AnnData,
+    clusters: ad.AnnData | None,
+    annotation: ad.AnnData | None,
+    options: SubtypeOptions,
+) -> pd.Series:
+    by_type = options.groupby == slots.CELL_TYPE.name
+    source, slot, what = (
+        (annotation, slots.CELL_TYPE, "annotation")
+        if by_type
+        else (clusters, slots.LEIDEN, "clusters")
+    )
+    if source is None:
+        raise InputError(f"groupby={options.groupby!r} needs the {what}; none were given.")
+    slots.require(source, slot)
+    _require_same_cells(counts, source, what)
+    return source.obs[slot.name]
+
+
+def _require_same_cells(counts: ad.AnnData, other: ad.AnnData, what: str) -> None:
+    if not counts.obs_names.equals(other.obs_names):
+        raise InputError(
+            f"{what} has {other.n_obs} cells that are not the {counts.n_obs} of the counts, or in "
+            "another order; make both from the same counts."
+        )
+
+
+def _group_row(group: str, n_cells: int, n_subtypes: int, reason: str) -> dict[str, Any]:
+    return {"group": group, "n_cells": n_cells, "n_subtypes": n_subtypes, "reason": reason}
+
+
+def _name_markers(markers: pd.DataFrame, group: str, var: pd.DataFrame) -> pd.DataFrame:
+    number = markers["group"].to_numpy(dtype=np.int64)
+    symbol = var[slots.GENE_SYMBOL.name] if slots.GENE_SYMBOL.name in var else var.index.to_series()
+    return markers.assign(
+        group=group,
+        subtype=[f"{group}.{one + 1}" for one in number],
+        gene_symbol=symbol.loc[markers["gene"]].astype(str).to_numpy(),
+    )
+
+
+def _as_arrays(rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """One array per column: an h5ad file holds these, and not a list of dictionaries."""
+    table = pd.DataFrame(rows)
+    return {
+        str(name): table[name].astype(str).to_numpy().astype("U")
+        if table[name].dtype.kind not in "if"
+        else table[name].to_numpy()
+        for name in table
+    }

@@ -1,0 +1,199 @@
+"""Train one model on the highly variable genes and say whether the fit can be used."""
+
+import logging
+from importlib.metadata import version
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+
+from scpress import slots
+from scpress.engines import fit_model
+from scpress.errors import FitFailedError, InputError
+from scpress.likelihoods import LIKELIHOODS, LOG_THETA_MAX, LOG_THETA_MIN
+from scpress.network import CountAutoencoder
+from scpress.options import TrainOptions
+from scpress.presets import resolve_config
+from scpress.scoring import gene_mean_nll, importance_weighted_nll, reconstruction_nll
+from scpress.trained import (
+    ModelledCounts,
+    TrainedModel,
+    continuous_values,
+    covariates_of,
+    record_options,
+    select_genes,
+)
+from scpress.training import Fit, resolve_device, split_validation
+
+log = logging.getLogger("scpress")
+
+# Held-out cells on which the importance-weighted likelihood is computed at most.
+_MAX_SCORED = 2000
+
+
+def train(
+    counts: AnnData,
+    normalized: AnnData,
+    options: TrainOptions | None = None,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+) -> tuple[TrainedModel, pd.DataFrame]:
+    """Train one model with one seed.
+
+    Parameters
+    ----------
+    counts
+        [cells, genes] Raw counts in X, in memory or on disk; covariates in obs.
+    normalized
+        [cells, genes] obs: library_size, size_factor; var: highly_variable.
+    device
+        auto, cpu or cuda.
+
+    Returns
+    -------
+    model, history
+        The model with the best weights, and one row per validation.
+
+    Raises
+    ------
+    InputError
+        A missing column, too few cells or genes, axes that do not go together.
+    FitFailedError
+        The fit never beat the gene means on the held-out cells.
+    """
+    options = options or TrainOptions()
+    chosen = resolve_device(device)
+    slots.require(normalized, slots.LIBRARY_SIZE, slots.SIZE_FACTOR, slots.HIGHLY_VARIABLE)
+    columns = np.flatnonzero(normalized.var[slots.HIGHLY_VARIABLE.name].to_numpy(dtype=bool))
+    if len(columns) < 2:
+        raise InputError(f"a model needs at least 2 genes; found {len(columns)} highly variable.")
+    is_pca = options.preset == "pca"
+    batch, batches = covariates_of(counts.obs, None if is_pca else options.batch_key)
+    config = resolve_config(options, n_genes=len(columns), batches=batches)
+
+    library_size = normalized.obs[slots.LIBRARY_SIZE.name].to_numpy()
+    data = ModelledCounts(
+        select_genes(counts.X, columns),
+        normalized.obs[slots.SIZE_FACTOR.name].to_numpy(dtype=np.float64),
+        batch,
+        continuous_values(counts.obs, config.continuous_covariates),
+    )
+    strata = np.zeros(len(data), dtype=np.int64) if batch is None else batch
+    training_rows, validation_rows = split_validation(strata, options.validation_fraction)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = CountAutoencoder(config).to(chosen)
+    symbols = counts.var.get(slots.GENE_SYMBOL.name, pd.Series(counts.var_names)).to_numpy()
+    model = TrainedModel(
+        network,
+        [str(name) for name in counts.var_names[columns]],
+        [str(symbol) for symbol in symbols[columns]],
+        float(np.median(library_size)),
+        tuple(np.bincount(batch).tolist()) if batch is not None else (len(data),),
+        validation_rows,
+    )
+    training, validation = data.take(training_rows), data.take(validation_rows)
+    fitted = fit_model(model, training, validation, options, seed=seed)
+
+    verdict = judge_fit(fitted, gene_mean_nll(network, training, validation))
+    model.record = {
+        "options": record_options(options),
+        "seed": seed,
+        "device": chosen,
+        "device_name": torch.cuda.get_device_name() if chosen == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+        "versions": {name: version(name) for name in ("scpress", "torch", "scvi-tools")},
+        "n_training_cells": len(training),
+        "n_validation_cells": len(validation),
+        "verdict": verdict,
+        "held_out": score_held_out(model, validation, seed=seed),
+        "theta": describe_theta(model, training),
+    }
+    log.info(
+        "%s after %d steps (best at %d): validation loss %.2f, gene means %.2f nats per cell",
+        fitted.stopped,
+        fitted.history[-1]["step"],
+        fitted.best_step,
+        fitted.best_loss,
+        verdict["gene_mean_nll"],
+    )
+    return model, pd.DataFrame(fitted.history)
+
+
+def judge_fit(fitted: Fit, baseline: float) -> dict[str, float | int | str]:
+    """The verdict of a fit against the gene-mean model on the same held-out cells.
+
+    Raises
+    ------
+    FitFailedError
+        The best validation loss is not below the baseline.
+    """
+    if not fitted.best_loss < baseline:
+        raise FitFailedError(
+            f"the fit failed: its best held-out loss is {fitted.best_loss:.3f} nats per cell and "
+            f"knowing each gene's mean alone gives {baseline:.3f}. Raise max_steps or patience, "
+            "lower learning_rate, or check that the cells differ at all."
+        )
+    return {
+        "status": "ok",
+        "best_loss": fitted.best_loss,
+        "best_step": fitted.best_step,
+        "n_steps": fitted.history[-1]["step"],
+        "stopped": fitted.stopped,
+        "rollbacks": fitted.rollbacks,
+        "gene_mean_nll": baseline,
+    }
+
+
+def score_held_out(
+    model: TrainedModel, validation: ModelledCounts, *, seed: int
+) -> dict[str, float | int | str | None]:
+    """Mean held-out scores, nats per cell; the evidence only where there is one."""
+    scored = validation.take(slice(0, _MAX_SCORED))
+    variational = model.config.is_variational
+    return {
+        "n_cells": len(scored),
+        "n_draws": 100 if variational else 0,
+        "nll": float(importance_weighted_nll(model, scored, seed=seed).mean())
+        if variational
+        else None,
+        "reconstruction_nll": float(reconstruction_nll(model, scored).mean()),
+        "likelihood": model.config.likelihood,
+    }
+
+
+def describe_theta(model: TrainedModel, training: ModelledCounts) -> dict[str, object]:
+    """Range of the fitted inverse dispersion, and the genes at its bounds."""
+    theta = gene_theta(model, training)
+    if theta is None or not LIKELIHOODS[model.config.likelihood].on_counts:
+        return {}
+    low, high = np.exp(LOG_THETA_MIN) * 1.001, np.exp(LOG_THETA_MAX) * 0.999
+    at_bound = [g for g, t in zip(model.genes, theta, strict=True) if not low < t < high]
+    if at_bound:
+        log.info("theta is at its bound for %d genes: %s", len(at_bound), ", ".join(at_bound[:5]))
+    return {
+        "min": float(theta.min()),
+        "median": float(np.median(theta)),
+        "max": float(theta.max()),
+        "genes_at_bound": at_bound,
+    }
+
+
+def gene_theta(model: TrainedModel, data: ModelledCounts) -> np.ndarray | None:
+    """[n_genes] Inverse dispersion of each gene; the geometric mean over cells or batches."""
+    network = model.network
+    if network.log_theta is None:
+        return None
+    if isinstance(network.log_theta, torch.nn.Parameter):
+        return torch.exp(network.log_theta.detach().mean(dim=0)).cpu().numpy()
+    total = np.zeros(model.config.n_genes)
+    scored = data.take(slice(0, _MAX_SCORED))
+    with torch.no_grad():
+        for _, block in scored.blocks(n_cells=512):
+            cells = block.cells_of(model)
+            parameters = network.eval().decode(network.encode(cells)[0], cells)
+            assert parameters.log_theta is not None  # noqa: S101
+            total += parameters.log_theta.sum(dim=0).cpu().numpy()
+    return np.exp(total / len(scored))

@@ -1,0 +1,1 @@
+"""The verbs: each reads files, calls one step and writes one file."""

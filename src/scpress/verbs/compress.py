@@ -1,0 +1,34 @@
+"""`scpress compress`: bytes and distortion of one model's latent."""
+
+import argparse
+from pathlib import Path
+
+from scpress.options import CompressOptions
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the paths of the verb."""
+    parser.add_argument("--counts", type=Path, required=True, help="counts.h5ad")
+    parser.add_argument("--normalized", type=Path, required=True, help="normalized.h5ad")
+    parser.add_argument("--latent", type=Path, required=True, help="latent.h5ad of the model")
+    parser.add_argument("--model-file", type=Path, required=True, help="model.safetensors")
+    parser.add_argument("--model", required=True, help="the model's name in the configuration")
+    parser.add_argument("--output", type=Path, required=True, help="compression.json to write")
+
+
+def run(arguments: argparse.Namespace, options: CompressOptions) -> None:
+    """Read, measure, write."""
+    from scpress.io.files import write_json
+    from scpress.io.h5ad import read_h5ad
+    from scpress.steps.compress import compress
+    from scpress.trained import load_model
+
+    result = compress(
+        read_h5ad(arguments.counts, backed=True),
+        read_h5ad(arguments.normalized),
+        read_h5ad(arguments.latent),
+        load_model(arguments.model_file),
+        name=arguments.model,
+        options=options,
+    )
+    write_json(result, arguments.output)

@@ -1,0 +1,33 @@
+"""`scpress denoise`: denoised expression, written in chunks."""
+
+import argparse
+from pathlib import Path
+
+from scpress.options import DenoiseOptions
+from scpress.settings import DEVICES
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Paths and device."""
+    parser.add_argument("--counts", type=Path, required=True, help="counts.h5ad")
+    parser.add_argument("--normalized", type=Path, help="normalized.h5ad; not for new cells")
+    parser.add_argument("--model-file", type=Path, required=True, help="model.safetensors")
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="where to run [auto]")
+    parser.add_argument("--output", type=Path, required=True, help="denoised.h5ad to write")
+
+
+def run(arguments: argparse.Namespace, options: DenoiseOptions) -> None:
+    """Read, denoise, write as it goes."""
+    import numpy as np
+
+    from scpress.io.h5ad import read_h5ad, write_h5ad_streamed
+    from scpress.steps.denoise import denoise_blocks, denoised_columns, denoised_frame
+    from scpress.trained import load_model
+    from scpress.training import resolve_device
+
+    counts = read_h5ad(arguments.counts, backed=True)
+    normalized = arguments.normalized and read_h5ad(arguments.normalized)
+    model = load_model(arguments.model_file, device=resolve_device(arguments.device))
+    frame = denoised_frame(counts, model, denoised_columns(model, options))
+    blocks = (block for _, block in denoise_blocks(counts, normalized, model, options))
+    write_h5ad_streamed(arguments.output, frame, {"X": blocks}, dtypes={"X": np.float32})

@@ -1,0 +1,39 @@
+"""`scpress export`: a trained scvi-preset model for scvi-tools."""
+
+import argparse
+import os
+import shutil
+from pathlib import Path
+
+from scpress.errors import InputError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Paths."""
+    parser.add_argument("--counts", type=Path, required=True, help="counts.h5ad")
+    parser.add_argument("--normalized", type=Path, help="normalized.h5ad")
+    parser.add_argument("--model-file", type=Path, required=True, help="model.safetensors")
+    parser.add_argument("--output", type=Path, required=True, help="directory to make")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Read, export into a temporary directory, rename."""
+    from scpress.io.h5ad import read_h5ad
+    from scpress.steps.export import export
+    from scpress.trained import load_model
+
+    output: Path = arguments.output
+    if output.exists():
+        raise InputError(f"'{output}' exists; name a new directory, nothing is overwritten.")
+    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+    temporary.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        export(
+            read_h5ad(arguments.counts, backed=True),
+            arguments.normalized and read_h5ad(arguments.normalized),
+            load_model(arguments.model_file),
+            temporary,
+        )
+        os.replace(temporary, output)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,37 @@
+"""`scpress train`: one model file and its history from the counts."""
+
+import argparse
+from pathlib import Path
+
+from scpress.options import TrainOptions
+from scpress.settings import DEVICES
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Paths, model name and seed."""
+    parser.add_argument("--counts", type=Path, required=True, help="counts.h5ad")
+    parser.add_argument("--normalized", type=Path, required=True, help="normalized.h5ad")
+    parser.add_argument("--model", default="model", help="name of the model [model]")
+    parser.add_argument("--seed", type=int, default=0, help="seed of weights and batches [0]")
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="where to train [auto]")
+    parser.add_argument("--output", type=Path, required=True, help="model.safetensors to write")
+    parser.add_argument("--history", type=Path, required=True, help="history.tsv to write")
+
+
+def run(arguments: argparse.Namespace, options: TrainOptions) -> None:
+    """Read, train, write."""
+    from scpress.io.files import atomic_path, write_table
+    from scpress.io.h5ad import read_h5ad
+    from scpress.steps.train import train
+
+    model, history = train(
+        read_h5ad(arguments.counts, backed=True),
+        read_h5ad(arguments.normalized),
+        options,
+        seed=arguments.seed,
+        device=arguments.device,
+    )
+    model.record["model"] = arguments.model
+    with atomic_path(arguments.output) as temporary:
+        model.save(temporary)
+    write_table(history, arguments.history)

@@ -1,0 +1,166 @@
+import dataclasses
+import logging
+
+import numpy as np
+import pytest
+import torch
+from conftest import modelled, normalized_of
+from scpress import training
+from scpress.errors import FitFailedError, InputError
+from scpress.options import TrainOptions
+from scpress.steps.train import train
+
+SHORT = TrainOptions(
+    max_steps=60, validate_every=20, kl_warmup_steps=20, batch_size=64, batch_key=None
+)
+
+
+def short(**changes):
+    return dataclasses.replace(SHORT, **changes)
+
+
+def _same(one, two):
+    states = one.network.state_dict(), two.network.state_dict()
+    return all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_same_seed_gives_the_same_bits_and_another_seed_does_not(pbmc):
+    normalized = normalized_of(pbmc)
+    runs = [train(pbmc, normalized, SHORT, seed=seed)[0] for seed in (0, 0, 1)]
+    assert _same(runs[0], runs[1])
+    assert not _same(runs[0], runs[2])
+
+
+def test_training_does_not_touch_the_callers_random_state(pbmc):
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    train(pbmc, normalized_of(pbmc), SHORT)
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_best_weights_are_restored(pbmc):
+    model, history = train(pbmc, normalized_of(pbmc), short(learning_rate=0.05, max_steps=200))
+    best = history["validation_loss"].min()
+    assert best < history["validation_loss"].iloc[-1]  # it overfits at this rate
+    columns = np.flatnonzero(normalized_of(pbmc).var["highly_variable"])
+    data = modelled(pbmc)
+    assert list(pbmc.var_names[columns]) == model.genes
+    held_out = training.validate(model, data.take(model.validation_cells), seed=0)
+    assert held_out.total == pytest.approx(best, rel=1e-6)
+
+
+def test_early_stopping_waits_for_the_patience_and_lowers_the_rate(pbmc):
+    options = short(learning_rate=0.05, max_steps=2000, patience=200, plateau=60)
+    _, history = train(pbmc, normalized_of(pbmc), options)
+    best = history.loc[history["validation_loss"].idxmin(), "step"]
+    assert history["step"].iloc[-1] == max(best, 20) + 200
+    assert history["learning_rate"].iloc[-1] < 0.05
+
+
+def test_validation_cells_are_random_stratified_and_the_same_for_every_seed(pbmc):
+    strata = np.repeat([0, 1], [900, 100])
+    kept, held_out = training.split_validation(strata, 0.1)
+    assert len(held_out) == 100
+    assert abs((strata[held_out] == 1).sum() - 10) <= 1
+    assert held_out.min() < 100
+    assert len(np.intersect1d(kept, held_out)) == 0
+    one, two = (train(pbmc, normalized_of(pbmc), short(max_steps=60), seed=s)[0] for s in (0, 1))
+    np.testing.assert_array_equal(one.validation_cells, two.validation_cells)
+
+
+def test_every_cell_is_seen_once_per_epoch():
+    order = training.Order(100, 32, seed=0)
+    seen = np.concatenate([order.rows(step) for step in range(25)])  # 8 epochs of 100
+    np.testing.assert_array_equal(np.bincount(seen), np.full(100, 8))
+    assert all(len(order.rows(step)) == 32 for step in range(10))
+
+
+def test_non_finite_loss_rolls_back_with_a_lower_rate(pbmc, monkeypatch, caplog):
+    loss = training.CountAutoencoder.loss
+    calls = {"n": 0}
+
+    def explode(self, cells, **keywords):
+        calls["n"] += self.training
+        value = loss(self, cells, **keywords)
+        return value._replace(total=value.total * float("nan")) if calls["n"] == 30 else value
+
+    monkeypatch.setattr(training.CountAutoencoder, "loss", explode)
+    with caplog.at_level(logging.WARNING, logger="scpress"):
+        model, history = train(pbmc, normalized_of(pbmc), SHORT)
+    assert "back to the last good weights" in caplog.text
+    assert model.record["verdict"]["rollbacks"] == 1
+    assert history["learning_rate"].iloc[-1] == pytest.approx(0.5e-3)
+    assert all(torch.isfinite(p).all() for p in model.network.parameters())
+
+
+def test_a_loss_that_never_turns_finite_fails(pbmc, monkeypatch):
+    loss = training.CountAutoencoder.loss
+
+    def explode(self, cells, **keywords):
+        value = loss(self, cells, **keywords)
+        return value._replace(total=value.total * float("nan"))
+
+    monkeypatch.setattr(training.CountAutoencoder, "loss", explode)
+    with pytest.raises(FitFailedError, match="non-finite"):
+        train(pbmc, normalized_of(pbmc), SHORT)
+
+
+def test_a_fit_worse_than_the_gene_means_fails(pbmc):
+    with pytest.raises(FitFailedError, match="the fit failed"):
+        train(pbmc, normalized_of(pbmc), short(max_steps=1, learning_rate=1.0))
+
+
+@pytest.mark.parametrize("preset", ["scvi", "dca", "ldvae", "pca"])
+def test_presets_beat_the_gene_means_on_real_counts(pbmc, preset):
+    model, history = train(pbmc, normalized_of(pbmc), short(preset=preset, max_steps=150))
+    verdict = model.record["verdict"]
+    assert verdict["best_loss"] < verdict["gene_mean_nll"]
+    assert history["validation_loss"].notna().all()
+
+
+def test_covariates_reach_the_decoder(simulated):
+    options = short(batch_key="batch", continuous_covariates=("depth",))
+    counts = simulated.copy()
+    counts.obs["depth"] = np.linspace(0, 1, counts.n_obs)
+    model, _ = train(counts, normalized_of(counts), options)
+    assert model.config.n_batches == 2
+    assert float(model.network.continuous_mean[0]) == pytest.approx(0.5, abs=0.05)
+    data = modelled(counts)
+    z = np.zeros((4, 10), dtype=np.float32)
+    mu = []
+    for code, depth in ((0, 0.0), (1, 0.0), (0, 1.0)):
+        cells = model.cells(
+            data.X[:4], np.ones(4), np.full(4, code), np.full((4, 1), depth, dtype=np.float32)
+        )
+        mu.append(model.mean_counts(cells, z))
+    assert not np.allclose(mu[0], mu[1])
+    assert not np.allclose(mu[0], mu[2])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_key": "donor"}, "batch_key 'donor' is not a column"),
+        ({"continuous_covariates": ("age",)}, "continuous covariate 'age' is not a column"),
+        ({"continuous_covariates": ("bulk_labels",)}, "must be a number for every cell"),
+        ({"n_latent": 500}, "n_latent must be at most"),
+    ],
+)
+def test_bad_options_are_one_clear_line(pbmc, options, message):
+    with pytest.raises(InputError, match=message):
+        train(pbmc, normalized_of(pbmc), short(**options))
+
+
+def test_too_few_cells(pbmc):
+    few = pbmc[:5].copy()
+    with pytest.raises(InputError, match="at least 10 cells; found 5"):
+        train(few, normalized_of(few), SHORT)
+
+
+def test_cuda_without_a_gpu_is_an_input_error():
+    if torch.cuda.is_available():
+        assert training.resolve_device("cuda") == "cuda"
+    else:
+        with pytest.raises(InputError, match="no GPU"):
+            training.resolve_device("cuda")

@@ -1,0 +1,120 @@
+# What the cells are, from the primary model's first seed.
+#   cluster   latent                                   -> clusters.h5ad                       scpress cluster
+#   annotate  counts, normalized, clusters             -> annotation.h5ad, markers.tsv        scpress annotate
+#   subtype   counts, normalized, clusters, annotation -> subtypes.h5ad, subtype_markers.tsv  scpress subtype
+
+
+rule cluster:
+    """Build the neighbours graph, choose the resolution and lay out a UMAP."""
+    input:
+        latent=model_files("latent.h5ad", [PRIMARY]),
+    output:
+        clusters=f"{RESULTS}/clusters.h5ad",
+    log:
+        f"{RESULTS}/logs/cluster.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/cluster.tsv"
+    conda:
+        "../../envs/scpress.yaml"
+    threads: config["threads"]
+    resources:
+        mem_mb=request("max_mem_mb", 4000, 50),
+        runtime=request("max_runtime", 60, 2),
+    params:
+        step_version=1,
+        model=PRIMARY,
+        seed=seeds(PRIMARY)[0],
+        flags=flags("cluster"),
+    shell:
+        """
+        scpress cluster \
+            --latent {input.latent:q} \
+            --model {params.model} \
+            --seed {params.seed} \
+            {params.flags:q} \
+            --output {output.clusters:q} \
+            2>{log:q}
+        """
+
+
+rule annotate:
+    """Name cell types from marker genes and list the markers of every cluster."""
+    input:
+        counts=f"{RESULTS}/counts.h5ad",
+        normalized=f"{RESULTS}/normalized.h5ad",
+        clusters=f"{RESULTS}/clusters.h5ad",
+        panel=PANEL,
+    output:
+        annotation=f"{RESULTS}/annotation.h5ad",
+        markers=report(
+            f"{RESULTS}/markers.tsv",
+            caption="../report/markers.rst",
+            category="Tables",
+        ),
+    log:
+        f"{RESULTS}/logs/annotate.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/annotate.tsv"
+    conda:
+        "../../envs/scpress.yaml"
+    threads: config["threads"]
+    resources:
+        mem_mb=request("max_mem_mb", 4000, 20),
+        runtime=request("max_runtime", 30, 0.2),
+    params:
+        step_version=1,
+        flags=flags("annotate"),
+    shell:
+        """
+        scpress annotate \
+            --counts {input.counts:q} \
+            --normalized {input.normalized:q} \
+            --clusters {input.clusters:q} \
+            {params.flags:q} \
+            --output {output.annotation:q} \
+            --markers {output.markers:q} \
+            2>{log:q}
+        """
+
+
+rule subtype:
+    """Look for stable sub-clusters with markers of their own."""
+    input:
+        counts=f"{RESULTS}/counts.h5ad",
+        normalized=f"{RESULTS}/normalized.h5ad",
+        clusters=f"{RESULTS}/clusters.h5ad",
+        annotation=f"{RESULTS}/annotation.h5ad",
+    output:
+        subtypes=f"{RESULTS}/subtypes.h5ad",
+        markers=report(
+            f"{RESULTS}/subtype_markers.tsv",
+            caption="../report/subtype_markers.rst",
+            category="Tables",
+        ),
+    log:
+        f"{RESULTS}/logs/subtype.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/subtype.tsv"
+    conda:
+        "../../envs/scpress.yaml"
+    threads: config["threads"]
+    resources:
+        mem_mb=request("max_mem_mb", 4000, 20),
+        runtime=request("max_runtime", 60, 0.5),
+    params:
+        step_version=1,
+        seed=seeds(PRIMARY)[0],
+        flags=flags("subtype"),
+    shell:
+        """
+        scpress subtype \
+            --counts {input.counts:q} \
+            --normalized {input.normalized:q} \
+            --clusters {input.clusters:q} \
+            --annotation {input.annotation:q} \
+            --seed {params.seed} \
+            {params.flags:q} \
+            --output {output.subtypes:q} \
+            --markers {output.markers:q} \
+            2>{log:q}
+        """

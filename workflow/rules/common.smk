@@ -1,0 +1,245 @@
+# What the rules share: the checked configuration, the sample table, flags and resources.
+# Nothing here imports scpress: with conda environments it is not installed beside Snakemake.
+import copy
+import csv
+import difflib
+import os
+import re
+import sys
+from pathlib import Path
+
+import jsonschema
+import yaml
+
+INGEST_COLUMNS = ("format", "layer", "orientation", "genome", "label_key")
+
+# `.venv/bin/snakemake` finds `.venv/bin/scpress` without activating the environment.
+os.environ.update(
+    PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()])
+)
+# HDF5's locks fail on many network file systems; no two jobs write the same file.
+os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
+
+
+def stop(message):
+    """End with one line; a WorkflowError would print a traceback around it."""
+    sys.exit(f"scpress: error: {message}")
+
+
+def nearest(word, words):
+    """The hint that ends an error about a mistyped word."""
+    found = difflib.get_close_matches(str(word), [str(one) for one in words], n=1)
+    if found:
+        return f"did you mean '{found[0]}'?"
+    return f"known: {', '.join(map(str, words))}."
+
+
+def explain(error, where):
+    """One line for one violation of a schema: where, what was found, what to do."""
+    key = ".".join(str(part) for part in error.absolute_path)
+    place = f"'{key}' in {where}" if key else where
+    found, rule = error.instance, error.validator_value
+    if error.validator == "additionalProperties":
+        known = error.schema["properties"]
+        name = next(name for name in found if name not in known)
+        return f"unknown key '{name}' in {place}; {nearest(name, known)}"
+    if error.validator == "required":
+        name = next(name for name in rule if name not in found)
+        return f"column '{name}' is missing or empty in {place}; give every sample a {name}."
+    if error.validator == "type":
+        wanted = " or ".join([rule] if isinstance(rule, str) else rule)
+        number = isinstance(found, str) and re.fullmatch(r"-?\d+e-?\d+", found)
+        hint = f" YAML reads {found} as text: write {float(found)}." if number else ""
+        return f"{place} must be of type {wanted}; found {found!r}.{hint}"
+    if error.validator == "enum":
+        choices = [one for one in rule if one is not None]
+        return f"{place} must be one of {', '.join(choices)}; found {found!r}; {nearest(found, choices)}"
+    if error.validator in ("pattern", "not"):
+        return (
+            f"{place}: {found!r} is not a possible name; {error.schema['description']}."
+        )
+    if error.validator == "minItems":
+        return f"{place} is empty; give at least one."
+    return f"{place}: {error.message}."
+
+
+def read_schema(name):
+    """Schema of this workflow."""
+    with open(workflow.source_path(f"../schemas/{name}.schema.yaml")) as file:
+        return yaml.safe_load(file)
+
+
+def require_valid(data, schema, where):
+    """Check data against a schema; the first violation ends the run."""
+    errors = jsonschema.Draft202012Validator(schema).iter_errors(data)
+    for error in sorted(errors, key=lambda error: error.json_path):
+        stop(explain(error, where))
+
+
+def fill_defaults(data, schema):
+    """Give data the schema's default of every key it lacks, section by section."""
+    for key, one in schema["properties"].items():
+        if "default" in one:
+            data.setdefault(key, copy.deepcopy(one["default"]))
+        if "properties" in one:
+            fill_defaults(data[key], one)
+
+
+def require_models():
+    """Check what a schema cannot: that there are models and the primary one is among them."""
+    if not MODELS:
+        stop("'models' in the configuration is empty; name at least one.")
+    if config["primary_model"] not in MODELS:
+        stop(
+            f"'primary_model' is '{config['primary_model']}', which is not under 'models'; "
+            f"{nearest(config['primary_model'], MODELS)}"
+        )
+
+
+def named_file(section, key):
+    """File a key of the configuration names, as a list of inputs; empty when the key is null."""
+    path = config[section][key]
+    if path is not None and not Path(path).is_file():
+        stop(
+            f"no such file: '{path}', which '{section}.{key}' in the configuration names."
+        )
+    return [] if path is None else [path]
+
+
+def read_samples(path):
+    """Sample sheet as {name: {column: value}}, without the empty cells."""
+    if not Path(path).is_file():
+        stop(f"no sample sheet '{path}'; 'samples' in the configuration names it.")
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        lines = [line for line in file if line.strip() and not line.startswith("#")]
+    table = csv.DictReader(lines, delimiter="\t")
+    for column in ("sample", "path"):
+        if column not in (table.fieldnames or ()):
+            stop(
+                f"column '{column}' is missing in '{path}'; found "
+                f"{', '.join(table.fieldnames or ['nothing'])}. Columns are separated by tabs."
+            )
+    samples = {}
+    for number, row in enumerate(table, start=1):
+        where = f"row {number} of '{path}'"
+        if None in row or None in row.values():
+            stop(
+                f"{where} has not as many columns as the header; separate columns by one tab."
+            )
+        row = {key: value.strip() for key, value in row.items() if value.strip()}
+        require_valid(row, SAMPLE_SCHEMA, where)
+        if row["sample"] in samples:
+            stop(
+                f"sample '{row['sample']}' is twice in '{path}'; give every sample its own name."
+            )
+        if not Path(row["path"]).exists():
+            stop(
+                f"no such file: '{row['path']}' ({where}); paths are relative to the directory "
+                f"snakemake runs in, {os.getcwd()}."
+            )
+        samples[row["sample"]] = row
+    if not samples:
+        stop(f"'{path}' lists no samples; add a line per sample.")
+    return samples
+
+
+CONFIG_SCHEMA, SAMPLE_SCHEMA = read_schema("config"), read_schema("samples")
+require_valid(config, CONFIG_SCHEMA, "the configuration")
+fill_defaults(config, CONFIG_SCHEMA)
+
+RESULTS = config["results"].rstrip("/")
+# A model set to null is left out, so that a second --configfile can drop a shipped one.
+MODELS = {
+    name: options for name, options in config["models"].items() if options is not None
+}
+require_models()
+PRIMARY = config["primary_model"]
+SAMPLES = read_samples(config["samples"])
+# Files the configuration names are inputs: they must exist, and a change of one counts.
+GENE_LIST = named_file("normalize", "gene_list")
+PANEL = named_file("annotate", "panel")
+# The networks run in the GPU environment only when the configuration insists on a GPU.
+NETWORK_ENV = (
+    "../../envs/scpress-gpu.yaml"
+    if config["device"] == "cuda"
+    else "../../envs/scpress.yaml"
+)
+
+
+def flags(section, overrides=()):
+    """Section of the configuration as command-line words, with the threads of every verb."""
+    known = CONFIG_SCHEMA["properties"][section]["properties"]
+    words = []
+    for key, value in {**config[section], **dict(overrides)}.items():
+        flag = f"--{key.replace('_', '-')}"
+        if value is None and known[key]["default"] is None:
+            continue
+        if isinstance(value, bool):
+            words += [flag if value else f"--no-{flag[2:]}"]
+        elif isinstance(value, list):
+            words += [flag, *map(str, value)]
+        else:
+            words += [flag, "null" if value is None else str(value)]
+    return [*words, "--threads", str(config["threads"])]
+
+
+def ingest_flags(wildcards):
+    """Options of ingest for one sample: its columns of the sheet over the section."""
+    row = SAMPLES[wildcards.sample]
+    metadata = [
+        f"{k}={v}"
+        for k, v in row.items()
+        if k not in ("sample", "path", *INGEST_COLUMNS)
+    ]
+    words = flags("ingest", {key: row[key] for key in INGEST_COLUMNS if key in row})
+    return (["--metadata", *metadata] if metadata else []) + words
+
+
+def train_flags(wildcards):
+    """Options of train for one model: its overrides over the section."""
+    return flags("train", MODELS[wildcards.model])
+
+
+def seeds(model):
+    """Seeds of a model; PCA is a closed form, which no seed changes, and runs once."""
+    preset = {**config["train"], **MODELS[model]}["preset"]
+    return config["seeds"][:1] if preset == "pca" else config["seeds"]
+
+
+def model_files(name, models=None, *, every_seed=False):
+    """Files of the given models (default all): of every seed, or of the first one."""
+    return [
+        f"{RESULTS}/models/{model}/all/{seed}/{name}"
+        for model in (models or MODELS)
+        for seed in (seeds(model) if every_seed else seeds(model)[:1])
+    ]
+
+
+def path_mb(path):
+    """Size of a file, or of all files in a folder, MB.
+
+    A file that is not there yet must raise: Snakemake then asks again when it is.
+    """
+    path = Path(path)
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files) / 1e6
+
+
+def sample_mb(wildcards, input):
+    """Size of a sample's raw file; the rules of a group know no other before they run."""
+    return path_mb(SAMPLES[wildcards.sample]["path"])
+
+
+def input_mb(wildcards, input):
+    """Size of the input files."""
+    return sum(path_mb(path) for path in input)
+
+
+def request(limit, base, per_mb, size=input_mb):
+    """MB or minutes of a job: base + per_mb x size, doubled with every attempt, up to a limit."""
+
+    def amount(wildcards, input, attempt):
+        wanted = (base + per_mb * size(wildcards, input)) * 2 ** (attempt - 1)
+        return min(config[limit], int(wanted))
+
+    return amount

@@ -1,0 +1,39 @@
+# What a latent costs and what it keeps.
+#   compress  counts, normalized, latent, model -> models/.../compression.json  scpress compress
+
+
+rule compress:
+    """Measure bytes, ratios and distortion of one model beside its rivals."""
+    input:
+        counts=f"{RESULTS}/counts.h5ad",
+        normalized=f"{RESULTS}/normalized.h5ad",
+        latent=f"{FOLDER}/latent.h5ad",
+        model=f"{FOLDER}/model.safetensors",
+    output:
+        compression=f"{FOLDER}/compression.json",
+    log:
+        f"{RESULTS}/logs/compress/{RUN}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/compress/{RUN}.tsv"
+    conda:
+        "../../envs/scpress.yaml"
+    threads: config["threads"]
+    resources:
+        mem_mb=request("max_mem_mb", 4000, 20),
+        runtime=request("max_runtime", 60, 0.5),
+    params:
+        step_version=1,
+        flags=flags("compress"),
+    shell:
+        """
+        scpress compress \
+            --counts {input.counts:q} \
+            --normalized {input.normalized:q} \
+            --latent {input.latent:q} \
+            --model-file {input.model:q} \
+            --model {wildcards.model} \
+            --seed {wildcards.seed} \
+            {params.flags:q} \
+            --output {output.compression:q} \
+            2>{log:q}
+        """

@@ -1,0 +1,130 @@
+# Raw counts to modelled genes.
+#   ingest     a raw file                  -> samples/{sample}/counts.h5ad   scpress ingest
+#   qc         counts of a sample          -> samples/{sample}/qc.h5ad       scpress qc
+#   merge      counts and qc of all        -> counts.h5ad                    scpress merge
+#   normalize  counts                      -> normalized.h5ad                scpress normalize
+
+
+rule ingest:
+    """Read one sample's raw counts, check every value and name cells and genes."""
+    input:
+        path=lambda wildcards: SAMPLES[wildcards.sample]["path"],
+    output:
+        counts=temp(f"{RESULTS}/samples/{{sample}}/counts.h5ad"),
+    log:
+        f"{RESULTS}/logs/ingest/{{sample}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/ingest/{{sample}}.tsv"
+    group:
+        "sample"
+    conda:
+        "../../envs/scpress.yaml"
+    threads: config["threads"]
+    resources:
+        mem_mb=request("max_mem_mb", 2000, 10, sample_mb),
+        runtime=request("max_runtime", 20, 0.1, sample_mb),
+    params:
+        step_version=1,
+        flags=ingest_flags,
+    shell:
+        """
+        scpress ingest {input.path:q} \
+            --sample {wildcards.sample:q} \
+            {params.flags:q} \
+            --output {output.counts:q} \
+            2>{log:q}
+        """
+
+
+rule qc:
+    """Measure every cell and mark the ones to keep."""
+    input:
+        counts=f"{RESULTS}/samples/{{sample}}/counts.h5ad",
+    output:
+        qc=f"{RESULTS}/samples/{{sample}}/qc.h5ad",
+    log:
+        f"{RESULTS}/logs/qc/{{sample}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/qc/{{sample}}.tsv"
+    group:
+        "sample"
+    conda:
+        "../../envs/scpress.yaml"
+    threads: config["threads"]
+    resources:
+        mem_mb=request("max_mem_mb", 2000, 20, sample_mb),
+        runtime=request("max_runtime", 20, 0.2, sample_mb),
+    params:
+        step_version=1,
+        seed=config["seeds"][0],
+        flags=flags("qc"),
+    shell:
+        """
+        scpress qc \
+            --counts {input.counts:q} \
+            --seed {params.seed} \
+            {params.flags:q} \
+            --output {output.qc:q} \
+            2>{log:q}
+        """
+
+
+rule merge:
+    """Join the passing cells of all samples."""
+    input:
+        counts=expand(f"{RESULTS}/samples/{{sample}}/counts.h5ad", sample=SAMPLES),
+        qc=expand(f"{RESULTS}/samples/{{sample}}/qc.h5ad", sample=SAMPLES),
+    output:
+        counts=f"{RESULTS}/counts.h5ad",
+    log:
+        f"{RESULTS}/logs/merge.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/merge.tsv"
+    conda:
+        "../../envs/scpress.yaml"
+    threads: config["threads"]
+    resources:
+        mem_mb=request("max_mem_mb", 4000, 2),
+        runtime=request("max_runtime", 30, 0.1),
+    params:
+        step_version=1,
+        flags=flags("merge"),
+    shell:
+        """
+        scpress merge \
+            --counts {input.counts:q} \
+            --qc {input.qc:q} \
+            {params.flags:q} \
+            --output {output.counts:q} \
+            2>{log:q}
+        """
+
+
+rule normalize:
+    """Compute library sizes, size factors and highly variable genes."""
+    input:
+        counts=f"{RESULTS}/counts.h5ad",
+        gene_list=GENE_LIST,
+    output:
+        normalized=f"{RESULTS}/normalized.h5ad",
+    log:
+        f"{RESULTS}/logs/normalize.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/normalize.tsv"
+    conda:
+        "../../envs/scpress.yaml"
+    threads: config["threads"]
+    resources:
+        mem_mb=request("max_mem_mb", 4000, 10),
+        runtime=request("max_runtime", 30, 0.1),
+    params:
+        step_version=1,
+        flags=flags("normalize"),
+    shell:
+        """
+        scpress normalize \
+            --counts {input.counts:q} \
+            {params.flags:q} \
+            --output {output.normalized:q} \
+            2>{log:q}
+        """

@@ -1,0 +1,150 @@
+# One model, one seed, one folder: models/{model}/{split}/{seed}/.
+#   train     counts, normalized         -> model.safetensors, history.tsv   scpress train
+#   embed     counts, normalized, model  -> latent.h5ad                      scpress embed
+#   evaluate  counts, latents of a model -> ../evaluation.json               scpress evaluate
+#   denoise   counts, normalized, model  -> denoised.h5ad (on request)       scpress denoise
+
+FOLDER = f"{RESULTS}/models/{{model}}/{{split}}/{{seed}}"
+RUN = "{model}/{split}/{seed}"
+
+
+rule train:
+    """Train one model with one seed."""
+    input:
+        counts=f"{RESULTS}/counts.h5ad",
+        normalized=f"{RESULTS}/normalized.h5ad",
+    output:
+        model=f"{FOLDER}/model.safetensors",
+        history=f"{FOLDER}/history.tsv",
+    log:
+        f"{RESULTS}/logs/train/{RUN}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train/{RUN}.tsv"
+    conda:
+        NETWORK_ENV
+    threads: config["threads"]
+    resources:
+        mem_mb=request("max_mem_mb", 4000, 10),
+        runtime=request("max_runtime", 60, 1),
+    params:
+        step_version=1,
+        device=config["device"],
+        flags=train_flags,
+    shell:
+        """
+        scpress train \
+            --counts {input.counts:q} \
+            --normalized {input.normalized:q} \
+            --model {wildcards.model} \
+            --seed {wildcards.seed} \
+            --device {params.device} \
+            {params.flags:q} \
+            --output {output.model:q} \
+            --history {output.history:q} \
+            2>{log:q}
+        """
+
+
+rule embed:
+    """Extract the latent and the likelihood of every cell."""
+    input:
+        counts=f"{RESULTS}/counts.h5ad",
+        normalized=f"{RESULTS}/normalized.h5ad",
+        model=f"{FOLDER}/model.safetensors",
+    output:
+        latent=f"{FOLDER}/latent.h5ad",
+    log:
+        f"{RESULTS}/logs/embed/{RUN}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/embed/{RUN}.tsv"
+    conda:
+        NETWORK_ENV
+    threads: config["threads"]
+    resources:
+        mem_mb=request("max_mem_mb", 4000, 10),
+        runtime=request("max_runtime", 30, 0.1),
+    params:
+        step_version=1,
+        device=config["device"],
+        flags=flags("embed"),
+    shell:
+        """
+        scpress embed \
+            --counts {input.counts:q} \
+            --normalized {input.normalized:q} \
+            --model-file {input.model:q} \
+            --model {wildcards.model} \
+            --device {params.device} \
+            {params.flags:q} \
+            --output {output.latent:q} \
+            2>{log:q}
+        """
+
+
+rule evaluate:
+    """Compare the latents of all seeds of a model with labels and batches."""
+    input:
+        counts=f"{RESULTS}/counts.h5ad",
+        latents=lambda wildcards: model_files(
+            "latent.h5ad", [wildcards.model], every_seed=True
+        ),
+    output:
+        evaluation=f"{RESULTS}/models/{{model}}/{{split}}/evaluation.json",
+    log:
+        f"{RESULTS}/logs/evaluate/{{model}}/{{split}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluate/{{model}}/{{split}}.tsv"
+    conda:
+        "../../envs/scpress.yaml"
+    threads: config["threads"]
+    resources:
+        mem_mb=request("max_mem_mb", 4000, 5),
+        runtime=request("max_runtime", 60, 0.2),
+    params:
+        step_version=1,
+        flags=flags("evaluate"),
+    shell:
+        """
+        scpress evaluate \
+            --counts {input.counts:q} \
+            --latent {input.latents:q} \
+            --model {wildcards.model} \
+            {params.flags:q} \
+            --output {output.evaluation:q} \
+            2>{log:q}
+        """
+
+
+rule denoise:
+    """Compute denoised expression; runs only when its file is asked for by name."""
+    input:
+        counts=f"{RESULTS}/counts.h5ad",
+        normalized=f"{RESULTS}/normalized.h5ad",
+        model=f"{FOLDER}/model.safetensors",
+    output:
+        denoised=f"{FOLDER}/denoised.h5ad",
+    log:
+        f"{RESULTS}/logs/denoise/{RUN}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/denoise/{RUN}.tsv"
+    conda:
+        NETWORK_ENV
+    threads: config["threads"]
+    resources:
+        mem_mb=request("max_mem_mb", 4000, 10),
+        runtime=request("max_runtime", 30, 0.5),
+    params:
+        step_version=1,
+        device=config["device"],
+        flags=flags("denoise"),
+    shell:
+        """
+        scpress denoise \
+            --counts {input.counts:q} \
+            --normalized {input.normalized:q} \
+            --model-file {input.model:q} \
+            --device {params.device} \
+            {params.flags:q} \
+            --output {output.denoised:q} \
+            2>{log:q}
+        """

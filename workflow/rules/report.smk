@@ -1,0 +1,104 @@
+# Everything in one file and on one page.
+#   assemble  all of the above          -> scpress.h5ad                scpress assemble
+#   report    scpress.h5ad, the tables  -> report.html, metrics.json   scpress report
+
+
+rule assemble:
+    """Join counts, latents, clusters, types and subtypes into one AnnData file."""
+    input:
+        counts=f"{RESULTS}/counts.h5ad",
+        normalized=f"{RESULTS}/normalized.h5ad",
+        latents=model_files("latent.h5ad"),
+        clusters=f"{RESULTS}/clusters.h5ad",
+        annotation=f"{RESULTS}/annotation.h5ad",
+        subtypes=f"{RESULTS}/subtypes.h5ad",
+        model=(
+            model_files("model.safetensors", [PRIMARY])
+            if config["assemble"]["denoised_layer"]
+            else []
+        ),
+    output:
+        adata=f"{RESULTS}/scpress.h5ad",
+    log:
+        f"{RESULTS}/logs/assemble.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/assemble.tsv"
+    conda:
+        "../../envs/scpress.yaml"
+    threads: config["threads"]
+    resources:
+        mem_mb=request("max_mem_mb", 4000, 5),
+        runtime=request("max_runtime", 30, 0.2),
+    params:
+        step_version=1,
+        model=lambda wildcards, input: (
+            ["--model-file", *input.model] if input.model else []
+        ),
+        flags=flags("assemble"),
+    shell:
+        """
+        scpress assemble \
+            --counts {input.counts:q} \
+            --normalized {input.normalized:q} \
+            --latents {input.latents:q} \
+            --clusters {input.clusters:q} \
+            --annotation {input.annotation:q} \
+            --subtypes {input.subtypes:q} \
+            {params.model:q} \
+            {params.flags:q} \
+            --output {output.adata:q} \
+            2>{log:q}
+        """
+
+
+rule report:
+    """Write the page a biologist reads, and its numbers as JSON."""
+    input:
+        adata=f"{RESULTS}/scpress.h5ad",
+        qc=expand(f"{RESULTS}/samples/{{sample}}/qc.h5ad", sample=SAMPLES),
+        histories=model_files("history.tsv", every_seed=True),
+        evaluations=expand(
+            f"{RESULTS}/models/{{model}}/all/evaluation.json", model=MODELS
+        ),
+        compressions=model_files("compression.json"),
+        markers=f"{RESULTS}/markers.tsv",
+        subtype_markers=f"{RESULTS}/subtype_markers.tsv",
+    output:
+        page=report(
+            f"{RESULTS}/report.html",
+            caption="../report/page.rst",
+            category="Report",
+        ),
+        metrics=report(
+            f"{RESULTS}/metrics.json",
+            caption="../report/metrics.rst",
+            category="Tables",
+        ),
+    log:
+        f"{RESULTS}/logs/report.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/report.tsv"
+    conda:
+        "../../envs/scpress.yaml"
+    threads: config["threads"]
+    resources:
+        mem_mb=request("max_mem_mb", 4000, 5),
+        runtime=request("max_runtime", 30, 0.1),
+    params:
+        step_version=1,
+        flags=flags("report"),
+    shell:
+        """
+        scpress report \
+            --input {input.adata:q} \
+            --samples-qc {input.qc:q} \
+            --histories {input.histories:q} \
+            --evaluations {input.evaluations:q} \
+            --compressions {input.compressions:q} \
+            --markers {input.markers:q} \
+            --subtype-markers {input.subtype_markers:q} \
+            {params.flags:q} \
+            --output {output.page:q} \
+            --metrics {output.metrics:q} \
+            2>{log:q}
+        """
