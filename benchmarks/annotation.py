@@ -105,7 +105,7 @@ def compare(
     both = by_label.join(theirs[["right", "wrong"]].add_prefix("score_genes_"))
     print(both.to_string())
     print_calibration(ours.obs, label, right)
-    print(f"-- {name}: each type left out of the panel (with the types below it)")
+    print(f"-- {name}: each type, then each lineage, left out of the panel")
     print_left_out(counts, normalized, clusters, label, right, panel)
 
 
@@ -141,6 +141,14 @@ def ancestors(types: set[str], panel: pd.DataFrame) -> set[str]:
         while cell_type := parent.get(cell_type, ""):
             above.add(cell_type)
     return above - types
+
+
+def with_descendants(types: set[str], panel: pd.DataFrame) -> set[str]:
+    """Add to some types all types of the panel below them."""
+    family = set(types)
+    while below := set(panel.loc[panel["parent"].isin(family), "cell_type"]) - family:
+        family |= below
+    return family
 
 
 def outcomes(
@@ -191,14 +199,17 @@ def print_left_out(
     right: dict[str, set[str]],
     panel: pd.DataFrame,
 ) -> None:
+    lineages = {root for types in right.values() for root in ancestors(types, panel)}
+    lineages = {name for name in lineages if not ancestors({name}, panel)}
+    left_out = {name: types for name, types in right.items() if not types & lineages}
     rows = {}
-    for name, types in right.items():
-        removed = set(types)
-        while below := set(panel.loc[panel["parent"].isin(removed), "cell_type"]) - removed:
-            removed |= below
+    for name, types in (left_out | {name: {name} for name in sorted(lineages)}).items():
+        removed = with_descendants(types, panel)
         rest = panel[~panel["cell_type"].isin(removed)]
         found, _ = annotate(counts, normalized, clusters, rest, AnnotateOptions())
-        answer = found.obs["cell_type"][(label == name).to_numpy()].astype(str)
+        is_lineage = name in lineages
+        labels = [known for known, its in right.items() if is_lineage and its <= removed] or [name]
+        answer = found.obs["cell_type"][label.isin(labels).to_numpy()].astype(str)
         is_parent = answer.isin(ancestors(types, panel))
         is_unassigned = answer == UNASSIGNED
         neighbours = answer[~is_parent & ~is_unassigned].value_counts()
@@ -211,8 +222,9 @@ def print_left_out(
         }
     table = pd.DataFrame.from_dict(rows, orient="index")
     print(table.to_string())
+    table = table.loc[list(left_out)]
     share = table[["unassigned", "parent", "neighbour"]].sum() / table["cells"].sum()
-    print("all:", "  ".join(f"{what} {value:.3f}" for what, value in share.items()))
+    print("single types:", "  ".join(f"{what} {value:.3f}" for what, value in share.items()))
 
 
 if __name__ == "__main__":

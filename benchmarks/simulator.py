@@ -1,11 +1,11 @@
-"""Are clusters and subtypes found where they are planted, and only there?
+"""Whether clusters and subtypes are found where they are planted, and only there.
 
     python benchmarks/simulator.py [--seeds 20] [--latent pca|scvi] [--only noise ...]
 
-prints, seed by seed on the simulator: the clusters in pure noise (one type, a gradient of library
-size), the clusters and their ARI where there are five types, the subtypes in a homogeneous type, and
-the subtypes where two are planted. At least 19 of 20 seeds must be right without structure, 18 of 20
-with it.
+prints, seed by seed on the simulator: the clusters in pure noise (one type, a gradient of
+library size), the clusters and their ARI where there are five types, the subtypes in a homogeneous
+type, and the subtypes where two are planted. At least 19 of 20 seeds must be right without
+structure, 18 of 20 with it.
 """
 
 import argparse
@@ -39,8 +39,8 @@ PLANTED = {
     "two planted, fold change 3": SimulateOptions(
         n_cells=400, n_genes=600, n_types=1, n_subtypes=2
     ),
-    "two planted, fold change 3, 2 batches, 120 cells": SimulateOptions(
-        n_cells=120, n_genes=600, n_types=1, n_subtypes=2, n_batches=2
+    "two planted, fold change 3, 2 batches, 200 cells": SimulateOptions(
+        n_cells=200, n_genes=600, n_types=1, n_subtypes=2, n_batches=2
     ),
 }
 
@@ -87,9 +87,7 @@ def count_subtypes(options: SimulateOptions, seed: int) -> tuple[int, float]:
     from scpress.steps.subtype import subtype
 
     counts = simulate(options, seed=seed)
-    annotation = ad.AnnData(
-        obs=pd.DataFrame({"cell_type": counts.obs["label"].astype("category")})
-    )
+    annotation = ad.AnnData(obs=pd.DataFrame({"cell_type": counts.obs["label"].astype("category")}))
     found, _ = subtype(counts, normalize(counts), None, annotation, SubtypeOptions(), seed=seed)
     labels = found.obs["subtype"]
     truth = counts.obs["true_subtype"].to_numpy()
@@ -100,9 +98,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--latent", choices=("pca", "scvi"), default="pca")
-    parser.add_argument(
-        "--only", nargs="*", default=["noise", "types", "homogeneous", "planted"]
-    )
+    parser.add_argument("--only", nargs="*", default=["noise", "types", "homogeneous", "planted"])
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     logging.getLogger("scpress").setLevel(logging.WARNING)
@@ -123,7 +119,9 @@ def main() -> int:
             least = np.ceil((0.95 if wanted == 1 else 0.9) * arguments.seeds)
             failed |= bool(right < least)
             latent = f", {arguments.latent} latent" if part in ("noise", "types") else ""
-            print(f"{name}{latent}: {right} of {arguments.seeds} right (at least {least:.0f} wanted)")
+            print(
+                f"{name}{latent}: {right} of {arguments.seeds} right (at least {least:.0f} wanted)"
+            )
             print(f"  found per seed: {' '.join(map(str, counts))}")
             if wanted > 1:
                 aris = [f"{ari:.2f}" for _, ari in results]

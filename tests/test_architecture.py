@@ -21,7 +21,9 @@ MODULES = {
 # The one table that says which module is on which layer.
 LAYERS = {
     name.rstrip("/"): int(row[1])
-    for row in re.finditer(r"^\| (\d) \| ([^|]+)\|", (ROOT / "docs/architecture.md").read_text(), re.M)
+    for row in re.finditer(
+        r"^\| (\d) \| ([^|]+)\|", (ROOT / "docs/architecture.md").read_text(), re.M
+    )
     for name in re.findall(r"`(\w+/?)`", row[2])
 }
 
@@ -31,7 +33,7 @@ def layer(module):
 
 
 def imports(path):
-    """Names imported anywhere in a file, also inside functions; `from a import b` gives a and a.b."""
+    """Names a file imports, also inside functions; `from a import b` gives a and a.b."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (one.name for one in node.names)
@@ -83,7 +85,9 @@ def test_every_verb_has_a_module():
     assert verbs == set(VERBS) | set(PLAIN_VERBS)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "workflow/rules").glob("*.smk")), ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "workflow/rules").glob("*.smk")), ids=lambda p: p.name
+)
 def test_a_rule_calls_the_verb_of_its_name_and_has_no_logic(path):
     text = path.read_text()
     if path.name == "common.smk":

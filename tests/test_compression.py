@@ -124,6 +124,15 @@ def test_neighbors_are_the_nearest_without_oneself():
     assert cp.nearest_neighbors(z, 15).shape == (4, 3)
 
 
+def test_neighbors_match_all_distances(monkeypatch):
+    monkeypatch.setattr(cp, "BLOCK_CELLS", 30)
+    z = np.random.default_rng(0).normal(size=(100, 4)).astype(np.float32) + 100
+    distance = np.linalg.norm(z[:, None] - z[None].astype(float), axis=2)
+    np.fill_diagonal(distance, np.inf)
+    expected = np.argsort(distance, axis=1)[:, :7]
+    np.testing.assert_array_equal(cp.nearest_neighbors(z, 7), expected)
+
+
 def test_neighbor_recall_counts_sets_not_order():
     reference = np.array([[1, 2], [0, 2], [0, 1]])
     assert cp.neighbor_recall(reference[:, ::-1], reference) == 1

@@ -26,9 +26,7 @@ def test_rank_sum_test_is_scipys_with_ties(seed):
             if np.ptp(values[:, gene]) == 0:
                 assert p_value[row, gene] == 1
                 continue
-            expected = mannwhitneyu(
-                values[group, gene], values[~group, gene], method="asymptotic"
-            )
+            expected = mannwhitneyu(values[group, gene], values[~group, gene], method="asymptotic")
             assert p_value[row, gene] == pytest.approx(min(expected.pvalue, 1.0), abs=1e-9)
             above = expected.statistic - group.sum() * (~group).sum() / 2
             assert np.sign(z[row, gene]) in (0, np.sign(above))

@@ -6,6 +6,7 @@ import pytest
 import torch
 from conftest import modelled, normalized_of
 from scpress import training
+from scpress.counts import library_sizes
 from scpress.errors import FitFailedError, InputError
 from scpress.options import TrainOptions
 from scpress.steps.train import train
@@ -39,23 +40,40 @@ def test_training_does_not_touch_the_callers_random_state(pbmc):
     assert torch.equal(torch.rand(2), expected)
 
 
-def test_best_weights_are_restored(pbmc):
-    model, history = train(pbmc, normalized_of(pbmc), short(learning_rate=0.05, max_steps=200))
-    best = history["validation_loss"].min()
-    assert best < history["validation_loss"].iloc[-1]  # it overfits at this rate
-    columns = np.flatnonzero(normalized_of(pbmc).var["highly_variable"])
-    data = modelled(pbmc)
-    assert list(pbmc.var_names[columns]) == model.genes
-    held_out = training.validate(model, data.take(model.validation_cells), seed=0)
-    assert held_out.total == pytest.approx(best, rel=1e-6)
+def _script_validation(monkeypatch, losses):
+    """Make validation report these losses; returns the weights it saw at each of them."""
+    seen = []
+
+    def scripted(model, validation, *, seed):
+        seen.append({name: t.clone() for name, t in model.network.state_dict().items()})
+        loss = losses[len(seen) - 1] if len(seen) <= len(losses) else 200.0
+        return training.HeldOutLoss(loss, loss, 0.0)
+
+    monkeypatch.setattr(training, "validate", scripted)
+    return seen
 
 
-def test_early_stopping_waits_for_the_patience_and_lowers_the_rate(pbmc):
-    options = short(learning_rate=0.05, max_steps=2000, patience=200, plateau=60)
+def test_best_weights_are_restored(pbmc, monkeypatch):
+    seen = _script_validation(monkeypatch, [100.0, 90.0, 95.0])
+    model, history = train(pbmc, normalized_of(pbmc), SHORT)
+    assert len(seen) == len(history) == 3
+    final = model.network.state_dict()
+    assert all(torch.equal(final[name], value) for name, value in seen[1].items())
+    assert not all(torch.equal(final[name], value) for name, value in seen[2].items())
+    assert model.record["verdict"]["best_step"] == 40
+
+
+def test_early_stopping_waits_for_the_patience_and_lowers_the_rate(pbmc, monkeypatch):
+    _script_validation(monkeypatch, [100.0, 90.0])
+    options = short(validate_every=10, max_steps=600, patience=100, plateau=40)
     _, history = train(pbmc, normalized_of(pbmc), options)
-    best = history.loc[history["validation_loss"].idxmin(), "step"]
-    assert history["step"].iloc[-1] == max(best, 20) + 200
-    assert history["learning_rate"].iloc[-1] < 0.05
+    assert history["step"].iloc[-1] == 20 + 100
+    # Lowered at 60 and at 100, where 40 steps passed without a better loss.
+    rates = history.set_index("step")["learning_rate"]
+    assert rates[60] == 1e-3
+    assert rates[70] == 5e-4
+    assert rates[100] == 5e-4
+    assert rates[110] == 2.5e-4
 
 
 def test_validation_cells_are_random_stratified_and_the_same_for_every_seed(pbmc):
@@ -87,7 +105,7 @@ def test_non_finite_loss_rolls_back_with_a_lower_rate(pbmc, monkeypatch, caplog)
 
     monkeypatch.setattr(training.CountAutoencoder, "loss", explode)
     with caplog.at_level(logging.WARNING, logger="scpress"):
-        model, history = train(pbmc, normalized_of(pbmc), SHORT)
+        model, history = train(pbmc, normalized_of(pbmc), short(max_steps=100))
     assert "back to the last good weights" in caplog.text
     assert model.record["verdict"]["rollbacks"] == 1
     assert history["learning_rate"].iloc[-1] == pytest.approx(0.5e-3)
@@ -103,7 +121,7 @@ def test_a_loss_that_never_turns_finite_fails(pbmc, monkeypatch):
 
     monkeypatch.setattr(training.CountAutoencoder, "loss", explode)
     with pytest.raises(FitFailedError, match="non-finite"):
-        train(pbmc, normalized_of(pbmc), SHORT)
+        train(pbmc, normalized_of(pbmc), short(validate_every=2))
 
 
 def test_a_fit_worse_than_the_gene_means_fails(pbmc):

@@ -178,12 +178,24 @@ def _correlation(sums: np.ndarray, n: int) -> np.ndarray:
 
 
 def nearest_neighbors(z: np.ndarray, n_neighbors: int) -> np.ndarray:
-    """[cells, n_neighbors] Exact Euclidean neighbours of every cell, itself left out."""
-    from sklearn.neighbors import NearestNeighbors
+    """[cells, n_neighbors] Exact Euclidean neighbours of every cell, nearest first, without itself.
 
+    Fewer where there are not as many other cells.
+    """
     count = min(n_neighbors, len(z) - 1)
-    finder = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(z)
-    return finder.kneighbors(return_distance=False)
+    points = z.astype(np.float64)
+    points -= points.mean(axis=0)
+    square = np.sum(points**2, axis=1)
+    neighbors = np.empty((len(z), count), dtype=np.int64)
+    for start in range(0, len(z), BLOCK_CELLS):
+        rows = np.arange(start, min(start + BLOCK_CELLS, len(z)))
+        # |a - b|^2 less |a|^2, which is the same for all b.
+        distance = square - 2 * (points[rows] @ points.T)
+        distance[rows - start, rows] = np.inf
+        near = np.argpartition(distance, count - 1, axis=1)[:, :count]
+        order = np.argsort(np.take_along_axis(distance, near, axis=1), axis=1, kind="stable")
+        neighbors[rows] = np.take_along_axis(near, order, axis=1)
+    return neighbors
 
 
 def neighbor_recall(neighbors: np.ndarray, reference: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""Which genes are higher in one group of cells than in the others?"""
+"""Which genes are higher in one group of cells than in the others."""
 
 import numpy as np
 import pandas as pd
@@ -90,7 +90,7 @@ def adjust_p_values(p_value: np.ndarray) -> np.ndarray:
 def log2_fold_changes(
     counts: sparse.csr_matrix, size_factor: np.ndarray, in_group: np.ndarray
 ) -> np.ndarray:
-    """[groups, genes] log2 of the mean of counts / size_factor in the group over that in the others.
+    """Compare means of counts / size_factor: [groups, genes] log2 of the group over the others.
 
     The mean is taken before the logarithm: the mean of log1p values depends on the depth.
     """

@@ -61,6 +61,7 @@ def check_panel(table: pd.DataFrame) -> pd.DataFrame:
     checked = table.assign(**{k: v for k, v in defaults.items() if k not in table.columns})
     for name in (*REQUIRED_COLUMNS, *defaults):
         checked[name] = checked[name].fillna("").astype(str).str.strip()
+    checked["direction"] = checked["direction"].replace("", defaults["direction"])
     _require_rows(checked)
     _require_tree(checked)
     return checked.reset_index(drop=True)
@@ -74,9 +75,7 @@ def _require_rows(table: pd.DataFrame) -> None:
             "gene. Fill it in or remove the row."
         )
     if table["cell_type"].eq(UNASSIGNED).any():
-        raise InputError(
-            f"{UNASSIGNED!r} is the answer for no type; rename it in the marker table."
-        )
+        raise InputError(f"{UNASSIGNED!r} means no type; rename it in the marker table.")
     wrong = table.loc[~table["direction"].isin(DIRECTIONS), "direction"]
     if len(wrong):
         raise InputError(

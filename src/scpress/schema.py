@@ -86,7 +86,7 @@ def _key(kind: str, default: Any, description: str, **limits: Any) -> dict[str, 
 
 
 def schema_text() -> str:
-    """The schema as the YAML file that is committed."""
+    """Format the schema as the YAML file that is committed."""
     return HEADER + yaml.safe_dump(config_schema(), sort_keys=False, width=100)
 
 

@@ -78,7 +78,7 @@ def gene_mean_nll(
         target = log_values(held_out)
         total = lk.sum_log_likelihood("gaussian", _float(gaussian), sparse_batch(target))
         return -float(total.double().mean())
-    library, held_library = (_library(data, config.library) for data in (training, held_out))
+    library, held_library = (library_of(data, config.library) for data in (training, held_out))
     share = np.asarray(training.X.sum(axis=0), dtype=np.float64).ravel() / library.sum()
     log_share = np.log(np.maximum(share, 0.5 / library.sum()))
     theta = moment_theta(training.X, library, share)
@@ -124,7 +124,8 @@ def moment_theta(X: sparse.csr_matrix, library: np.ndarray, share: np.ndarray) -
     return np.clip(1 / np.maximum(excess, 1 / high), low, high)
 
 
-def _library(data: ModelledCounts, library: str) -> np.ndarray:
+def library_of(data: ModelledCounts, library: str) -> np.ndarray:
+    """[cells] What scales the mean: the size factor, or the total over the modelled genes."""
     if library == "observed":
         return np.maximum(np.asarray(data.X.sum(axis=1), dtype=np.float64).ravel(), 1)
     return np.asarray(data.size_factor, dtype=np.float64)

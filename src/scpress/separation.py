@@ -1,4 +1,4 @@
-"""Is there a valley between two clusters, or were they cut out of one cloud of cells?"""
+"""Whether there is a valley between two clusters, or they were cut out of one cloud of cells."""
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
@@ -11,9 +11,9 @@ _GRID = 512
 _MIN_DEPTH = 3.0
 # ... and by this fraction: with a million cells a ripple of 1 % is significant and no boundary.
 _MAX_RATIO = 0.85
-# Centres this far apart, in mean standard deviations of the two, are separate without a test of the
-# density, which a cluster of 15 cells never passes. A Gaussian cut in two by a plane has 2.7 to 3.8,
-# a uniform one 3.5.
+# Centres this far apart, in mean standard deviations of the two, are separate without a test of
+# the density, which a cluster of 15 cells never passes. A Gaussian cut in two by a plane has 2.7
+# to 3.8, a uniform one 3.5.
 _MIN_GAP = 5.5
 
 
@@ -41,7 +41,7 @@ def merge_unseparated(points: np.ndarray, labels: np.ndarray) -> np.ndarray:
         for second in range(first + 1, n_clusters):
             depth[first, second] = _separation(points, labels, first, second)
     while True:
-        first, second = np.unravel_index(np.argmin(depth), depth.shape)
+        first, second = map(int, np.unravel_index(np.argmin(depth), depth.shape))
         if depth[first, second] >= _MIN_DEPTH:
             return labels
         labels[labels == second] = first

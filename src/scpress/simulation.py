@@ -1,4 +1,4 @@
-"""What would the counts look like if types, subtypes, batches and dispersion were known?"""
+"""What counts look like when types, subtypes, batches and dispersion are known."""
 
 from dataclasses import dataclass
 
@@ -113,7 +113,7 @@ def _marker_fold_changes(
     fraction: float,
     fold_change: float,
 ) -> np.ndarray:
-    """[groups, genes] Fold changes; the markers of two groups are disjoint while genes last."""
+    """Return [groups, genes] fold changes; two groups share no marker while genes last."""
     n_genes = len(baseline)
     n_markers = round(fraction * n_genes)
     result = np.ones((n_groups, n_genes))

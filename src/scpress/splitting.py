@@ -1,4 +1,4 @@
-"""How are the molecules of each cell divided into two independent halves?"""
+"""How the molecules of each cell are divided into two independent halves."""
 
 import numpy as np
 from scipy import sparse
@@ -9,7 +9,7 @@ _MAX_THETA = 1e8
 
 
 def estimate_theta(counts: sparse.csr_matrix, size_factor: np.ndarray) -> np.ndarray:
-    """[genes] Inverse dispersion by moments, given the size factors; Poisson where not overdispersed.
+    """[genes] Inverse dispersion by moments, given the size factors; huge for a Poisson gene.
 
     With x of mean s m and variance s m + s^2 m^2 / theta, the sum over cells of
     (x - s m)^2 - s m has the expectation m^2 sum(s^2) / theta.

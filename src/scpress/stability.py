@@ -1,4 +1,4 @@
-"""Does a clustering come back when some of the cells are left out?"""
+"""Whether a clustering comes back when some of the cells are left out."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -43,7 +43,8 @@ def draw_subsamples(
     n_obs: int, *, n_subsamples: int, fraction: float, rng: np.random.Generator
 ) -> Iterator[np.ndarray]:
     """Sorted row numbers of each subsample, drawn without replacement."""
-    size = min(n_obs, max(2, round(fraction * n_obs)))
+    # A neighbours graph needs 3 cells.
+    size = min(n_obs, max(3, round(fraction * n_obs)))
     for _ in range(n_subsamples):
         yield np.sort(rng.choice(n_obs, size=size, replace=False))
 
@@ -55,7 +56,7 @@ def summarize_agreement(values: Sequence[float]) -> Agreement:
 
 
 def match_clusters(reference: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """[cells] Each cluster of `labels` under the name of the reference cluster it mostly lies in."""
+    """[cells] Each cluster renamed to the reference cluster that most of its cells are in."""
     _, number = np.unique(labels, return_inverse=True)
     table = np.zeros((int(number.max()) + 1, int(reference.max()) + 1), dtype=np.int64)
     np.add.at(table, (number, reference), 1)
@@ -101,12 +102,12 @@ def merge_unstable(
                     support[first, second] = _pair_support(
                         labels, subsamples, matched, first, second
                     )
-        first, second = np.unravel_index(np.argmin(support), support.shape)
+        first, second = map(int, np.unravel_index(np.argmin(support), support.shape))
         if support[first, second] >= min_stability:
             return sort_by_size(labels)
         labels[labels == second] = first
         support[second, :] = support[:, second] = np.inf
-        changed = {int(first)}
+        changed = {first}
 
 
 def _pair_support(

@@ -1,4 +1,4 @@
-"""Does one group of cells hold subtypes that are stable and have markers of their own?
+"""Whether a group of cells holds subtypes that are stable and have markers of their own.
 
 Clustering cells and then testing the same counts for markers finds markers in noise, and testing
 other cells does not cure it when those were assigned by the counts that are tested. So the
@@ -108,7 +108,9 @@ def find_subtypes(
         best = max(candidates, key=lambda row: row["ari_low"], default=None)
         reason = "too few cells for two subtypes"
         if best is not None:
-            reason = f"no supported subtypes; the best of {len(candidates)} tried: {best['verdict']}"
+            reason = (
+                f"no supported subtypes; the best of {len(candidates)} tried: {best['verdict']}"
+            )
         return Subtypes(none, reason, candidates)
     k = max(kept)
     final, markers = kept[k]

@@ -16,7 +16,7 @@ from scpress.errors import FitFailedError, InputError
 from scpress.likelihoods import LIKELIHOODS
 from scpress.network import CountAutoencoder
 from scpress.options import TrainOptions
-from scpress.scoring import gene_moments, log_values
+from scpress.scoring import gene_moments, library_of, log_values, moment_theta
 from scpress.trained import ModelledCounts, TrainedModel
 
 log = logging.getLogger("scpress")
@@ -216,10 +216,18 @@ def initialize(network: CountAutoencoder, training: ModelledCounts) -> None:
             scale = training.X.sum() if config.library == "observed" else training.size_factor.sum()
             share = (totals + 0.5) / float(scale)
             network.eta.bias.copy_(torch.from_numpy(np.log(share)))
+            # Over all cells the moments see the difference between types as dispersion, too: a
+            # theta below 1 is left to the training.
+            library = library_of(training, config.library)
+            log_theta = np.log(np.maximum(moment_theta(training.X, library, share), 1.0))
         else:
             network.eta.bias.copy_(torch.from_numpy(mean))
-            if isinstance(network.log_theta, torch.nn.Parameter):
-                network.log_theta.copy_(-torch.log(torch.from_numpy(variance)))
+            log_theta = -np.log(variance)
+        if isinstance(network.log_theta, torch.nn.Parameter):
+            network.log_theta.copy_(torch.from_numpy(log_theta))
+        elif network.log_theta is not None:
+            network.log_theta.bias.copy_(torch.from_numpy(log_theta))
+            network.log_theta.weight.mul_(_HEAD_SCALE)
         # The heads start nearly flat, so that the first loss is the gene means' and not above it.
         network.eta.weight.mul_(_HEAD_SCALE)
         if network.pi_logits is not None:
@@ -303,7 +311,7 @@ def build_optimizer(network: CountAutoencoder, options: TrainOptions) -> torch.o
     groups = [{"params": rest, "rate": 1.0, "weight_decay": options.weight_decay}]
     if theta:
         groups.append({"params": theta, "rate": _THETA_RATE, "weight_decay": 0.0})
-    optimizer = torch.optim.Adam(groups, lr=options.learning_rate, eps=_ADAM_EPSILON)
+    optimizer = torch.optim.Adam(groups, lr=options.learning_rate, eps=_ADAM_EPSILON, fused=True)
     _set_rate(optimizer, options.learning_rate)
     return optimizer
 

@@ -56,19 +56,20 @@ def measure_moments(X: Any, batches: np.ndarray, n_batches: int) -> GeneMoments:
     total = np.zeros((n_batches, X.shape[1]))
     squares = np.zeros_like(total)
     for start, stop, block in iter_chunks(X):
-        member = _membership(batches[start:stop], n_batches)
+        present, member = _membership(batches[start:stop])
         values = block.astype(np.float64)
-        total += (member @ values).toarray()
+        total[present] += (member @ values).toarray()
         values.data **= 2
-        squares += (member @ values).toarray()
+        squares[present] += (member @ values).toarray()
     return GeneMoments(np.bincount(batches[batches >= 0], minlength=n_batches), total, squares)
 
 
-def _membership(batches: np.ndarray, n_batches: int) -> sparse.csr_matrix:
-    """[batches, cells] One where the cell is of the batch."""
+def _membership(batches: np.ndarray) -> tuple[np.ndarray, sparse.csr_matrix]:
+    """Batches of a block, and [batches of the block, cells] one where the cell is of the batch."""
     cells = np.flatnonzero(batches >= 0)
-    ones = np.ones(len(cells))
-    return sparse.csr_matrix((ones, (batches[cells], cells)), shape=(n_batches, len(batches)))
+    present, number = np.unique(batches[cells], return_inverse=True)
+    shape = (len(present), len(batches))
+    return present, sparse.csr_matrix((np.ones(len(cells)), (number, cells)), shape=shape)
 
 
 def fit_deviation(mean: np.ndarray, variance: np.ndarray, *, span: float = 0.3) -> np.ndarray:
@@ -116,13 +117,13 @@ def clipped_variances(
     total = np.zeros((n_batches, n_vars))
     squares = np.zeros_like(total)
     for start, stop, block in iter_chunks(X):
-        member = _membership(batches[start:stop], n_batches)
+        present, member = _membership(batches[start:stop])
         values = block.astype(np.float64)
         rows = np.repeat(batches[start:stop], np.diff(values.indptr))
         values.data = np.minimum(values.data, limits[rows, values.indices])
-        total += (member @ values).toarray()
+        total[present] += (member @ values).toarray()
         values.data **= 2
-        squares += (member @ values).toarray()
+        squares[present] += (member @ values).toarray()
     n_obs = moments.n_obs[:, None]
     spread = n_obs * means**2 + squares - 2 * means * total
     return spread / ((n_obs - 1) * deviations**2)

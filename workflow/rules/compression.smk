@@ -32,7 +32,6 @@ rule compress:
             --latent {input.latent:q} \
             --model-file {input.model:q} \
             --model {wildcards.model} \
-            --seed {wildcards.seed} \
             {params.flags:q} \
             --output {output.compression:q} \
             2>{log:q}

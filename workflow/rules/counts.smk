@@ -56,13 +56,11 @@ rule qc:
         runtime=request("max_runtime", 20, 0.2, sample_mb),
     params:
         step_version=1,
-        seed=config["seeds"][0],
         flags=flags("qc"),
     shell:
         """
         scpress qc \
             --counts {input.counts:q} \
-            --seed {params.seed} \
             {params.flags:q} \
             --output {output.qc:q} \
             2>{log:q}

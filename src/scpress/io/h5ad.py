@@ -19,8 +19,7 @@ from scpress.io.files import atomic_path, require_file
 _HDF5_CHUNK = 2**16
 # Row pointers are stored as int64 once there are more nonzeros than this; a test lowers it.
 _INT32_MAX = 2**31 - 1
-# What h5py and anndata raise on truncated, damaged or foreign files, and which OSErrors are not it.
-_DAMAGE = (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError, IndexError)
+# Errors of the system that say nothing about the file.
 _NOT_DAMAGE = (errno.EACCES, errno.ENOMEM)
 
 
@@ -38,7 +37,10 @@ def read_h5ad(path: Path, *, backed: bool = False) -> ad.AnnData:
             if "obs" not in file:
                 raise InputError(f"'{path}' is not an AnnData file: it has no obs.")
         return ad.read_h5ad(path, backed="r" if backed else None)
-    except _DAMAGE as error:
+    except InputError:
+        raise
+    except Exception as error:
+        # h5py and anndata raise many kinds of errors on a damaged file, some of them private.
         if isinstance(error, OSError) and error.errno in _NOT_DAMAGE:
             raise
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -9,7 +9,6 @@ Section = dict[str, Any]
 CURVES = (
     ("deviance_explained", "deviance explained"),
     ("gene_correlation", "correlation per gene, median"),
-    ("neighbor_recall", "recall of nearest cells"),
 )
 
 
@@ -23,8 +22,8 @@ def compression_section(inputs: ReportInputs) -> Section | None:
     )
     first = ordered[0]
     points = [_named(row, one) for one in ordered for row in one["precision"]]
-    points += [row for row in first["curve"]]
-    points += [row for row in first["rivals"] if row["code"].startswith("gene mean")]
+    points += first["curve"]
+    points += [row for row in first["rivals"] if row["code"] in figures.RIVALS]
     drawn = [figures.rate_distortion(points, key=key, title=title) for key, title in CURVES]
     return {
         "first": first,
@@ -32,6 +31,7 @@ def compression_section(inputs: ReportInputs) -> Section | None:
         "precision": {"header": _PRECISION_HEADER, "rows": _precision_rows(first)},
         "rivals": {"header": _RIVALS_HEADER, "rows": _rival_rows(first)},
         "figures": [figure for figure in drawn if figure["data"]],
+        "legend": list(figures.code_colours(points).items()),
         "notes": first.get("notes", {}),
         "is_sampled": first["n_scored_cells"] < first["n_cells"],
     }
@@ -79,12 +79,12 @@ def _bytes_row(one: dict[str, Any]) -> list[str]:
     seed = one.get("seed")
     return [
         one["model"] + ("" if seed is None else f", seed {seed}"),
-        f"{one['nominal']['ratio']:.0f}×",
+        f"{one['nominal']['ratio']:.0f}x",
         f"{stored['counts_bytes_per_cell']:,.0f}",
         f"{stored['latent_bytes_per_cell']:,.1f}",
-        f"{stored['ratio']:.1f}×",
+        f"{stored['ratio']:.1f}x",
         bytes_text(fixed),
-        f"{full['ratio']:.2f}×",
+        f"{full['ratio']:.2f}x",
         "never" if even is None else f"{even:,} cells",
     ]
 
@@ -102,7 +102,7 @@ def _precision_rows(one: dict[str, Any]) -> list[list[str]]:
                 row["precision"],
                 f"{row['latent_bytes_per_cell']:,.1f}",
                 f"{row['nll']:,.2f}" + ("" if row is start else f" ({change:+.3f})"),
-                "–" if row.get("nll_held_out") is None else f"{row['nll_held_out']:,.2f}",
+                "-" if row.get("nll_held_out") is None else f"{row['nll_held_out']:,.2f}",
                 f"{row['deviance_explained']:.4f}",
                 f"{row['neighbor_recall_float32']:.3f}",
                 ari,
@@ -118,7 +118,7 @@ def _rival_rows(one: dict[str, Any]) -> list[list[str]]:
             str(row["n_latent"]),
             bytes_text(row["total_bytes"]),
             *(
-                "–" if row.get(key) is None else f"{row[key]:.3f}"
+                "-" if row.get(key) is None else f"{row[key]:.3f}"
                 for key in (
                     "deviance_explained",
                     "gene_correlation",

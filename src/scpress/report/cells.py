@@ -27,9 +27,7 @@ _NUMBERS = (
 )
 
 
-def collect_map(
-    inputs: ReportInputs, *, max_cells: int, genes: list[str]
-) -> dict[str, Any] | None:
+def collect_map(inputs: ReportInputs, *, max_cells: int, genes: list[str]) -> dict[str, Any] | None:
     """Positions and colours of the cells that are drawn; None without a layout.
 
     Parameters
@@ -82,7 +80,7 @@ def _categories(column: pd.Series) -> dict[str, Any]:
         categorical = categorical.cat.reorder_categories(names)
     colours = figures.colours_of(names)
     return {
-        "name": str(column.name),
+        "name": figures.safe(column.name),
         "kind": "category",
         "names": [figures.safe(name) for name in names],
         "palette": [colours[name] for name in names],
@@ -95,7 +93,13 @@ def _numbers(obs: pd.DataFrame, name: str) -> dict[str, Any]:
     finite = values[np.isfinite(values)]
     low, high = np.percentile(finite, [1, 99]) if len(finite) else (0.0, 1.0)
     short = [None if not np.isfinite(v) else float(f"{v:.4g}") for v in values]
-    return {"name": name, "kind": "number", "values": short, "low": float(low), "high": float(high)}
+    return {
+        "name": figures.safe(name),
+        "kind": "number",
+        "values": short,
+        "low": float(low),
+        "high": float(high),
+    }
 
 
 def _gene_colours(inputs: ReportInputs, rows: np.ndarray, genes: list[str]) -> list[dict[str, Any]]:
@@ -125,7 +129,7 @@ def _gene_colours(inputs: ReportInputs, rows: np.ndarray, genes: list[str]) -> l
 
 
 def collect_dots(inputs: ReportInputs, n_markers: int) -> tuple[figures.Figure, list[str]] | None:
-    """The dot plot of the first markers of every cluster, and the names of its genes."""
+    """Draw the first markers of every cluster; returns the names of the genes, too."""
     table = inputs.markers
     leiden = inputs.column(slots.LEIDEN)
     if table is None or table.empty or leiden is None:
@@ -142,14 +146,13 @@ def collect_dots(inputs: ReportInputs, n_markers: int) -> tuple[figures.Figure, 
     mean, fraction = group_means(inputs, leiden.astype(str).to_numpy(), order, columns)
     labels = inputs.gene_labels()[columns]
     rows = [_cluster_label(inputs, name) for name in order]
-    frames = (pd.DataFrame(m, index=rows, columns=labels) for m in (mean, fraction))
-    return figures.dot_plot(*frames), chosen
+    return figures.dot_plot(mean, fraction, groups=rows, genes=list(labels)), chosen
 
 
 def group_means(
     inputs: ReportInputs, groups: np.ndarray, order: list[str], columns: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """([groups, genes] mean log-value, [groups, genes] fraction of cells with a molecule)."""
+    """Compute mean log-value and fraction of cells with a molecule, both [groups, genes]."""
     code = pd.Categorical(groups, categories=order).codes
     total = np.zeros((len(order), len(columns)))
     detected = np.zeros_like(total)
@@ -166,7 +169,7 @@ def group_means(
 
 
 def _cluster_label(inputs: ReportInputs, name: str) -> str:
-    """A cluster with the type most of its cells have."""
+    """Name a cluster with the type most of its cells have."""
     types, leiden = inputs.column(slots.CELL_TYPE), inputs.column(slots.LEIDEN)
     if types is None or leiden is None:
         return name

@@ -10,14 +10,18 @@ import pandas as pd
 Figure = dict[str, Any]
 
 # Distinct on white and for the common kinds of colour blindness as far as 20 colours can be.
-PALETTE = tuple(
-    "#3b76af #ef8536 #4f9d4e #c53a32 #8d6ab8 #84584e #d57dbe #b9a12b #58bbcc #7f9bd1 "
-    "#f0b87c #a6d692 #ee9e9b #c2b3d9 #bf9f98 #1f4e79 #8a5a00 #2f5d34 #7a1f1a #4b2e6f".split()
+PALETTE = (
+    *("#3b76af", "#ef8536", "#4f9d4e", "#c53a32", "#8d6ab8", "#84584e", "#d57dbe"),
+    *("#b9a12b", "#58bbcc", "#7f9bd1", "#f0b87c", "#a6d692", "#ee9e9b", "#c2b3d9"),
+    *("#bf9f98", "#1f4e79", "#8a5a00", "#2f5d34", "#7a1f1a", "#4b2e6f"),
 )
 GREY = "#b8bcc2"
 INK, LINE = "#2b3440", "#e4e7eb"
+FONT = "system-ui, -apple-system, Segoe UI, Roboto, Helvetica Neue, Arial, sans-serif"
 # Names of "no answer" are drawn in grey, whatever the column.
 NO_ANSWER = ("unassigned", "nan", "unknown")
+# Codes that are compared with, by the names `compress` gives them.
+RIVALS = {"PCA": "#8a94a3", "gene mean x size factor": "#c4a484"}
 
 
 def colours_of(names: Sequence[str]) -> dict[str, str]:
@@ -28,21 +32,21 @@ def colours_of(names: Sequence[str]) -> dict[str, str]:
 
 
 def safe(text: Any) -> str:
-    """A user's string as plotly shows it literally: its labels take a few HTML tags."""
+    """Escape a user's string for plotly, whose labels take a few HTML tags."""
     return html.escape(str(text), quote=False)
 
 
 def layout(*, height: int = 320, x: str = "", y: str = "", **more: Any) -> dict[str, Any]:
-    """The look all figures share."""
+    """Make the layout all figures share."""
     axis = {"gridcolor": LINE, "zeroline": False, "linecolor": "#c9ced6", "automargin": True}
     return {
         "height": height,
         "margin": {"l": 56, "r": 16, "t": 28, "b": 44},
-        "font": {"family": "inherit", "size": 12, "color": INK},
+        "font": {"family": FONT, "size": 12, "color": INK},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "colorway": PALETTE,
-        "hoverlabel": {"font": {"family": "inherit", "size": 12}},
+        "hoverlabel": {"font": {"family": FONT, "size": 12}},
         "xaxis": axis | {"title": {"text": x}},
         "yaxis": axis | {"title": {"text": y}},
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
@@ -53,6 +57,7 @@ def histogram(
     values: Mapping[str, np.ndarray],
     *,
     title: str,
+    colours: Mapping[str, str],
     limits: Sequence[float] = (),
     log_axis: bool = False,
 ) -> Figure | None:
@@ -75,9 +80,9 @@ def histogram(
     edges = np.linspace(min([low, *limits]), max([high, *limits]) + span * 1e-6 + 1e-12, 51)
     centers = (edges[:-1] + edges[1:]) / 2
     traces = []
-    for number, (name, one) in enumerate(finite.items()):
+    for name, one in finite.items():
         share = np.histogram(one, bins=edges)[0] / len(one) * 100
-        colour = PALETTE[number % len(PALETTE)]
+        colour = colours.get(name, PALETTE[0])
         traces.append(
             {
                 "type": "scatter",
@@ -100,12 +105,21 @@ def histogram(
         shapes=[vertical_line(at) for at in lines],
     )
     if log_axis:
-        figure_layout["xaxis"] |= {"type": "log", "dtick": 1}
+        figure_layout["xaxis"] |= {"type": "log"} | log_ticks(10 ** edges[0], 10 ** edges[-1])
     return {"data": traces, "layout": figure_layout}
 
 
+def log_ticks(low: float, high: float) -> dict[str, Any]:
+    """Ticks at 1, 2, 5 of every decade in a range, or at its decades where there are many."""
+    first, last = int(np.floor(np.log10(low))), int(np.ceil(np.log10(high)))
+    steps = (1, 2, 5) if np.log10(high / low) < 2.5 else (1,)
+    values = [step * 10.0**power for power in range(first, last + 1) for step in steps]
+    shown = [value for value in values if low <= value <= high]
+    return {"tickvals": shown, "ticktext": [f"{value:,.6g}" for value in shown]} if shown else {}
+
+
 def vertical_line(at: float) -> dict[str, Any]:
-    """A dashed line over the whole height."""
+    """Make a dashed line over the whole height."""
     return {
         "type": "line",
         "x0": at,
@@ -219,9 +233,8 @@ def stability_curve(table: pd.DataFrame, *, chosen: float, threshold: float | No
     return {"data": [trace], "layout": figure_layout}
 
 
-def composition(table: pd.DataFrame) -> Figure:
+def composition(table: pd.DataFrame, *, colours: Mapping[str, str]) -> Figure:
     """Share of the columns (samples) in each row (cluster), stacked bars."""
-    colours = colours_of([str(name) for name in table.columns])
     share = table.div(table.sum(axis=1), axis=0) * 100
     traces = [
         {
@@ -238,25 +251,26 @@ def composition(table: pd.DataFrame) -> Figure:
     ]
     figure_layout = layout(height=90 + 22 * len(table), x="% of the cluster's cells")
     figure_layout |= {"barmode": "stack"}
+    figure_layout["legend"] |= {"traceorder": "normal"}
     figure_layout["yaxis"] |= {"autorange": "reversed", "type": "category"}
     return {"data": traces, "layout": figure_layout}
 
 
-def dot_plot(mean: pd.DataFrame, fraction: pd.DataFrame) -> Figure:
-    """Groups x genes: colour is the mean relative to the gene's highest, size the fraction."""
-    top = mean.max(axis=0).replace(0, 1)
-    relative = mean / top
+def dot_plot(
+    mean: np.ndarray, fraction: np.ndarray, *, groups: Sequence[str], genes: Sequence[str]
+) -> Figure:
+    """Draw groups x genes: colour is the mean relative to the gene's highest, size the fraction."""
+    top = mean.max(axis=0)
+    relative = mean / np.where(top > 0, top, 1)
     rows, columns = np.indices(mean.shape)
-    groups, genes = list(map(str, mean.index)), list(map(str, mean.columns))
-    percent = fraction.to_numpy().ravel() * 100
     trace = {
         "type": "scatter",
         "mode": "markers",
         "x": columns.ravel().tolist(),
         "y": rows.ravel().tolist(),
         "marker": {
-            "size": rounded(2 + 14 * np.sqrt(percent / 100), 1),
-            "color": rounded(relative.to_numpy().ravel(), 3),
+            "size": rounded(2 + 14 * np.sqrt(fraction.ravel()), 1),
+            "color": rounded(relative.ravel(), 3),
             "cmin": 0,
             "cmax": 1,
             "colorscale": [[0, "#eef2f6"], [0.5, "#7fb0c9"], [1, "#12466b"]],
@@ -269,9 +283,9 @@ def dot_plot(mean: pd.DataFrame, fraction: pd.DataFrame) -> Figure:
             },
         },
         "text": [
-            f"{safe(genes[c])} in {safe(groups[r])}<br>mean log-value {mean.iat[r, c]:.2f}<br>"
-            f"in {fraction.iat[r, c] * 100:.0f} % of cells"
-            for r, c in zip(rows.ravel(), columns.ravel(), strict=True)
+            f"{safe(genes[c])} in {safe(groups[r])}<br>mean log-value {mean[r, c]:.2f}<br>"
+            f"in {fraction[r, c] * 100:.0f} % of cells"
+            for r, c in zip(rows.ravel().tolist(), columns.ravel().tolist(), strict=True)
         ],
         "hovertemplate": "%{text}<extra></extra>",
     }
@@ -292,18 +306,15 @@ def dot_plot(mean: pd.DataFrame, fraction: pd.DataFrame) -> Figure:
     return {"data": [trace], "layout": figure_layout}
 
 
-def rate_distortion(
-    points: Sequence[Mapping[str, Any]], *, key: str, title: str
-) -> Figure:
-    """What codes keep over the bytes they cost; one line per code."""
-    names = list(dict.fromkeys(str(point["code"]) for point in points))
+def rate_distortion(points: Sequence[Mapping[str, Any]], *, key: str, title: str) -> Figure:
+    """Draw what codes keep over the bytes they cost; one line per code."""
     traces = []
-    for number, name in enumerate(names):
+    for name, colour in code_colours(points).items():
         own = [p for p in points if p["code"] == name and p.get(key) is not None]
         own.sort(key=lambda point: point["total_bytes"])
         if not own:
             continue
-        is_rival = name == "PCA" or name.startswith("gene mean")
+        is_rival = name in RIVALS
         traces.append(
             {
                 "type": "scatter",
@@ -312,19 +323,30 @@ def rate_distortion(
                 "x": rounded([point["bytes_per_cell"] for point in own], 2),
                 "y": rounded([point[key] for point in own], 4),
                 "text": [f"{p['n_latent']} dimensions, {safe(p['precision'])}" for p in own],
-                "line": {"color": GREY if is_rival else PALETTE[number % len(PALETTE)]},
+                "line": {"color": colour},
                 "marker": {
                     "size": 7 if is_rival else 11,
                     "symbol": "circle" if is_rival else "diamond",
-                    "color": "#8a94a3" if is_rival else PALETTE[number % len(PALETTE)],
+                    "color": colour,
                 },
                 "hovertemplate": "%{text}<br>%{x:,.0f} bytes per cell: %{y:.3f}"
                 "<extra>%{fullData.name}</extra>",
             }
         )
-    figure_layout = layout(height=320, x="bytes per cell, decoder included", y=title)
-    figure_layout["xaxis"] |= {"type": "log", "dtick": 1}
+    figure_layout = layout(
+        height=320, x="bytes per cell, decoder included", y=title, showlegend=False
+    )
+    costs = [point["bytes_per_cell"] for point in points]
+    figure_layout["xaxis"] |= {"type": "log"} | log_ticks(min(costs) / 1.2, max(costs) * 1.2)
     return {"data": traces, "layout": figure_layout}
+
+
+def code_colours(points: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Code -> colour; rivals are grey."""
+    names = list(dict.fromkeys(str(point["code"]) for point in points))
+    models = [name for name in names if name not in RIVALS]
+    colours = dict(zip(models, PALETTE * (len(models) // len(PALETTE) + 1), strict=False))
+    return {name: colours.get(name, RIVALS.get(name, GREY)) for name in names}
 
 
 def rounded(values: Any, digits: int) -> list[float | None]:

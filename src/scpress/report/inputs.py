@@ -8,6 +8,7 @@ import pandas as pd
 from anndata import AnnData
 
 from scpress import slots
+from scpress.report.figures import colours_of
 
 
 @dataclass
@@ -56,8 +57,8 @@ class ReportInputs:
         return str(named) if named in models or not models else models[0]
 
     def column(self, slot: slots.Slot) -> pd.Series | None:
-        """An obs column, or None."""
-        return self.cells.obs[slot.name] if slot.name in self.cells.obs else None
+        """Get an obs column, or None."""
+        return self.cells.obs.get(slot.name)
 
     def sizes(self, slot: slots.Slot) -> dict[str, int]:
         """Category -> number of cells, in the order of the categories; empty ones left out."""
@@ -66,6 +67,10 @@ class ReportInputs:
             return {}
         counts = column.astype("category").value_counts(sort=False)
         return {str(name): int(size) for name, size in counts.items() if size}
+
+    def sample_colours(self) -> dict[str, str]:
+        """Sample -> colour, the same in every figure."""
+        return colours_of(list(dict.fromkeys([*self.sizes(slots.SAMPLE), *self.samples_qc])))
 
     def gene_labels(self) -> np.ndarray:
         """[genes] Symbols where there are any, otherwise names."""

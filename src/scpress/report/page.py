@@ -18,7 +18,7 @@ from scpress.report.summary import collect_metrics, count, write_headline
 
 
 def build_report(inputs: ReportInputs, options: ReportOptions) -> tuple[str, dict[str, Any]]:
-    """The page as HTML that loads nothing from anywhere, and its key numbers."""
+    """Build the page as HTML that loads nothing from anywhere, and its key numbers."""
     metrics = collect_metrics(inputs)
     dots = collect_dots(inputs, options.n_markers)
     genes = dots[1] if dots else []
@@ -44,7 +44,7 @@ def build_report(inputs: ReportInputs, options: ReportOptions) -> tuple[str, dic
 
 
 def _cards(metrics: dict[str, Any]) -> list[tuple[str, str]]:
-    """(number, what it is) for the row under the title."""
+    """Choose (number, what it is) for the row under the title."""
     cards = [(f"{metrics['n_cells']:,}", "cells")]
     for key, noun in (("n_samples", "sample"), ("n_modelled_genes", "modelled gene")):
         if metrics[key] is not None:
@@ -77,9 +77,9 @@ def _render(context: dict[str, Any]) -> str:
     template = environment.from_string((folder / "page.jinja").read_text())
     return template.render(
         context,
-        css=Markup((folder / "page.css").read_text()),  # noqa: S704  our own file
-        js=Markup((folder / "page.js").read_text()),  # noqa: S704  our own file
-        plotly=Markup(get_plotlyjs().replace("</script", r"<\/script")),  # noqa: S704
+        css=Markup((folder / "page.css").read_text()),
+        js=Markup((folder / "page.js").read_text()),
+        plotly=Markup(get_plotlyjs().replace("</script", r"<\/script")),
     )
 
 
@@ -88,4 +88,4 @@ def embed_json(value: Any) -> Markup:
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)  # noqa: S704  escaped above
+    return Markup(text)

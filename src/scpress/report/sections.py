@@ -11,7 +11,7 @@ from scpress.report.inputs import ReportInputs, plain
 from scpress.report.summary import UNASSIGNED, sample_numbers, summarize
 
 Section = dict[str, Any]
-# Metrics of a cell that are drawn, whether on a logarithmic axis, and how their limits are named.
+# Metrics of a cell that are drawn, whether on a logarithmic axis, and the names of their limits.
 QC_METRICS = (
     (slots.LIBRARY_SIZE, "Molecules per cell", True, ("min_counts", "max_counts", "mad_counts")),
     (slots.N_GENES, "Genes per cell", True, ("min_genes", "max_genes", "mad_genes")),
@@ -29,6 +29,7 @@ def qc_section(inputs: ReportInputs) -> Section | None:
     if not samples:
         return None
     found = [_limits(qc.uns) for qc in samples.values()]
+    colours = inputs.sample_colours()
     drawn = []
     for slot, title, log_axis, limit_names in QC_METRICS:
         values = {
@@ -41,7 +42,9 @@ def qc_section(inputs: ReportInputs) -> Section | None:
         limits = sorted(
             {v for one in found for key, v in one.items() if key.startswith(limit_names)}
         )
-        figure = figures.histogram(values, title=title, limits=limits, log_axis=log_axis)
+        figure = figures.histogram(
+            values, title=title, colours=colours, limits=limits, log_axis=log_axis
+        )
         if figure is not None:
             drawn.append(figure)
     numbers = {name: sample_numbers(qc.obs) for name, qc in samples.items()}
@@ -62,22 +65,22 @@ def qc_section(inputs: ReportInputs) -> Section | None:
         "table": {"header": header, "rows": rows},
         "n_samples": len(samples),
         "legend": len(samples) > 1 and len(samples) <= _MAX_OUTLINES,
-        "names": [
-            (name, figures.PALETTE[i % len(figures.PALETTE)]) for i, name in enumerate(samples)
-        ],
+        "names": [(name, colours[name]) for name in samples],
         "has_limits": any(figure["layout"].get("shapes") for figure in drawn),
     }
 
 
 def _limits(uns: Any) -> dict[str, float]:
-    """The limits of a sample by the names of their reasons, as qc recorded them."""
+    """Read the limits of a sample by the names of their reasons, as qc recorded them."""
     record = plain(dict(uns)).get(slots.RECORD.name, {})
     return {name: float(limit) for name, limit in record.get("limits", {}).items()}
 
 
 def runs_section(inputs: ReportInputs) -> Section:
-    """What was run: one row per model, its options, versions and device."""
-    rows, details, versions = [], [], {}
+    """Tell what was run: one row per model, its options, versions and device."""
+    rows: list[list[str]] = []
+    details: list[tuple[str, list[tuple[str, str]]]] = []
+    versions: dict[str, str] = {}
     for name, record in inputs.models.items():
         record = plain(record)
         options = record.get("options", {})
@@ -88,7 +91,7 @@ def runs_section(inputs: ReportInputs) -> Section:
                 options.get("engine", ""),
                 str(record.get("held_out", {}).get("likelihood", options.get("likelihood", ""))),
                 _shape_text(inputs, name),
-                str(record.get("seed", "")),
+                _seeds_text(inputs, name, record.get("seed")),
                 record.get("device_name") or record.get("device", ""),
                 str(record.get("threads", "")),
                 record.get("verdict", {}).get("status", ""),
@@ -96,12 +99,28 @@ def runs_section(inputs: ReportInputs) -> Section:
         )
         details.append((name, sorted((key, _text(value)) for key, value in options.items())))
         versions |= record.get("versions", {})
-    header = "model preset engine likelihood dimensions seed device threads fit".split()
+    header = [
+        "model",
+        "preset",
+        "engine",
+        "likelihood",
+        "dimensions",
+        "seeds",
+        "device",
+        "threads",
+        "fit",
+    ]
     return {
         "table": {"header": header, "rows": rows},
         "details": details,
         "versions": sorted(versions.items()),
     }
+
+
+def _seeds_text(inputs: ReportInputs, name: str, used: Any) -> str:
+    """All seeds of a model, the one whose latent is in the file first."""
+    others = sorted({seed for model, seed in inputs.histories if model == name} - {str(used)})
+    return ", ".join(([] if used is None else [str(used)]) + others)
 
 
 def _shape_text(inputs: ReportInputs, name: str) -> str:
@@ -117,7 +136,7 @@ def training_section(inputs: ReportInputs) -> Section | None:
             by_model.setdefault(model, {})[seed] = history
     names = [name for name in inputs.models if name in by_model]
     names += [name for name in by_model if name not in names]
-    shown = []
+    shown: list[dict[str, Any]] = []
     for name in names:
         histories = by_model[name]
         if max(len(history) for history in histories.values()) < 2:
@@ -145,7 +164,7 @@ def _verdict_text(verdict: dict[str, Any]) -> str:
 
 def models_section(inputs: ReportInputs) -> Section | None:
     """Models side by side: held-out scores and agreement with labels, mean and range over seeds."""
-    held_out = {
+    held_out: dict[str, Any] = {
         name: plain(record).get("held_out", {}) for name, record in inputs.models.items()
     }
     metrics: list[str] = []
@@ -158,7 +177,7 @@ def models_section(inputs: ReportInputs) -> Section | None:
                     metrics.append(metric)
                 values.setdefault(model, {}).setdefault(metric, []).append(value)
     names = list(dict.fromkeys([*held_out, *values]))
-    if not names:
+    if not metrics and not any(held_out.values()):
         return None
     best = {
         metric: max(
@@ -174,11 +193,12 @@ def models_section(inputs: ReportInputs) -> Section | None:
         for metric in metrics:
             summary = summarize(values.get(name, {}).get(metric, []))
             if summary is None:
-                row.append("–")
+                row.append("-")
                 continue
             mean, low, high = summary
-            text = f"{mean:.3f}" + (f" ({low:.3f}–{high:.3f})" if high - low > 5e-4 else "")
-            row.append({"text": text, "best": mean == best[metric] and len(names) > 1})
+            spread = f"{low:.3f} to {high:.3f}" if high - low > 5e-4 else ""
+            is_best = mean == best[metric] and len(names) > 1
+            row.append({"text": f"{mean:.3f}", "range": spread, "best": is_best})
         rows.append(row)
     header = ["model", "held-out NLL", "reconstruction", *(m.replace("_", " ") for m in metrics)]
     return {
@@ -195,7 +215,7 @@ def seed_scores(evaluation: dict[str, Any]) -> list[dict[str, float]]:
         {
             name: float(value)
             for name, value in scores.items()
-            if value is not None and "resolution" not in name
+            if value is not None and "resolution" not in name and not name.startswith("n_")
         }
         for scores in evaluation.get("seeds", {}).values()
     ]
@@ -223,9 +243,10 @@ def clusters_section(inputs: ReportInputs) -> Section:
             threshold=record.get("min_stability"),
         )
     sample, leiden = inputs.column(slots.SAMPLE), inputs.column(slots.LEIDEN)
-    if sample is not None and leiden is not None and sample.nunique() > 1:
+    if sample is not None and leiden is not None and len(inputs.sizes(slots.SAMPLE)) > 1:
         table = pd.crosstab(leiden, sample)
-        section["by_sample"] = figures.composition(table)
+        table.columns = table.columns.astype(str)
+        section["by_sample"] = figures.composition(table, colours=inputs.sample_colours())
     return section
 
 
@@ -263,7 +284,7 @@ def types_section(inputs: ReportInputs) -> Section | None:
 
 
 def subtypes_section(inputs: ReportInputs) -> Section | None:
-    """Groups that were looked into, what was found, and why not where nothing was."""
+    """List the groups that were looked into, what was found, and why not otherwise."""
     record = plain(inputs.record.get("subtype", {}))
     groups = pd.DataFrame(record.get("groups", {}))
     if groups.empty:
@@ -272,14 +293,16 @@ def subtypes_section(inputs: ReportInputs) -> Section | None:
     sizes = inputs.sizes(slots.SUBTYPE)
     kept = [[name, f"{sizes.get(name, 0):,}", ", ".join(genes)] for name, genes in top.items()]
     rows = [
-        [str(g.group), f"{int(g.n_cells):,}", str(int(g.n_subtypes)), str(g.reason)]
-        for g in groups.itertuples()
+        [str(group), f"{n_cells:,}", str(n_subtypes), str(reason)]
+        for group, n_cells, n_subtypes, reason in zip(
+            *(groups[name] for name in ("group", "n_cells", "n_subtypes", "reason")), strict=True
+        )
     ]
     return {
         "n_supported": int(groups.loc[groups["n_subtypes"] > 1, "n_subtypes"].sum()),
         "kept": {"header": ["subtype", "cells", "its markers"], "rows": kept},
         "groups": {"header": ["group", "cells", "subtypes", "why"], "rows": rows},
-        "groupby": str(record.get("groupby", "cell_type")).replace("_", " "),
+        "groupby": "cluster" if record.get("groupby") == "leiden" else "cell type",
     }
 
 
@@ -294,7 +317,7 @@ def _top_genes(table: pd.DataFrame | None, key: str, n_genes: int) -> dict[str, 
 
 
 def _number(value: Any) -> str:
-    return "–" if value is None else f"{value:,.1f}"
+    return "-" if value is None else f"{value:,.1f}"
 
 
 def _text(value: Any) -> str:

@@ -13,7 +13,7 @@ UNASSIGNED = "unassigned"
 
 
 def collect_metrics(inputs: ReportInputs) -> dict[str, Any]:
-    """The key numbers of a run, JSON-able; what was not done is null."""
+    """Collect the key numbers of a run, JSON-able; what was not done is null."""
     cells = inputs.cells
     types = inputs.sizes(slots.CELL_TYPE)
     n_unassigned = types.pop(UNASSIGNED, 0)
@@ -102,7 +102,9 @@ def _cells_sentence(metrics: dict[str, Any]) -> str:
     text += f" of {count(samples, 'sample')}" if samples else ""
     if before > metrics["n_cells"]:
         lost = before - metrics["n_cells"]
-        text += f" passed quality control; {lost:,} of {before:,} cells ({lost / before:.0%}) did not"
+        text += (
+            f" passed quality control; {lost:,} of {before:,} cells ({lost / before:.0%}) did not"
+        )
     else:
         text += " were analysed"
     if metrics["median_library_size"]:
@@ -126,6 +128,8 @@ def _model_sentence(metrics: dict[str, Any]) -> str:
             f": it explains held-out cells with {best:,.1f} nats per cell where gene means alone "
             f"need {mean:,.1f}"
         )
+    device = metrics["models"].get(primary, {}).get("device")
+    text += f" (trained on {device})" if device else ""
     return text + "."
 
 
@@ -144,7 +148,9 @@ def _types_sentence(metrics: dict[str, Any]) -> str:
     top = sorted(types.items(), key=lambda item: -item[1])
     named = ", ".join(f"{name} ({n / metrics['n_cells']:.0%})" for name, n in top[:4])
     more = f" and {len(top) - 4} more" if len(top) > 4 else ""
-    text = f"{count(len(types), 'cell type')} were named: {named}{more}" if types else "No type fits"
+    text = (
+        f"{count(len(types), 'cell type')} were named: {named}{more}" if types else "No type fits"
+    )
     share = metrics["n_unassigned"] / metrics["n_cells"]
     return f"{text}; {share:.0%} of the cells are unassigned."
 
@@ -155,12 +161,16 @@ def _compression_sentence(metrics: dict[str, Any]) -> str:
         return ""
     stored, full = own[0]["stored"], own[0]["with_decoder"]
     text = (
-        f"As stored, the latent is {stored['ratio']:.0f} times smaller than the counts it stands "
-        f"for; with the decoder counted, {full['ratio']:.1f} times"
+        f"As stored, the latent is {stored['ratio']:.1f} times smaller than the counts it stands "
+        "for; with the decoder counted"
     )
     even = full["break_even_cells"]
-    if full["ratio"] < 1 and even is not None:
-        text += f" (it pays from {even:,} cells)"
+    if full["ratio"] >= 1:
+        text += f", {full['ratio']:.1f} times"
+    elif even is None:
+        text += " it is larger, whatever the number of cells"
+    else:
+        text += f" it is larger at this number of cells, and smaller from {even:,} cells on"
     return text + ". It is lossy: the counts are kept, too."
 
 

@@ -8,6 +8,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import scanpy as sc
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsTransformer
 
 from scpress import slots
 from scpress.errors import InputError
@@ -24,6 +25,9 @@ from scpress.stability import (
 
 log = logging.getLogger("scpress")
 
+# Up to here an exact search is faster than compiling and running pynndescent's approximate one.
+_EXACT_CELLS = 20_000
+
 
 def cluster(
     latent: ad.AnnData, options: ClusterOptions, *, model: str, seed: int = 0
@@ -39,8 +43,9 @@ def cluster(
     Returns
     -------
     [cells, 0] `obs`: leiden ("0" is the largest). `obsm`: X_umap where asked for. `obsp` and
-    `uns["neighbors"]` in scanpy's form. `uns["scpress"]["cluster"]`: chosen_resolution (NaN where none
-    was), stability (one array per column, one entry per resolution), n_stability_cells, n_subsampled.
+    `uns["neighbors"]` in scanpy's form. `uns["scpress"]["cluster"]`: model, seed, min_stability,
+    chosen_resolution (NaN where none was), stability (one array per column, one entry per
+    resolution), n_stability_cells and n_subsampled (the cells of one subsample of them).
 
     Raises
     ------
@@ -103,11 +108,15 @@ def build_graph(points: np.ndarray, *, n_neighbors: int, seed: int, key: str) ->
     """[cells, 0] An AnnData with `obsm[key]` and scanpy's neighbours graph of it."""
     graph = ad.AnnData(obs=pd.DataFrame(index=[str(row) for row in range(len(points))]))
     graph.obsm[key] = points
+    n_neighbors = min(n_neighbors, len(points) - 1)
+    exact = KNeighborsTransformer(n_neighbors=n_neighbors) if len(points) <= _EXACT_CELLS else None
     with warnings.catch_warnings():
         # umap says that a fixed seed excludes threads; the seed is what we want.
         warnings.filterwarnings("ignore", message="n_jobs value")
+        # Cells at the same place: scanpy stores their distance of 0 one by one.
+        warnings.filterwarnings("ignore", message="Changing the sparsity structure")
         sc.pp.neighbors(
-            graph, n_neighbors=min(n_neighbors, len(points) - 1), use_rep=key, random_state=seed
+            graph, n_neighbors=n_neighbors, use_rep=key, transformer=exact, random_state=seed
         )
     return graph
 
@@ -209,8 +218,6 @@ def _extend(
     points: np.ndarray, rows: np.ndarray, labels: np.ndarray, n_neighbors: int
 ) -> np.ndarray:
     """[cells] Clusters of all cells: those not drawn go with most of their nearest drawn cells."""
-    from sklearn.neighbors import KNeighborsClassifier
-
     classifier = KNeighborsClassifier(n_neighbors=min(n_neighbors, len(rows)))
     everywhere = classifier.fit(points[rows], labels).predict(points)
     everywhere[rows] = labels

@@ -54,6 +54,7 @@ def embed(
     deviation = np.zeros_like(latent) if model.config.is_variational else None
     nll = np.zeros(n_obs, dtype=np.float32)
     pi_sum = np.zeros(model.config.n_genes)
+    theta = None
     for rows, block in modelled_blocks(
         counts,
         normalized,
@@ -61,6 +62,8 @@ def embed(
         reference_batch=options.reference_batch,
         max_missing_fraction=options.max_missing_fraction,
     ):
+        if theta is None:
+            theta = gene_theta(model, block)
         cells = block.cells_of(model)
         latent[rows], sd = model.encode(cells)
         if deviation is not None and sd is not None:
@@ -72,8 +75,7 @@ def embed(
     var = pd.DataFrame(index=pd.Index(model.genes))
     likelihood = LIKELIHOODS[model.config.likelihood]
     if likelihood.has_theta and likelihood.on_counts:
-        first = next(modelled_blocks(counts, normalized, model))[1]
-        var[slots.THETA.of(name)] = gene_theta(model, first)
+        var[slots.THETA.of(name)] = theta
     if likelihood.has_pi:
         var[slots.PI_MEAN.of(name)] = (pi_sum / n_obs).astype(np.float32)
     out = AnnData(obs=pd.DataFrame({slots.NLL.of(name): nll}, index=counts.obs_names), var=var)

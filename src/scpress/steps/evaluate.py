@@ -46,8 +46,8 @@ def evaluate(
 
     Returns
     -------
-    model, n_cells, n_scored_cells, has_labels, has_batches, message, seeds (seed -> score -> value, None
-    where it is undefined) and summary (score -> median, low, high over the seeds).
+    model, n_cells, n_scored_cells, has_labels, has_batches, message, seeds (seed -> score -> value,
+    None where it is undefined) and summary (score -> median, low, high over the seeds).
 
     Raises
     ------
@@ -67,9 +67,7 @@ def evaluate(
     if len(obs) > options.max_cells:
         rng = np.random.default_rng(0)
         rows = np.sort(rng.choice(len(obs), options.max_cells, replace=False))
-        log.info(
-            "evaluate: scores use %d cells drawn from %d (max_cells).", len(rows), len(obs)
-        )
+        log.info("evaluate: scores use %d cells drawn from %d (max_cells).", len(rows), len(obs))
     seeds = {}
     for seed, latent in sorted(latents.items()):
         points = np.asarray(latent.obsm[slots.LATENT.of(model)], dtype=np.float32)[rows]
@@ -116,7 +114,8 @@ def _batches(obs: pd.DataFrame, batch_key: str | None) -> np.ndarray | None:
         if batch_key == slots.SAMPLE.name:
             return None
         raise InputError(
-            f"batch_key {batch_key!r} is no obs column; there are {', '.join(map(str, obs.columns))}."
+            f"batch_key {batch_key!r} is no obs column; there are "
+            f"{', '.join(map(str, obs.columns))}."
         )
     batch, names = pd.factorize(obs[batch_key].astype(str))
     return batch if len(names) > 1 else None

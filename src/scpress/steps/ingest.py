@@ -267,29 +267,33 @@ def _name_genes(ids: np.ndarray, symbols: np.ndarray, messages: list[str]) -> li
     A repeated symbol gets a number by its place in the file, so that nothing is lost; such names
     mean the same gene only in files with the same gene list, which `merge` respects.
     """
-    names = [str(gene_id) or str(symbol) for gene_id, symbol in zip(ids, symbols, strict=True)]
+    names = [
+        str(gene_id) or str(symbol) or "unnamed"
+        for gene_id, symbol in zip(ids, symbols, strict=True)
+    ]
     # Ids of two Ensembl releases differ in the version only.
     bare = [without_version(name) for name in names]
     names = bare if len(set(bare)) == len(set(names)) else names
     seen: dict[str, int] = {}
     taken = set(names)
     unique = []
-    repeated: list[str] = []
+    repeated: dict[str, str] = {}
+    n_repeated = 0
     for name in names:
-        name = name or "unnamed"
         free = name
         while free in seen or (free != name and free in taken):
             seen[name] += 1
             free = f"{name}-{seen[name]}"
         if free != name:
-            repeated.append(name)
+            repeated.setdefault(name, free)
+            n_repeated += 1
         seen.setdefault(free, 0)
         unique.append(free)
     if repeated:
-        shown = ", ".join(sorted(set(repeated))[:3])
+        shown = ", ".join(f"{name} as {free}" for name, free in list(repeated.items())[:3])
         messages.append(
-            f"{len(repeated)} genes repeat the name of another and have no id of their own "
-            f"({shown}); they got a number, as {unique[names.index(repeated[0])]}-1"
+            f"{n_repeated} genes repeat the name of another and have no id of their own: they got "
+            f"a number ({shown})"
         )
     return unique
 

@@ -219,7 +219,7 @@ def _read_filter(counts: ad.AnnData, column: str) -> np.ndarray:
 def _score_doublets(
     counts: ad.AnnData, basis: np.ndarray, options: QcOptions, messages: list[str]
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """[cells] Scrublet's scores of the cells in `basis`, and which are doublets; None if unknown."""
+    """[cells] Scrublet's scores of the cells in `basis`, and which are doublets or None."""
     score = np.full(counts.n_obs, np.nan, dtype=np.float32)
     n_cells = int(basis.sum())
     if not _MIN_CELLS_SCRUBLET <= n_cells <= _MAX_CELLS_SCRUBLET:

@@ -34,7 +34,8 @@ def subtype(
     Parameters
     ----------
     counts
-        [cells, genes] `X` raw counts, in memory or on disk; `obs["sample"]` where there are several.
+        [cells, genes] `X` raw counts, in memory or on disk; `obs["sample"]` where there are
+        several.
     normalized
         Size factors and the variable genes, which are the ones looked at.
     clusters, annotation

@@ -79,6 +79,8 @@ def _read_table(path: Path) -> "pd.DataFrame":
 
     require_file(path)
     try:
-        return pd.read_csv(path, sep="\t", dtype={"cluster": str, "subtype": str, "group": str})
+        # "NA" may be a name; only an empty field is a missing one.
+        names = dict.fromkeys(("cluster", "subtype", "group", "gene", "gene_symbol"), str)
+        return pd.read_csv(path, sep="\t", dtype=names, keep_default_na=False, na_values=[""])
     except pd.errors.EmptyDataError:
         return pd.DataFrame()

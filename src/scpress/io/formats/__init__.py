@@ -2,11 +2,9 @@
 
 import contextlib
 import errno
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pandas as pd
 from scipy import sparse
 
 from scpress.counts import RawCounts
@@ -35,21 +33,6 @@ _SUFFIXES = {
     ".txt": "tsv",
     ".zarr": "zarr",
 }
-# What h5py, zarr, pandas, gzip and numpy raise on truncated, damaged or foreign files.
-_DAMAGE = (
-    OSError,
-    EOFError,
-    KeyError,
-    IndexError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    RuntimeError,
-    OverflowError,
-    NotImplementedError,
-    zlib.error,
-    pd.errors.ParserError,
-)
 _NOT_DAMAGE = (errno.EACCES, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENOMEM)
 
 
@@ -121,7 +104,11 @@ def recognize_format(path: Path) -> str:
 def _explain_damage(path: Path, kind: str) -> Iterator[None]:
     try:
         yield
-    except _DAMAGE as error:
+    except InputError:
+        raise
+    except Exception as error:
+        # h5py, anndata, zarr, pandas and gzip raise a dozen kinds of errors on a damaged file, some
+        # of them private.
         if isinstance(error, OSError) and error.errno in _NOT_DAMAGE:
             raise
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else ""

@@ -52,7 +52,7 @@ def open_loom(path: Path, options: IngestOptions) -> RawCounts:
 def _read_attributes(
     group: h5py.Group, size: int, names: tuple[str, ...], what: str, path: Path
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """Read a table of the attributes with one value per cell or gene, and the arrays with several."""
+    """Read the attributes with one value per cell or gene as a table, wider ones as arrays."""
     columns: dict[str, np.ndarray] = {}
     arrays: dict[str, np.ndarray] = {}
     for name in group:

@@ -211,7 +211,7 @@ def _iter_entries(
                 raise ValueError(f"{table.shape[1]} words in a line; 3 expected")
             first, second = (table[column].to_numpy(dtype=np.int64) - 1 for column in (0, 1))
             cells, features = (first, second) if cells_first else (second, first)
-            yield cells, features, table[2].to_numpy()
+            yield cells, features, pd.to_numeric(table[2]).to_numpy()
 
 
 def _check_entries(

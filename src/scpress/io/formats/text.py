@@ -1,6 +1,5 @@
 """How a CSV or TSV table becomes raw counts, in parts."""
 
-import collections
 import csv
 import gzip
 from collections.abc import Iterator
@@ -72,15 +71,15 @@ def _read_columns(path: Path, separator: str) -> list[str]:
 def _iter_rows(
     path: Path, separator: str, n_columns: int, max_bytes: int
 ) -> Iterator[sparse.csr_matrix]:
-    # Not the names of the rows, and no names of columns: pandas would rename repeated ones.
+    # No names of columns, because pandas would rename repeated ones. All fields are read, though
+    # the names of the rows are not needed, so that a line with too many of them is an error.
     parts = pd.read_csv(
         path,
         sep=separator,
         header=None,
         skiprows=1,
-        usecols=range(1, n_columns + 1),
-        dtype=collections.defaultdict(lambda: np.float64),
+        dtype={0: str} | dict.fromkeys(range(1, n_columns + 1), np.float64),
         chunksize=max(1, max_bytes // (16 * n_columns)),
     )
     for part in parts:
-        yield sparse.csr_matrix(part.to_numpy())
+        yield sparse.csr_matrix(part.iloc[:, 1:].to_numpy(dtype=np.float64))

@@ -1,0 +1,131 @@
+"""Chunks, checks and totals of raw counts, in memory and on disk."""
+
+import h5py
+import numpy as np
+import pytest
+from anndata.io import sparse_dataset, write_elem
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import sparse
+
+from scpress.counts import (
+    iter_chunks,
+    library_sizes,
+    log_normalize,
+    remap_columns,
+    require_counts,
+    select_columns,
+    size_factors,
+)
+from scpress.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def dense():
+    values = np.random.default_rng(1).poisson(0.5, (40, 9)).astype(np.int32)
+    values[3:6] = 0
+    return values
+
+
+@pytest.fixture(params=["csr", "csc", "dense", "disk_csr", "disk_csc", "disk_dense"])
+def stored(request, dense, tmp_path):
+    kind = request.param.removeprefix("disk_")
+    X = {"csr": sparse.csr_matrix, "csc": sparse.csc_matrix, "dense": np.array}[kind](dense)
+    if not request.param.startswith("disk"):
+        yield X
+        return
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        write_elem(file, "X", X)
+        yield file["X"] if kind == "dense" else sparse_dataset(file["X"])
+
+
+@pytest.mark.parametrize("max_bytes", [1, 100, 10**6])
+def test_chunks_cover_the_rows_once_in_order(stored, dense, max_bytes):
+    parts = list(iter_chunks(stored, max_bytes=max_bytes))
+    assert [start for start, _, _ in parts] == [0] + [stop for _, stop, _ in parts[:-1]]
+    assert all(block.format == "csr" for _, _, block in parts)
+    np.testing.assert_array_equal(sparse.vstack([b for _, _, b in parts]).toarray(), dense)
+    if max_bytes == 100:
+        assert max(block.nnz for _, _, block in parts) <= 100 // 8
+
+
+def test_library_sizes_and_columns(stored, dense):
+    np.testing.assert_array_equal(library_sizes(stored), dense.sum(axis=1))
+    columns = np.array([5, 0, 7])
+    picked = select_columns(stored, columns)
+    assert picked.dtype == np.int32
+    np.testing.assert_array_equal(picked.toarray(), dense[:, columns])
+
+
+def test_library_sizes_pass_int32():
+    X = sparse.csr_matrix(np.full((2, 3), 2**31 - 1, dtype=np.int32))
+    np.testing.assert_array_equal(library_sizes(X), [3 * (2**31 - 1)] * 2)
+
+
+def test_size_factors_are_relative_to_the_median():
+    np.testing.assert_allclose(size_factors(np.array([1, 2, 8])), [0.5, 1, 4])
+    with pytest.raises(InputError, match="1 cells have no molecules"):
+        size_factors(np.array([0, 2]))
+
+
+def test_log_normalize_against_numpy(dense):
+    factor = np.linspace(0.5, 2, len(dense))
+    logged = log_normalize(sparse.csr_matrix(dense), factor)
+    np.testing.assert_allclose(logged.toarray(), np.log1p(dense / factor[:, None]), rtol=1e-6)
+    assert logged.dtype == np.float32
+    assert logged.nnz == np.count_nonzero(dense)
+
+
+@given(st.lists(st.integers(-1, 5), min_size=4, max_size=4), st.integers(0, 2**32 - 1))
+def test_remap_columns_against_a_loop(target, seed):
+    used = [t for t in target if t >= 0]
+    if len(set(used)) < len(used):
+        return
+    block = np.random.default_rng(seed).poisson(1.0, (5, 4))
+    expected = np.zeros((5, 6))
+    for old, new in enumerate(target):
+        if new >= 0:
+            expected[:, new] = block[:, old]
+    result = remap_columns(sparse.csr_matrix(block), np.array(target), 6)
+    np.testing.assert_array_equal(result.toarray(), expected)
+    assert result.has_sorted_indices
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint16, np.int64, np.float32, np.float64])
+def test_whole_numbers_of_any_type_pass(dtype):
+    require_counts(np.array([0, 1, 1], dtype=dtype), sample="s")
+    require_counts(np.array([], dtype=dtype), sample="s")
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "match"),
+    [
+        (0.37, np.float32, r"found 0.37 in gene 'B' of sample 's'. A normalized matrix"),
+        (-1, np.int8, "found -1 in gene 'B' of sample 's'. A scaled matrix"),
+        (-0.5, np.float64, "A scaled matrix"),
+        (np.nan, np.float64, "found nan .* a value is missing"),
+        (np.inf, np.float32, "found inf .* The file is damaged"),
+        (2.0**31, np.float64, "above 2147483647"),
+        (2**31, np.int64, "above 2147483647"),
+        (2**63, np.uint64, "above 2147483647"),
+    ],
+)
+def test_what_is_not_a_count_is_named(value, dtype, match):
+    values = np.array([1, 2, value], dtype=dtype)
+    with pytest.raises(InputError, match=match):
+        require_counts(values, sample="s", columns=np.array([0, 0, 1]), genes=["A", "B"])
+
+
+def test_the_largest_count_passes():
+    require_counts(np.array([2**31 - 1]), sample="s")
+    require_counts(np.array([2.0**31 - 1]), sample="s")
+
+
+def test_text_is_not_a_count():
+    with pytest.raises(InputError, match="values of type"):
+        require_counts(np.array(["1"]), sample="s")
+
+
+def test_other_places_are_named():
+    with pytest.raises(InputError, match=r"the file also holds layer 'counts', raw"):
+        require_counts(np.array([0.5]), sample="s", places=("layer 'counts'", "raw"))

@@ -1,0 +1,101 @@
+"""The documents: every command in them is one that a test runs, and every link leads somewhere."""
+
+import argparse
+import importlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scpress import cli
+from scpress.options import VERBS, add_flags
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "config/README.md"]
+PAGES += sorted((ROOT / "docs").glob("*.md"))
+# Command of the README -> where it is run.
+TESTED = {
+    "make demo": "here: test_make_runs_what_it_promises",
+    "make test": "here: test_make_runs_what_it_promises; it is what runs this test",
+    ".venv/bin/snakemake --dry-run": "test_workflow: test_both_entry_points_...",
+    ".venv/bin/snakemake": "test_workflow: the fixture `finished`",
+    ".venv/bin/snakemake --profile profiles/slurm --dry-run": "test_workflow: test_the_slurm_...",
+}
+
+
+def commands(path):
+    for block in re.findall(r"^```bash\n(.*?)^```", path.read_text(), re.M | re.S):
+        yield from block.replace("\\\n", "").strip().splitlines()
+
+
+def test_every_command_of_the_readme_is_run_by_a_test():
+    assert set(commands(ROOT / "README.md")) == set(TESTED)
+
+
+@pytest.mark.parametrize(
+    ("target", "parts"),
+    [
+        ("demo", [r"\.venv/bin/snakemake$"]),
+        (
+            "test",
+            ["ruff check", "ruff format --check", "snakefmt --check", "--lint", "mypy", "pytest"],
+        ),
+        ("schema", [r"scpress\.schema > workflow/schemas/config\.schema\.yaml"]),
+    ],
+)
+def test_make_runs_what_it_promises(target, parts):
+    # --dry-run prints the commands of a target and runs none of them.
+    done = subprocess.run(
+        ["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for part in parts:
+        assert re.search(part, done.stdout, re.M), part
+
+
+def test_make_refuses_an_old_python(tmp_path):
+    old = tmp_path / "python"
+    old.write_text(
+        f"""#!{sys.executable}
+import sys
+sys.version_info = (3, 9, 2, "final", 0)
+exec(sys.argv[2])
+"""
+    )
+    old.chmod(0o755)
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    done = subprocess.run(
+        ["make", f"PYTHON={old}", "schema"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode != 0
+    assert f"scpress needs Python 3.11 to 3.13; {old} is 3.9." in done.stderr
+    assert not (tmp_path / ".venv").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [line for page in PAGES for line in commands(page) if line.startswith("scpress ")],
+)
+def test_every_scpress_command_of_a_document_parses(command):
+    words = shlex.split(command)[1:]
+    if words == ["--help"]:
+        return
+    verb = words[0]
+    assert verb in VERBS or verb in cli.PLAIN_VERBS
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    importlib.import_module(f"scpress.verbs.{verb}").add_arguments(parser)
+    if verb in VERBS:
+        add_flags(parser, VERBS[verb])
+    if words[1:] != ["--help"]:
+        parser.parse_args(words[1:])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_to_a_file(page):
+    for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        if not link.startswith("http"):
+            assert (page.parent / link).exists(), link
