@@ -28,6 +28,7 @@ def simulated():
 def modelled(counts, *, n_genes=200):
     """The most detected genes of an AnnData of counts, as the network reads them."""
     import numpy as np
+
     from scpress.counts import library_sizes, size_factors
     from scpress.trained import ModelledCounts
 
@@ -41,6 +42,7 @@ def normalized_of(counts, *, n_genes=200):
     import anndata as ad
     import numpy as np
     import pandas as pd
+
     from scpress.counts import library_sizes, size_factors
 
     library_size = library_sizes(counts.X)

@@ -158,7 +158,7 @@ def argv(folder, *more):
         "assemble",
         *flags,
         "--latents",
-        f"m:{folder / 'latent.h5ad'}",
+        str(folder / "latent.h5ad"),
         "--output",
         str(folder / "scpress.h5ad"),
         *more,
@@ -216,8 +216,15 @@ def test_denoised_layer_is_the_model_s(tmp_path, users):
 
 def test_twice_the_same_model_is_an_error(tmp_path, users, capsys):
     write_inputs(tmp_path, users)
-    entry = f"m:{tmp_path / 'latent.h5ad'}"
+    entry = str(tmp_path / "latent.h5ad")
     flags = argv(tmp_path)
     at = flags.index(entry)
     assert main([*flags[:at], entry, *flags[at:]]) == 2
-    assert "'m' twice" in capsys.readouterr().err
+    assert "two latents are of model 'm'" in capsys.readouterr().err
+
+
+def test_a_latent_without_a_name_is_an_error(tmp_path, users, capsys):
+    write_inputs(tmp_path, users)
+    ad.AnnData(obs=users.obs[[]]).write_h5ad(tmp_path / "latent.h5ad")
+    assert main(argv(tmp_path)) == 2
+    assert "does not say its model" in capsys.readouterr().err

@@ -17,20 +17,20 @@ QUICK = EvaluateOptions(resolutions=(0.2, 1.0))
 
 @pytest.fixture(scope="module")
 def cells():
-    """120 cells of 2 labels in 2 batches: the latent of seed 0 knows the labels, of 1 nothing."""
+    """200 cells of 2 labels in 2 batches: the latent of seed 0 knows the labels, of 1 nothing."""
     rng = np.random.default_rng(0)
-    label = np.arange(120) % 2
-    batch = rng.integers(0, 2, 120)
+    label = np.arange(200) % 2
+    batch = rng.integers(0, 2, 200)
     obs = pd.DataFrame(
         {
             "label": pd.Categorical(np.array(["a", "b"])[label]),
             "sample": pd.Categorical(np.array(["one", "two"])[batch]),
         },
-        index=[f"cell{number}" for number in range(120)],
+        index=[f"cell{number}" for number in range(200)],
     )
-    good = rng.normal(size=(120, 3))
+    good = rng.normal(size=(200, 6))
     good[:, 0] += 12 * label
-    bad = rng.normal(size=(120, 3))
+    bad = rng.normal(size=(200, 6))
     return obs, {0: _latent(obs, good, 0), 1: _latent(obs, bad, 1)}
 
 
@@ -65,7 +65,7 @@ def test_labels_are_scored_per_seed_and_over_seeds(cells, result):
 def test_mixed_batches_score_high_and_separate_ones_low(cells, result):
     obs, _ = cells
     mixed = result["seeds"]["0"]
-    points = np.random.default_rng(1).normal(size=(120, 3))
+    points = np.random.default_rng(1).normal(size=(200, 6))
     points[:, 0] += 12 * (obs["sample"] == "two")
     apart = evaluate(obs, {0: _latent(obs, points, 0)}, QUICK, model="model")["seeds"]["0"]
     for score in ("ilisi", "kbet", "silhouette_batch"):
@@ -76,7 +76,7 @@ def test_mixed_batches_score_high_and_separate_ones_low(cells, result):
 def test_cells_without_a_label_are_left_out(cells):
     obs, latents = cells
     part = obs.drop(columns="sample")
-    part["label"] = part["label"].where(np.arange(120) >= 20)
+    part["label"] = part["label"].where(np.arange(200) >= 20)
     scores = evaluate(part, {0: latents[0]}, QUICK, model="model")["seeds"]["0"]
     assert scores["ari_best"] == 1.0
     assert "ilisi" not in scores
@@ -96,7 +96,7 @@ def test_many_cells_use_a_stated_subsample(cells):
     options = EvaluateOptions(resolutions=(0.2,), max_cells=100, batch_key=None)
     found = evaluate(obs, {0: latents[0]}, options, model="model")
     assert found["n_scored_cells"] == 100
-    assert found["n_cells"] == 120
+    assert found["n_cells"] == 200
 
 
 def test_wrong_input_is_said_so(cells):

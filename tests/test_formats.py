@@ -2,8 +2,10 @@
 
 import contextlib
 import gzip
+import importlib.util
 import shutil
 import warnings
+from pathlib import Path
 
 import anndata as ad
 import h5py
@@ -278,6 +280,17 @@ def test_damaged_mtx(tmp_path, counts, change, match):
     path.write_text(change(path.read_text()))
     with pytest.raises(InputError, match=match):
         open_raw(tmp_path / "m", IngestOptions())
+
+
+def test_files_of_old_anndata_versions_are_read():
+    folder = Path(importlib.util.find_spec("scanpy").origin).parent / "datasets"
+    path = folder / "10x_pbmc68k_reduced.h5ad"
+    raw = open_raw(path, IngestOptions(layer="raw"))
+    assert raw.shape == (700, 765)
+    assert raw.places == ("X",)
+    values = sparse.vstack(list(raw.chunks()))
+    assert values.shape == raw.shape
+    assert values.min() == 0
 
 
 def test_formats_are_recognized(cases, tmp_path):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import reference
 import torch
+
 from scpress import likelihoods as lk
 
 COUNTS = (0, 1, 2, 3, 7, 8, 9, 30, 300, 4000, 20_000)
@@ -29,7 +30,10 @@ def test_matches_mpmath_in_both_precisions(name):
     witness = getattr(reference, name)
     counts = x if name == "gaussian" else x.astype(int)
     truth = np.array(
-        [float(witness(mp.mpf(float(a)), *map(mp.mpf, b))) for a, *b in zip(counts, *rest)]
+        [
+            float(witness(mp.mpf(float(a)), *map(mp.mpf, b)))
+            for a, *b in zip(counts, *rest, strict=True)
+        ]
     )
     for dtype, relative in ((torch.float64, 1e-9), (torch.float32, 1e-5)):
         tensors = [torch.tensor(v, dtype=dtype) for v in rest]
@@ -39,7 +43,12 @@ def test_matches_mpmath_in_both_precisions(name):
         floor = 1e-13 if dtype is torch.float64 else 0  # l = -1e-15 has no digits beside 1
         worst = np.argmax(error - relative * scale)
         assert np.all(error <= relative * scale + floor), (
-            dtype, x[worst], [v[worst] for v in rest], truth[worst], ours[worst])
+            dtype,
+            x[worst],
+            [v[worst] for v in rest],
+            truth[worst],
+            ours[worst],
+        )
 
 
 @pytest.mark.parametrize("name", ["poisson", "nb", "zinb"])
@@ -47,7 +56,9 @@ def test_gradients_are_finite_in_float32(name):
     x, *rest = _grid(COUNTS, LOG_MU, LOG_THETA, PI_LOGITS)
     likelihood = lk.LIKELIHOODS[name]
     tensors = [torch.tensor(v, dtype=torch.float32, requires_grad=True) for v in rest]
-    log_probability = likelihood.dense(torch.tensor(x, dtype=torch.float32), lk.Parameters(*tensors))
+    log_probability = likelihood.dense(
+        torch.tensor(x, dtype=torch.float32), lk.Parameters(*tensors)
+    )
     log_probability.sum().backward()
     assert torch.isfinite(log_probability).all()
     used = 1 + likelihood.has_theta + likelihood.has_pi
@@ -65,10 +76,14 @@ def test_agrees_with_scvi_tools_where_its_epsilon_is_harmless(name):
     logits = torch.empty(500).uniform_(-4, 4, generator=generator)
     mu, theta = log_mu.exp(), log_theta.exp()
     theirs = (
-        ZeroInflatedNegativeBinomial(mu=mu, theta=theta, zi_logits=logits)
-        if name == "zinb"
-        else NegativeBinomial(mu=mu, theta=theta)
-    ).log_prob(x).squeeze(0)
+        (
+            ZeroInflatedNegativeBinomial(mu=mu, theta=theta, zi_logits=logits)
+            if name == "zinb"
+            else NegativeBinomial(mu=mu, theta=theta)
+        )
+        .log_prob(x)
+        .squeeze(0)
+    )
     ours = lk.LIKELIHOODS[name].dense(x, lk.Parameters(log_mu, log_theta, logits))
     torch.testing.assert_close(ours, theirs, rtol=2e-5, atol=2e-5)
 

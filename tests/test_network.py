@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import modelled
+
 from scpress.errors import InputError
 from scpress.network import CountAutoencoder, kl_to_standard_normal
 from scpress.options import TrainOptions
@@ -10,9 +11,7 @@ from scpress.presets import PRESETS, resolve_config
 
 def _network(data, n_batches=0, **options):
     batches = tuple(f"b{i}" for i in range(n_batches))
-    config = resolve_config(
-        TrainOptions(**options), n_genes=data.X.shape[1], batches=batches
-    )
+    config = resolve_config(TrainOptions(**options), n_genes=data.X.shape[1], batches=batches)
     torch.manual_seed(0)
     return CountAutoencoder(config)
 
@@ -106,6 +105,7 @@ def test_axes_that_do_not_go_together_are_refused(options, message):
 
 def test_a_zero_cell_is_scored():
     from scipy import sparse
+
     from scpress.trained import ModelledCounts
 
     data = ModelledCounts(sparse.csr_matrix((3, 20), dtype=np.int32), np.ones(3))

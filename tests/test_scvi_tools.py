@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import normalized_of
+
 from scpress.errors import InputError
 from scpress.network import CountAutoencoder
 from scpress.options import TrainOptions
@@ -83,7 +84,9 @@ def test_weights_survive_the_way_there_and_back(simulated):
     genes = [f"g{i}" for i in range(200)]
     data = modelled(simulated)
     codes = np.arange(len(data)) % 2
-    adata = scvi_adata(TrainedModel(ours, genes, genes, 1.0), data.X.astype(np.float32), codes, None)
+    adata = scvi_adata(
+        TrainedModel(ours, genes, genes, 1.0), data.X.astype(np.float32), codes, None
+    )
     module = build_scvi(adata, config).module
     to_scvi_module(ours, module)
     from_scvi_module(module, back)

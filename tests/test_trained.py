@@ -5,6 +5,7 @@ import pytest
 import safetensors.torch
 import torch
 from conftest import modelled, normalized_of
+
 from scpress import training
 from scpress.errors import InputError
 from scpress.options import DenoiseOptions, EmbedOptions, TrainOptions
@@ -13,6 +14,7 @@ from scpress.steps.denoise import denoise, denoise_blocks
 from scpress.steps.embed import embed
 from scpress.steps.train import train
 from scpress.trained import load_model
+
 
 @pytest.fixture(scope="module")
 def trained(simulated):
@@ -163,15 +165,14 @@ def test_importance_weighting_is_exact_for_a_linear_gaussian_model(pbmc):
     import dataclasses
 
     from scipy.stats import multivariate_normal
+
     from scpress.network import CountAutoencoder
     from scpress.presets import resolve_config
     from scpress.scoring import log_values
     from scpress.trained import TrainedModel
 
     data = modelled(pbmc, n_genes=12).take(np.arange(30))
-    config = resolve_config(
-        TrainOptions(preset="pca", batch_key=None, n_latent=3), n_genes=12
-    )
+    config = resolve_config(TrainOptions(preset="pca", batch_key=None, n_latent=3), n_genes=12)
     network = CountAutoencoder(dataclasses.replace(config, encoder="variational", prior="kl"))
     rng = np.random.default_rng(0)
     loading = np.linalg.qr(rng.normal(size=(12, 3)))[0] * np.array([1.0, 0.7, 0.4])

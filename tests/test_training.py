@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import modelled, normalized_of
+
 from scpress import training
-from scpress.counts import library_sizes
 from scpress.errors import FitFailedError, InputError
 from scpress.options import TrainOptions
 from scpress.steps.train import train

@@ -40,7 +40,7 @@ SMALL = {
 def snakemake(folder, *words, code=0):
     """Run Snakemake in a folder; its output."""
     done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--cores", "2", *words],
+        [sys.executable, "-m", "snakemake", "--cores", "2", "--show-failed-logs", *words],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -349,9 +349,7 @@ def test_a_bad_sample_shows_the_verbs_line_and_leaves_nothing(tmp_path, pbmc):
     bad = pbmc[:50].copy()
     bad.X = bad.X.astype(np.float32) / 3
     bad.write_h5ad(tmp_path / "raw.h5ad")
-    text = snakemake(
-        tmp_path, "--snakefile", ROOT / "workflow/Snakefile", "--show-failed-logs", code=1
-    )
+    text = snakemake(tmp_path, "--snakefile", ROOT / "workflow/Snakefile", code=1)
     assert re.search(r"^scpress ingest: error: counts must be non-negative integers", text, re.M)
     assert "Traceback" not in text
     assert not list((tmp_path / "results").rglob("*.h5ad"))

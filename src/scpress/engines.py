@@ -52,7 +52,7 @@ def fit_closed_form(
         # The columns beyond the latent belong to the batch, which PCA does not model.
         network.eta.weight[:, : model.n_latent].copy_(components.T)
         network.eta.bias.copy_(mean)
-        assert isinstance(network.log_theta, torch.nn.Parameter)  # noqa: S101
+        assert isinstance(network.log_theta, torch.nn.Parameter)
         network.log_theta.copy_(-torch.log(torch.from_numpy(residual)))
     network.clamp_theta()
     losses = [validate(model, data, seed=seed) for data in (training, validation)]

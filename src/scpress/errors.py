@@ -11,6 +11,6 @@ class InputError(Exception):
 
 
 class FitFailedError(Exception):
-    """A training that never beat the gene-mean baseline: its output must not be used (exit code 3)."""
+    """A training that never beat the gene-mean baseline and must not be used (exit code 3)."""
 
     exit_code = 3

@@ -24,15 +24,18 @@ _CACHED_ENTRIES = 2**15
 
 
 class Parameters(NamedTuple):
-    """What a decoder says about each entry; each tensor broadcasts to [cells, genes]."""
+    """What a decoder says about each entry; each tensor broadcasts to [cells, genes].
+
+    A distribution without theta or pi has None there and never looks at it.
+    """
 
     log_mu: Tensor
-    log_theta: Tensor | None = None
-    pi_logits: Tensor | None = None
+    log_theta: Tensor = None  # type: ignore[assignment]
+    pi_logits: Tensor = None  # type: ignore[assignment]
 
     def at(self, rows: Tensor, columns: Tensor) -> "Parameters":
         """The parameters of single entries, [nonzeros]."""
-        return Parameters(*(None if p is None else _at(p, rows, columns) for p in self))
+        return Parameters._make(p if p is None else _at(p, rows, columns) for p in self)
 
 
 def _at(parameter: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
@@ -80,7 +83,7 @@ def _nb_positive(x: Tensor, p: Parameters) -> Tensor:
 
 
 def log_poisson(x: Tensor, p: Parameters) -> Tensor:
-    """x log mu - mu - lgamma(x+1)."""
+    """X log mu - mu - lgamma(x+1)."""
     return torch.where(x > 0, _poisson_positive(torch.clamp(x, min=1), p), _poisson_zero(p))
 
 
@@ -90,7 +93,7 @@ def log_nb(x: Tensor, p: Parameters) -> Tensor:
 
 
 def log_zinb(x: Tensor, p: Parameters) -> Tensor:
-    """x = 0: logaddexp(ls(o), ls(-o) - theta sp(d)); x > 0: ls(-o) + NB(x)."""
+    """X = 0: logaddexp(ls(o), ls(-o) - theta sp(d)); x > 0: ls(-o) + NB(x)."""
     positive = _nb_positive(torch.clamp(x, min=1), p) - softplus(p.pi_logits)
     return torch.where(x > 0, positive, _zinb_zero(p))
 
@@ -179,9 +182,7 @@ class _ZeroTerm(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, log_mu: Tensor, log_theta: Tensor, pi_logits: Tensor | None
-    ) -> Tensor:
+    def forward(ctx: Any, log_mu: Tensor, log_theta: Tensor, pi_logits: Tensor | None) -> Tensor:
         n_cells, n_genes = log_mu.shape
         per_cell = log_theta.ndim == 2 and log_theta.shape[0] > 1
         theta_row = None if per_cell else torch.exp(log_theta).reshape(1, -1)

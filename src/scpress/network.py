@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -63,7 +64,7 @@ class _Layers(nn.Module):
         self.n_batches = n_batches
         self.linear = nn.ModuleList()
         self.norm = nn.ModuleList()
-        for n_in, n_out in zip(widths[:-1], widths[1:], strict=True):
+        for n_in, n_out in pairwise(widths):
             self.linear.append(nn.Linear(n_in + n_batches, n_out))
             norms: dict[str, nn.Module] = {
                 "batch": nn.BatchNorm1d(n_out, eps=_NORM_EPSILON, momentum=_NORM_MOMENTUM),
@@ -84,6 +85,11 @@ class _Layers(nn.Module):
 
 class CountAutoencoder(nn.Module):
     """Encoder, latent and decoder along the axes of a `ModelConfig`."""
+
+    input_mean: Tensor
+    input_scale: Tensor
+    continuous_mean: Tensor
+    continuous_scale: Tensor
 
     def __init__(self, config: ModelConfig):
         super().__init__()
@@ -173,10 +179,8 @@ class CountAutoencoder(nn.Module):
             h = torch.cat([h, one_hot], dim=-1)
         return Parameters(
             self._log_mu(self.eta(h), cells),
-            self._log_theta(h, cells.batch),
-            None
-            if self.pi_logits is None
-            else self.pi_logits(h).clamp(-lk.PI_LOGITS_MAX, lk.PI_LOGITS_MAX),
+            self._log_theta(h, cells.batch),  # type: ignore[arg-type]
+            self._pi_logits(h),  # type: ignore[arg-type]
         )
 
     def _log_mu(self, eta: Tensor, cells: Cells) -> Tensor:
@@ -184,7 +188,9 @@ class CountAutoencoder(nn.Module):
             return eta
         if self.config.library == "observed":
             # A cell without molecules of the modelled genes has log-likelihood near 0 at total 1.
-            log_mu = torch.log(cells.total.clamp(min=1))[:, None] + functional.log_softmax(eta, dim=-1)
+            log_mu = torch.log(cells.total.clamp(min=1))[:, None] + functional.log_softmax(
+                eta, dim=-1
+            )
         else:
             log_mu = torch.log(cells.size_factor)[:, None] + eta
         return log_mu.clamp(lk.LOG_MU_MIN, lk.LOG_MU_MAX)
@@ -199,6 +205,11 @@ class CountAutoencoder(nn.Module):
         else:
             log_theta = self.log_theta
         return log_theta.clamp(lk.LOG_THETA_MIN, lk.LOG_THETA_MAX)
+
+    def _pi_logits(self, h: Tensor) -> Tensor | None:
+        if self.pi_logits is None:
+            return None
+        return self.pi_logits(h).clamp(-lk.PI_LOGITS_MAX, lk.PI_LOGITS_MAX)
 
     # loss -----------------------------------------------------------------------------------
 

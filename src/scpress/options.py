@@ -123,7 +123,9 @@ class NormalizeOptions(Options):
         "sample", "obs column within which genes are ranked; null for all cells together"
     )
     min_cells_per_batch: int = option(
-        50, "a batch with fewer cells is left out of the per-batch ranking, with a message", minimum=3
+        50,
+        "a batch with fewer cells is left out of the per-batch ranking, with a message",
+        minimum=3,
     )
     gene_list: str | None = option(
         None, "file of gene ids or symbols, one per line, to model instead of the ranking"
@@ -252,14 +254,14 @@ class ClusterOptions(Options):
     resolutions: tuple[float, ...] = option(
         (0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.4, 2.0), "Leiden resolutions to try", minimum=0
     )
-    resolution: float | None = option(
-        None, "use this resolution whatever its stability", minimum=0
-    )
+    resolution: float | None = option(None, "use this resolution whatever its stability", minimum=0)
     n_subsamples: int = option(10, "subsamples per resolution", minimum=2)
     subsample_fraction: float = option(0.8, "cells in a subsample", minimum=0.1, maximum=0.99)
     min_stability: float = option(
-        0.7, "lowest ARI (lower end of its interval) of a resolution that is believed",
-        minimum=0, maximum=1,
+        0.7,
+        "lowest ARI (lower end of its interval) of a resolution that is believed",
+        minimum=0,
+        maximum=1,
     )
     max_cells: int = option(
         50_000, "cells above which stability is measured on a subsample of this size", minimum=100
@@ -288,9 +290,7 @@ class EvaluateOptions(Options):
 class AnnotateOptions(Options):
     """Name cell types from marker genes, with a confidence and "unassigned" as an answer."""
 
-    panel: str | None = option(
-        None, "marker table (TSV); the shipped immune panel when not given"
-    )
+    panel: str | None = option(None, "marker table (TSV); the shipped immune panel when not given")
     min_confidence: float = option(
         0.5, "lowest confidence of an assigned type", minimum=0, maximum=1
     )
@@ -298,16 +298,16 @@ class AnnotateOptions(Options):
         None, "obs column of the user's own types, to use instead of marker scores"
     )
     n_markers: int = option(25, "marker genes listed per cluster", minimum=1)
-    max_fdr: float = option(0.05, "largest adjusted p-value of a listed marker", minimum=0, maximum=1)
+    max_fdr: float = option(
+        0.05, "largest adjusted p-value of a listed marker", minimum=0, maximum=1
+    )
 
 
 @dataclass(frozen=True)
 class SubtypeOptions(Options):
     """Look for sub-clusters that are stable and have markers of their own."""
 
-    groupby: str = option(
-        "cell_type", "what is subdivided", choices=("cell_type", "leiden")
-    )
+    groupby: str = option("cell_type", "what is subdivided", choices=("cell_type", "leiden"))
     min_cells: int = option(60, "fewest cells of a group that is looked into", minimum=20)
     min_subtype_cells: int = option(20, "fewest cells of a subtype", minimum=5)
     max_subtypes: int = option(6, "most subtypes of one group", minimum=2)
@@ -374,8 +374,12 @@ class SimulateOptions(Options):
     library_size_sd: float = option(0.3, "standard deviation of log library size", minimum=0)
     type_fold_change: float = option(4.0, "fold change of a type's marker genes", minimum=1)
     subtype_fold_change: float = option(3.0, "fold change of a subtype's marker genes", minimum=1)
-    batch_fold_change: float = option(1.3, "typical fold change of a gene between batches", minimum=1)
-    marker_fraction: float = option(0.05, "fraction of genes that mark one type", minimum=0, maximum=1)
+    batch_fold_change: float = option(
+        1.3, "typical fold change of a gene between batches", minimum=1
+    )
+    marker_fraction: float = option(
+        0.05, "fraction of genes that mark one type", minimum=0, maximum=1
+    )
     theta: float = option(5.0, "inverse dispersion of every gene", minimum=1e-3)
     zero_inflation: float = option(0.0, "probability of an extra zero", minimum=0, maximum=0.99)
 

@@ -38,7 +38,7 @@ def importance_weighted_nll(
         for rows, block in data.blocks(n_cells=_BLOCK_CELLS):
             cells = block.cells_of(model)
             mean, sd = network.encode(cells)
-            assert sd is not None  # noqa: S101  variational
+            assert sd is not None
             total = torch.full((len(block),), -math.inf, dtype=torch.float64, device=device)
             for _ in range(n_draws):
                 noise = torch.randn(mean.shape, generator=generator).to(device)
@@ -76,8 +76,8 @@ def gene_mean_nll(
             torch.from_numpy(mean)[None, :], -torch.log(torch.from_numpy(variance))[None, :]
         )
         target = log_values(held_out)
-        total = lk.sum_log_likelihood("gaussian", _float(gaussian), sparse_batch(target))
-        return -float(total.double().mean())
+        values = lk.sum_log_likelihood("gaussian", _float(gaussian), sparse_batch(target))
+        return -float(values.double().mean())
     library, held_library = (library_of(data, config.library) for data in (training, held_out))
     share = np.asarray(training.X.sum(axis=0), dtype=np.float64).ravel() / library.sum()
     log_share = np.log(np.maximum(share, 0.5 / library.sum()))
@@ -132,4 +132,4 @@ def library_of(data: ModelledCounts, library: str) -> np.ndarray:
 
 
 def _float(parameters: Parameters) -> Parameters:
-    return Parameters(*(None if p is None else p.float() for p in parameters))
+    return Parameters._make(p if p is None else p.float() for p in parameters)

@@ -88,7 +88,7 @@ def fit_scvi_tools(
     drop_last = n_training % batch_size == 1
     epochs = max(1, math.ceil(options.max_steps / steps_per_epoch))
     rows = np.arange(n_all)
-    with _quiet(), torch.random.fork_rng():
+    with _Quiet(), torch.random.fork_rng():
         scvi.settings.seed = seed
         adata = _training_adata(model, training, validation)
         scvi_model = build_scvi(adata, config)
@@ -152,7 +152,9 @@ def scvi_adata(
         keys["batch_key"] = key
     if continuous is not None:
         network = model.network
-        shift, scale = (t.cpu().numpy() for t in (network.continuous_mean, network.continuous_scale))
+        shift, scale = (
+            t.cpu().numpy() for t in (network.continuous_mean, network.continuous_scale)
+        )
         for i, name in enumerate(config.continuous_covariates):
             adata.obs[name] = (continuous[:, i] - shift[i]) / scale[i]
         keys["continuous_covariate_keys"] = list(config.continuous_covariates)
@@ -186,7 +188,7 @@ def save_as_scvi(model: TrainedModel, data: ModelledCounts, directory: Path) -> 
         The model's axes are not SCVI's.
     """
     require_scvi_axes(model.config)
-    with _quiet():
+    with _Quiet():
         # Every batch must be among the cells for SCVI to know its number; the data have them all.
         adata = scvi_adata(model, data.X.astype(np.float32), data.batch, data.continuous)
         scvi_model = build_scvi(adata, model.config)
@@ -234,9 +236,14 @@ def _names(config: ModelConfig) -> list[tuple[str, str]]:
         for i in range(len(config.hidden)):
             for j, part in ((0, "linear"), (1, "norm")):
                 for leaf in _LAYER_PARTS[: 2 if j == 0 else 5]:
-                    names.append((f"{side}.{part}.{i}.{leaf}", f"{theirs}.fc_layers.Layer {i}.{j}.{leaf}"))
-    heads = {"z_mean": "z_encoder.mean_encoder", "z_log_variance": "z_encoder.var_encoder",
-             "eta": "decoder.px_scale_decoder.0"}
+                    names.append(
+                        (f"{side}.{part}.{i}.{leaf}", f"{theirs}.fc_layers.Layer {i}.{j}.{leaf}")
+                    )
+    heads = {
+        "z_mean": "z_encoder.mean_encoder",
+        "z_log_variance": "z_encoder.var_encoder",
+        "eta": "decoder.px_scale_decoder.0",
+    }
     if config.likelihood == "zinb":
         heads["pi_logits"] = "decoder.px_dropout_decoder"
     if config.dispersion == "gene-cell" and config.likelihood != "poisson":
@@ -274,7 +281,7 @@ def _fit_of(
     return Fit(rows, int(steps[best]), float(elbo[best]), stopped)
 
 
-class _quiet:
+class _Quiet:
     """Silence scvi-tools' and lightning's notices; errors still pass."""
 
     def __enter__(self) -> None:

@@ -107,7 +107,7 @@ def is_ours(axis: str, key: str) -> bool:
         if slot.axis != axis:
             continue
         head, _, tail = slot.name.partition("{model}")
-        if key == slot.name or (tail != "" or head != slot.name) and _fills(key, head, tail):
+        if key == slot.name or ((tail != "" or head != slot.name) and _fills(key, head, tail)):
             return True
     return False
 

@@ -1,4 +1,4 @@
-"""A trained model: the network, its genes and the record of its training, in one safetensors file."""
+"""A trained model in one safetensors file: network, genes and the record of its training."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -190,7 +190,7 @@ class TrainedModel:
         """[cells, n_genes] pi, the probability of an extra zero; zero-inflated models only."""
         with torch.no_grad():
             logits = self.network.eval().decode(self._latent(z), cells).pi_logits
-            assert logits is not None  # noqa: S101  the caller asked the likelihood
+            assert logits is not None
             return _numpy(torch.sigmoid(logits))
 
     def _latent(self, z: np.ndarray) -> Tensor:
@@ -241,7 +241,9 @@ def load_model(path: Path, *, device: str = "cpu") -> TrainedModel:
             header = json.loads((file.metadata() or {}).get(_HEADER_KEY, "null"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
-        raise InputError(f"'{path}' is not a readable model file ({error}). Train again.") from error
+        raise InputError(
+            f"'{path}' is not a readable model file ({error}). Train again."
+        ) from error
     if header is None:
         raise InputError(f"'{path}' is a safetensors file, but not one of scpress.")
     if header["format_version"] > FORMAT_VERSION:
@@ -319,8 +321,9 @@ def select_genes(X: Any, columns: np.ndarray) -> sparse.csr_matrix:
     found = counts.select_columns(X, columns[present])
     if len(present) == len(columns):
         return found
-    wide = sparse.csr_matrix((found.data, present[found.indices], found.indptr),
-                             shape=(found.shape[0], len(columns)))
+    wide = sparse.csr_matrix(
+        (found.data, present[found.indices], found.indptr), shape=(found.shape[0], len(columns))
+    )
     wide.sort_indices()
     return wide
 
@@ -366,7 +369,9 @@ def covariates_of(obs: pd.DataFrame, key: str | None) -> tuple[np.ndarray | None
             f"{', '.join(map(str, obs.columns[:8])) or 'none'}. Name a column, or null for none."
         )
     if obs[key].isna().any():
-        raise InputError(f"batch_key {key!r} has {int(obs[key].isna().sum())} cells without a value.")
+        raise InputError(
+            f"batch_key {key!r} has {int(obs[key].isna().sum())} cells without a value."
+        )
     codes, names = pd.factorize(obs[key].astype(str), sort=True)
     if len(names) < 2:
         return None, ()

@@ -41,7 +41,7 @@ def annotate(
     normalized: ad.AnnData,
     clusters: ad.AnnData,
     panel: pd.DataFrame | None,
-    options: AnnotateOptions,
+    options: AnnotateOptions | None = None,
     *,
     seed: int = 0,
 ) -> tuple[ad.AnnData, pd.DataFrame]:
@@ -76,6 +76,7 @@ def annotate(
     InputError
         Inputs of different cells, no such labels column, or a panel without a gene of the data.
     """
+    options = options or AnnotateOptions()
     slots.require(normalized, slots.SIZE_FACTOR)
     slots.require(clusters, slots.LEIDEN)
     for part, what in ((normalized, "normalize"), (clusters, "cluster")):

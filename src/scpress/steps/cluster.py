@@ -13,7 +13,7 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsTransformer
 from scpress import slots
 from scpress.errors import InputError
 from scpress.options import ClusterOptions
-from scpress.separation import merge_unseparated
+from scpress.separation import SLIGHT_GAP, merge_unseparated
 from scpress.stability import (
     adjusted_rand_index,
     draw_subsamples,
@@ -35,10 +35,10 @@ def cluster(
     """Cluster cells by the latent of one model.
 
     At each resolution, Leiden clusters of the neighbours graph are joined where their boundary is
-    neither a valley in the density of the cells nor comes back when cells are left out. Without any
-    valley all cells are one cluster, and that is an answer: a gradient, such as one of library
-    size, is cut at the same place every time. Of the resolutions whose clusters come back, the one
-    with most clusters is chosen.
+    neither a valley in the density of the cells, nor one that is wider than a cut through a cloud
+    and comes back when cells are left out. Without any valley all cells are one cluster, and that
+    is an answer: a gradient, such as one of library size, is cut at the same place every time. Of
+    the resolutions whose clusters come back, the one with most clusters is chosen.
 
     Returns
     -------
@@ -181,7 +181,8 @@ def _measure_stability(
             found[resolution].append(leiden(part, resolution, seed=seed))
     measured = []
     for resolution in resolutions:
-        whole = leiden(graph, resolution, seed=seed)
+        found_whole = leiden(graph, resolution, seed=seed)
+        whole = merge_unseparated(points, found_whole, min_gap=SLIGHT_GAP)
         islands = merge_unseparated(points, whole)
         pairs = list(zip(subsamples, found[resolution], strict=True))
         if islands.max() == islands.min():
@@ -196,7 +197,7 @@ def _measure_stability(
         )
         row = {
             "resolution": float(resolution),
-            "n_leiden": int(whole.max()) + 1,
+            "n_leiden": int(found_whole.max()) + 1,
             "n_clusters": int(labels.max()) + 1,
             "ari_mean": summary.mean,
             "ari_low": summary.low,

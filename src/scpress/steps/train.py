@@ -194,6 +194,6 @@ def gene_theta(model: TrainedModel, data: ModelledCounts) -> np.ndarray | None:
         for _, block in scored.blocks(n_cells=512):
             cells = block.cells_of(model)
             parameters = network.eval().decode(network.encode(cells)[0], cells)
-            assert parameters.log_theta is not None  # noqa: S101
+            assert parameters.log_theta is not None
             total += parameters.log_theta.sum(dim=0).cpu().numpy()
     return np.exp(total / len(scored))

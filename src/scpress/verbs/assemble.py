@@ -2,9 +2,13 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scpress.errors import InputError
 from scpress.options import AssembleOptions
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -12,11 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--counts", type=Path, required=True, help="counts.h5ad")
     parser.add_argument("--normalized", type=Path, required=True, help="normalized.h5ad")
     parser.add_argument(
-        "--latents",
-        nargs="+",
-        required=True,
-        metavar="MODEL:PATH",
-        help="latent.h5ad of every model, the primary one first",
+        "--latents", type=Path, nargs="+", required=True, help="latent.h5ad of every model"
     )
     parser.add_argument("--clusters", type=Path, required=True, help="clusters.h5ad")
     parser.add_argument("--annotation", type=Path, help="annotation.h5ad")
@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace, options: AssembleOptions) -> None:
     frame = assemble_frame(
         counts,
         normalized,
-        {name: read_h5ad(path) for name, path in _named_paths(arguments.latents).items()},
+        _by_model(arguments.latents),
         read_h5ad(arguments.clusters),
         arguments.annotation and read_h5ad(arguments.annotation),
         arguments.subtypes and read_h5ad(arguments.subtypes),
@@ -60,13 +60,18 @@ def run(arguments: argparse.Namespace, options: AssembleOptions) -> None:
     write_h5ad_streamed(arguments.output, frame, matrices, dtypes=dtypes)
 
 
-def _named_paths(entries: list[str]) -> dict[str, Path]:
-    paths: dict[str, Path] = {}
-    for entry in entries:
-        name, colon, path = entry.partition(":")
-        if not colon or not name or not path:
-            raise InputError(f"--latents takes MODEL:PATH; found {entry!r}.")
-        if name in paths:
-            raise InputError(f"--latents names model {name!r} twice; give each model once.")
-        paths[name] = Path(path)
-    return paths
+def _by_model(paths: list[Path]) -> "dict[str, AnnData]":
+    """Model -> its latent; the file says the name."""
+    from scpress import slots
+    from scpress.io.h5ad import read_h5ad
+
+    latents: dict[str, AnnData] = {}
+    for path in paths:
+        latent = read_h5ad(path)
+        name = str(latent.uns.get(slots.RECORD.name, {}).get("model", ""))
+        if not name:
+            raise InputError(f"'{path}' does not say its model; write it with `scpress embed`.")
+        if name in latents:
+            raise InputError(f"two latents are of model {name!r}; the second is '{path}'.")
+        latents[name] = latent
+    return latents

@@ -1,5 +1,6 @@
 """How AnnData files, HDF5 or zarr, become raw counts: X, a layer or raw; CSR, CSC or dense."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
@@ -79,7 +80,9 @@ def _is_current(store: Any) -> bool:
 
 def _read_old(path: Path, options: IngestOptions) -> RawCounts:
     # Only anndata knows the older layouts; they are rare and small enough to be read as a whole.
-    return raw_from_anndata(ad.read_h5ad(path), options.layer)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it tells how it translates what is not used here
+        return raw_from_anndata(ad.read_h5ad(path), options.layer)
 
 
 def _matrix(element: Any) -> Any:
