@@ -65,6 +65,7 @@ def users(simulated):
     counts.obsm["X_umap"] = np.ones((600, 2), dtype=np.float32)
     counts.obs["library_size"] = library_sizes(counts.X)
     counts.uns["scpress"] = {"genes_digest": "abc"}
+    counts.uns["log1p"] = {"base": 2}
     return counts
 
 
@@ -103,6 +104,7 @@ def test_columns_of_the_user_are_kept(users, joined):
     np.testing.assert_array_equal(joined.obsm["X_umap_input"], users.obsm["X_umap"])
     assert list(joined.uns["leiden_input_colors"]) == ["#000000", "#ffffff"]
     assert "leiden_colors" not in joined.uns
+    assert (joined.uns["log1p_input"], joined.uns["log1p"]) == ({"base": 2}, {})
 
 
 def test_equal_columns_are_not_doubled(joined):

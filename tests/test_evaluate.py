@@ -70,7 +70,7 @@ def test_mixed_batches_score_high_and_separate_ones_low(cells, result):
     apart = evaluate(obs, {0: _latent(obs, points, 0)}, QUICK, model="model")["seeds"]["0"]
     for score in ("ilisi", "kbet", "silhouette_batch"):
         assert mixed[score] > apart[score] + 0.2, score
-    assert mixed["graph_connectivity"] == pytest.approx(1.0)
+    assert mixed["graph_connectivity"] > 0.9
 
 
 def test_cells_without_a_label_are_left_out(cells):

@@ -115,6 +115,8 @@ def assemble_frame(
             record |= dict(part.uns.get(slots.RECORD.name, {}))
     frame.uns[slots.RECORD.name] = _storable(record)
     # scanpy asks for the base of the logarithm; an empty entry is its natural one.
+    if frame.uns.get("log1p"):
+        _make_room(frame, "uns", "log1p", {}, added)
     frame.uns["log1p"] = {}
     return frame
 
