@@ -1,8 +1,14 @@
 """Fixtures every test may use: small real and simulated counts, read-only by habit."""
 
+import os
 import warnings
 
 import pytest
+
+# Before anything imports numba or torch: the command line sets the same, and numba refuses to
+# change the number once its threads have started.
+for _name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[_name] = "1"
 
 
 @pytest.fixture(scope="session")

@@ -106,12 +106,17 @@ def log_values(data: ModelledCounts) -> sparse.csr_matrix:
 
 
 def gene_moments(values: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
-    """([genes] mean, [genes] variance) over the cells; a variance of zero becomes 1e-6."""
+    """([genes] mean, [genes] variance) over the cells, float64.
+
+    The variance counts one more cell, of the mean variance of all genes: a gene seen in no
+    training cell would otherwise make a single molecule of a held-out one cost any number of nats.
+    """
     n_obs = values.shape[0]
     mean = np.asarray(values.sum(axis=0), dtype=np.float64).ravel() / n_obs
     squares = values.multiply(values)
     second = np.asarray(squares.sum(axis=0), dtype=np.float64).ravel() / n_obs
-    return mean, np.maximum(second - mean**2, 1e-6)
+    variance = np.maximum(second - mean**2, 0.0)
+    return mean, (n_obs * variance + max(float(variance.mean()), 1e-6)) / (n_obs + 1)
 
 
 def moment_theta(X: sparse.csr_matrix, library: np.ndarray, share: np.ndarray) -> np.ndarray:

@@ -27,6 +27,7 @@ _THETA_RATE = 1.0
 _ADAM_EPSILON = 1e-2
 _HEAD_SCALE = 0.1
 _FIRST_PI_LOGIT = -2.0
+_FIRST_THETA = (1.0, 10.0)
 _LOG_SECONDS = 10.0
 _BLOCK_CELLS = 1024
 
@@ -216,10 +217,10 @@ def initialize(network: CountAutoencoder, training: ModelledCounts) -> None:
             scale = training.X.sum() if config.library == "observed" else training.size_factor.sum()
             share = (totals + 0.5) / float(scale)
             network.eta.bias.copy_(torch.from_numpy(np.log(share)))
-            # Over all cells the moments see the difference between types as dispersion, too: a
-            # theta below 1 is left to the training.
+            # Over all cells the moments see the difference between types as dispersion, too, and
+            # genes without any give a theta so large that its gradient is gone.
             library = library_of(training, config.library)
-            log_theta = np.log(np.maximum(moment_theta(training.X, library, share), 1.0))
+            log_theta = np.log(np.clip(moment_theta(training.X, library, share), *_FIRST_THETA))
         else:
             network.eta.bias.copy_(torch.from_numpy(mean))
             log_theta = -np.log(variance)

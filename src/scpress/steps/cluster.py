@@ -30,7 +30,7 @@ _EXACT_CELLS = 20_000
 
 
 def cluster(
-    latent: ad.AnnData, options: ClusterOptions, *, model: str, seed: int = 0
+    latent: ad.AnnData, options: ClusterOptions | None = None, *, model: str, seed: int = 0
 ) -> ad.AnnData:
     """Cluster cells by the latent of one model.
 
@@ -52,6 +52,7 @@ def cluster(
     InputError
         The model's latent is missing or not finite, or there are fewer than 3 cells.
     """
+    options = options or ClusterOptions()
     slots.require(latent, slots.LATENT, model=model)
     key = slots.LATENT.of(model)
     points = np.asarray(latent.obsm[key], dtype=np.float32)

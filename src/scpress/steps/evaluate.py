@@ -27,7 +27,7 @@ _N_SUBSAMPLES = 5
 def evaluate(
     obs: pd.DataFrame,
     latents: Mapping[int, ad.AnnData],
-    options: EvaluateOptions,
+    options: EvaluateOptions | None = None,
     *,
     model: str,
 ) -> dict[str, Any]:
@@ -54,6 +54,7 @@ def evaluate(
     InputError
         A batch column that was asked for is not there, or a latent is of other cells.
     """
+    options = options or EvaluateOptions()
     label = _labels(obs)
     batch = _batches(obs, options.batch_key)
     for latent in latents.values():

@@ -11,7 +11,7 @@ from scpress.options import SimulateOptions
 from scpress.simulation import simulate_counts
 
 
-def simulate(options: SimulateOptions, *, seed: int) -> ad.AnnData:
+def simulate(options: SimulateOptions | None = None, *, seed: int = 0) -> ad.AnnData:
     """Simulate counts with known types, subtypes, batches, library sizes and dispersion.
 
     Returns
@@ -20,6 +20,7 @@ def simulate(options: SimulateOptions, *, seed: int) -> ad.AnnData:
     true_library_size. `var`: gene_symbol, true_theta, true_fraction. `uns["simulation"]`: seed,
     options and the fold changes of types, subtypes and batches, each [groups, genes].
     """
+    options = options or SimulateOptions()
     truth = simulate_counts(options, seed=seed)
     n_obs, n_vars = truth.counts.shape
     types = np.array([f"type{number + 1}" for number in range(options.n_types)])

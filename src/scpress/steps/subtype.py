@@ -25,7 +25,7 @@ def subtype(
     normalized: ad.AnnData,
     clusters: ad.AnnData | None,
     annotation: ad.AnnData | None,
-    options: SubtypeOptions,
+    options: SubtypeOptions | None = None,
     *,
     seed: int = 0,
 ) -> tuple[ad.AnnData, pd.DataFrame]:
@@ -55,6 +55,7 @@ def subtype(
     InputError
         A slot is missing, the cells differ, or no gene is variable.
     """
+    options = options or SubtypeOptions()
     groups = _groups(counts, clusters, annotation, options)
     slots.require(normalized, slots.SIZE_FACTOR, slots.HIGHLY_VARIABLE)
     _require_same_cells(counts, normalized, "normalized")
