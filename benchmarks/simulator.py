@@ -63,7 +63,9 @@ def embed_counts(counts: ad.AnnData, kind: str, seed: int) -> ad.AnnData:
         from scpress.steps.embed import embed
         from scpress.steps.train import train
 
-        model, _ = train(counts, normalized, TrainOptions(), seed=seed, device="cpu")
+        model, _ = train(
+            counts, normalized, TrainOptions(allow_failed_fit=True), seed=seed, device="cpu"
+        )
         return embed(counts, normalized, model, name="model")
     import scanpy as sc
 

@@ -205,7 +205,9 @@ def test_pca_preset_and_a_linear_gaussian_autoencoder_span_the_same_subspace(pbm
 
     monkeypatch.setattr(training, "initialize", with_one_variance)
     # Its likelihood is off by the variance, so the verdict does not apply.
-    monkeypatch.setattr("scpress.steps.train.judge_fit", lambda *_: {"gene_mean_nll": 0.0, "score": 0.0})
+    monkeypatch.setattr(
+        "scpress.steps.train.judge_fit", lambda *_: {"gene_mean_nll": 0.0, "score": 0.0}
+    )
     normalized = normalized_of(pbmc, n_genes=40)
     common = {"n_latent": 2, "batch_key": None}
     pca, _ = train(pbmc, normalized, TrainOptions(preset="pca", **common))

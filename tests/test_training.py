@@ -127,6 +127,9 @@ def test_a_loss_that_never_turns_finite_fails(pbmc, monkeypatch):
 def test_a_fit_worse_than_the_gene_means_fails(pbmc):
     with pytest.raises(FitFailedError, match="the fit failed"):
         train(pbmc, normalized_of(pbmc), short(max_steps=1, learning_rate=1.0))
+    options = short(max_steps=1, learning_rate=1.0, allow_failed_fit=True)
+    kept, _ = train(pbmc, normalized_of(pbmc), options)
+    assert kept.record["verdict"]["status"] == "failed"
 
 
 @pytest.mark.parametrize("preset", ["scvi", "dca", "ldvae", "pca"])

@@ -1,11 +1,14 @@
 """Which verbs there are, what their flags are, and how an error reaches the user."""
 
 import argparse
+import difflib
 import errno
 import importlib
 import logging
 import sys
+from collections.abc import Iterable
 from importlib.metadata import version
+from typing import NoReturn
 
 from scpress import settings
 from scpress.errors import FitFailedError, InputError
@@ -22,16 +25,21 @@ def main(argv: list[str] | None = None) -> int:
     """Run one verb; returns the exit code: 0, 2 for bad input, 3 for a fit that failed."""
     argv = sys.argv[1:] if argv is None else argv
     parser, verbs = _verb_parser()
-    if not argv or argv[0] not in verbs.choices:
+    if not argv or argv[0].startswith("-"):
         parser.parse_args(argv or ["--help"])
     verb = argv[0]
+    if verb not in verbs.choices:
+        parser.error(f"unknown verb {verb!r}{_did_you_mean(verb, verbs.choices)}")
     module = importlib.import_module(f"scpress.verbs.{verb}")
     verb_parser = verbs.choices[verb]
     module.add_arguments(verb_parser)
     if verb in VERBS:
         add_flags(verb_parser.add_argument_group("options"), VERBS[verb])
     verb_parser.add_argument("--threads", type=int, default=1, help="threads of all libraries [1]")
-    arguments = parser.parse_args(argv)
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown:
+        flags = [flag for action in verb_parser._actions for flag in action.option_strings]
+        verb_parser.error(f"unknown argument {unknown[0]!r}{_did_you_mean(unknown[0], flags)}")
     log = logging.getLogger("scpress")
     log.setLevel(logging.INFO)
     handler = logging.StreamHandler()
@@ -48,7 +56,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"scpress {verb}: error: {error}", file=sys.stderr)
         return error.exit_code
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+        # Of files a step makes for itself; those of the outputs are InputErrors by now.
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS):
             raise
         where = f" '{error.filename}'" if error.filename else ""
         print(
@@ -60,13 +69,26 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong; the usage of a verb with thirty flags would hide it."""
+
+    def error(self, message: str) -> NoReturn:
+        end = "" if message.endswith("?") else "."
+        self.exit(2, f"{self.prog}: error: {message}{end} See `{self.prog} --help`.\n")
+
+
+def _did_you_mean(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word.partition("=")[0], list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
 def _verb_parser() -> tuple[argparse.ArgumentParser, argparse._SubParsersAction]:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="scpress", description="Raw single-cell counts to a compressed, clustered AnnData."
     )
     parser.add_argument("--version", action="version", version=f"scpress {version('scpress')}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     helps = {verb: (options.__doc__ or "").splitlines()[0] for verb, options in VERBS.items()}
     for verb, text in (helps | PLAIN_VERBS).items():
-        verbs.add_parser(verb, help=text, description=text)
+        verbs.add_parser(verb, help=text, description=text, allow_abbrev=False)
     return parser, verbs

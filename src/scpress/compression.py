@@ -11,6 +11,7 @@ from scipy import sparse
 
 from scpress.baselines import BLOCK_CELLS, FLOOR
 from scpress.counts import log_normalize
+from scpress.hdf5 import new_hdf5
 
 PRECISIONS = ("float32", "float16", "int8")
 _FLOAT16_MAX = float(np.finfo(np.float16).max)
@@ -63,7 +64,7 @@ def store_arrays(arrays: dict[str, np.ndarray], path: Path) -> tuple[int, dict[s
 
 def store_counts(blocks: Iterable[sparse.csr_matrix], path: Path) -> int:
     """Write raw counts as an h5ad file stores X (CSR, int32, gzip); returns the file's bytes."""
-    with h5py.File(path, "w") as file:
+    with new_hdf5(path) as (file, disk):
         options = {"compression": "gzip", "chunks": (_HDF5_CHUNK,), "maxshape": (None,)}
         parts = {
             name: file.create_dataset(name, shape=(0,), dtype=dtype, **options)
@@ -72,6 +73,7 @@ def store_counts(blocks: Iterable[sparse.csr_matrix], path: Path) -> int:
         _append(parts["indptr"], np.zeros(1, dtype=np.int64))
         nonzeros = 0
         for block in blocks:
+            disk.check()
             _append(parts["data"], block.data)
             _append(parts["indices"], block.indices)
             _append(parts["indptr"], nonzeros + block.indptr[1:].astype(np.int64))

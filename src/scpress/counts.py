@@ -1,6 +1,6 @@
 """What is computed from raw counts, in chunks that fit in memory: totals, checks, log-values."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,10 @@ from scpress.errors import InputError
 
 # The largest count of one gene in one cell; counts are stored as int32.
 _MAX_COUNT = 2**31 - 1
+# More nonzeros than this need int64 indices; a test lowers it.
+_INT32_MAX = 2**31 - 1
+# Rows whose logarithms are taken at a time.
+_LOG_ROWS = 4096
 
 
 @dataclass
@@ -193,14 +197,67 @@ def size_factors(library_size: np.ndarray) -> np.ndarray:
 def log_normalize(block: sparse.csr_matrix, size_factor: np.ndarray) -> sparse.csr_matrix:
     """[cells, genes] log1p(counts / size_factor) as float32 CSR; zeros stay unstored."""
     scaled = block.astype(np.float32, copy=True)
-    per_row = np.repeat(1.0 / size_factor, np.diff(scaled.indptr))
-    scaled.data = np.log1p(scaled.data * per_row).astype(np.float32)
+    inverse = 1.0 / size_factor
+    # Rows by rows, as the float64 values between two float32 ones take three times their memory.
+    for first in range(0, scaled.shape[0], _LOG_ROWS):
+        last = min(first + _LOG_ROWS, scaled.shape[0])
+        per_row = np.repeat(inverse[first:last], np.diff(scaled.indptr[first : last + 1]))
+        values = scaled.data[scaled.indptr[first] : scaled.indptr[last]]
+        values[:] = np.log1p(values * per_row)
     return scaled
 
 
 def select_columns(X: Any, columns: np.ndarray, *, dtype: Any = np.int32) -> sparse.csr_matrix:
     """[cells, columns] Some genes of all cells, CSR in memory, read block by block."""
-    blocks = [block[:, columns].astype(dtype) for _, _, block in iter_chunks(X)]
-    if not blocks:
-        return sparse.csr_matrix((0, len(columns)), dtype=dtype)
-    return sparse.vstack(blocks, format="csr")
+    return stack_rows(
+        (block[:, columns].astype(dtype, copy=False) for _, _, block in iter_chunks(X)),
+        n_vars=len(columns),
+        dtype=dtype,
+    )
+
+
+def select_rows(X: Any, rows: np.ndarray) -> sparse.csr_matrix:
+    """[rows, genes] Some cells, CSR in memory, read block by block; `rows` is sorted."""
+
+    def selected() -> Iterator[sparse.csr_matrix]:
+        for start, stop, block in iter_chunks(X):
+            first, last = np.searchsorted(rows, [start, stop])
+            yield block[rows[first:last] - start]
+
+    return stack_rows(selected(), n_vars=X.shape[1], dtype=X.dtype)
+
+
+def stack_rows(
+    blocks: Iterable[sparse.csr_matrix], *, n_vars: int, dtype: Any
+) -> sparse.csr_matrix:
+    """[cells, n_vars] Blocks of rows as one CSR matrix, each freed once it is copied.
+
+    Unlike `scipy.sparse.vstack` it never holds the values twice.
+    """
+    waiting = list(blocks)[::-1]
+    if len(waiting) == 1:
+        return waiting[0].astype(dtype, copy=False)
+    n_obs, nonzeros = (sum(block.shape[0] for block in waiting), sum(b.nnz for b in waiting))
+    # scipy wants both kinds of indices of one type.
+    index = np.int32 if max(nonzeros, n_vars) <= _INT32_MAX else np.int64
+    data, indices = np.empty(nonzeros, dtype=dtype), np.empty(nonzeros, dtype=index)
+    indptr = np.zeros(n_obs + 1, dtype=index)
+    row = at = 0
+    while waiting:
+        block = waiting.pop()
+        data[at : at + block.nnz] = block.data[: block.nnz]
+        indices[at : at + block.nnz] = block.indices[: block.nnz]
+        indptr[row + 1 : row + 1 + block.shape[0]] = block.indptr[1:]
+        indptr[row + 1 : row + 1 + block.shape[0]] += at
+        row, at = row + block.shape[0], at + block.nnz
+    return sparse.csr_matrix((data, indices, indptr), shape=(n_obs, n_vars))
+
+
+def sum_squares(X: Any) -> np.ndarray:
+    """[genes] Sum over the cells of the squared values, float64; X as for `iter_chunks`."""
+    total = np.zeros(X.shape[1])
+    for _, _, block in iter_chunks(X):
+        values = block.astype(np.float64)
+        values.data **= 2
+        total += np.asarray(values.sum(axis=0)).ravel()
+    return total

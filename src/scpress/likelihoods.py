@@ -171,21 +171,27 @@ LIKELIHOODS = {
 }
 
 
-class _ZeroTerm(torch.autograd.Function):
-    """[cells] Sum over genes of log NB(0) or log ZINB(0), with its gradient from the same pass.
+class _SumNb(torch.autograd.Function):
+    """[cells] Sum over genes of log NB or log ZINB, with its gradient from the same pass.
 
-    With n = -theta sp(d) and q = sigmoid(o - n), the probability that a zero is an extra one:
-    l = n + sp(o - n) - sp(o), dl/do = q - pi, dl/dlog mu = -(1-q) theta sigmoid(d),
-    dl/dlog theta = (1-q) (n + theta sigmoid(d)). NB is q = 0. Rows are taken a few at a time so
-    that the temporaries stay in the cache; autograd would write and read back twice as many
-    matrices.
+    Zeros, with n = -theta sp(d) and q = sigmoid(o - n), the probability that a zero is an extra
+    one: l = n + sp(o - n) - sp(o), dl/do = q - pi, dl/dlog mu = -(1-q) theta sigmoid(d),
+    dl/dlog theta = (1-q) (n + theta sigmoid(d)). NB is q = 0.
+
+    Nonzeros, with g = (x - mu)/(theta + mu) and s(z) = digamma(z) - log z: dl/dlog mu = theta g,
+    dl/dlog theta = theta (log1p(g) - g + s(x + theta) - s(theta)), dl/do = -pi. They overwrite
+    what the zeros' formula put there, so that no gather is differentiated into a full matrix.
+
+    Rows are taken a few at a time so that the temporaries stay in the cache. Autograd on the plain
+    formulas gives the same numbers and moves several times as many bytes.
     """
 
     @staticmethod
-    def forward(ctx: Any, log_mu: Tensor, log_theta: Tensor, pi_logits: Tensor | None) -> Tensor:
+    def forward(
+        ctx: Any, log_mu: Tensor, log_theta: Tensor, pi_logits: Tensor | None, x: "SparseBatch"
+    ) -> Tensor:
         n_cells, n_genes = log_mu.shape
         per_cell = log_theta.ndim == 2 and log_theta.shape[0] > 1
-        theta_row = None if per_cell else torch.exp(log_theta).reshape(1, -1)
         total = torch.empty(n_cells, dtype=log_mu.dtype, device=log_mu.device)
         by_mu, by_theta = torch.empty_like(log_mu), torch.empty_like(log_mu)
         by_pi = None if pi_logits is None else torch.empty_like(log_mu)
@@ -193,7 +199,7 @@ class _ZeroTerm(torch.autograd.Function):
         for start in range(0, n_cells, n_rows):
             rows = slice(start, start + n_rows)
             log_theta_rows = log_theta[rows] if per_cell else log_theta.reshape(1, -1)
-            theta = torch.exp(log_theta_rows) if theta_row is None else theta_row
+            theta = torch.exp(log_theta_rows)
             d = log_mu[rows] - log_theta_rows
             n = softplus(d).mul_(theta).neg_()
             slope = d.sigmoid_().mul_(theta)
@@ -203,13 +209,24 @@ class _ZeroTerm(torch.autograd.Function):
                 torch.add(n, slope, out=by_theta[rows])
                 continue
             o = pi_logits[rows]
-            x = o - n
-            extra = torch.sigmoid(x)
+            odds = o - n
+            extra = torch.sigmoid(odds)
             torch.sub(extra, torch.sigmoid(o), out=by_pi[rows])
-            total[rows] = softplus(x).sub_(softplus(o)).add_(n).sum(dim=1)
+            total[rows] = softplus(odds).sub_(softplus(o)).add_(n).sum(dim=1)
             rest = extra.neg_().add_(1.0)
             torch.mul(n.add_(slope), rest, out=by_theta[rows])
             torch.mul(slope.neg_(), rest, out=by_mu[rows])
+
+        p = Parameters(log_mu, log_theta, pi_logits).at(x.rows, x.columns)  # type: ignore[arg-type]
+        correction = (_nb_correction if pi_logits is None else _zinb_correction)(x.values, p)
+        total += x.sum_rows(correction)
+        mu, theta = torch.exp(p.log_mu), torch.exp(p.log_theta)
+        g = (x.values - mu) / (theta + mu)
+        by_mu[x.rows, x.columns] = theta * g
+        rest = _digamma_rest(x.values + theta) - _digamma_rest(theta)
+        by_theta[x.rows, x.columns] = theta * (torch.log1p(g) - g + rest)
+        if by_pi is not None:
+            by_pi[x.rows, x.columns] = -torch.sigmoid(p.pi_logits)
         ctx.theta_shape = log_theta.shape
         ctx.save_for_backward(by_mu, by_theta, by_pi)
         return total
@@ -222,7 +239,19 @@ class _ZeroTerm(torch.autograd.Function):
             to_theta = by_theta * column
         else:
             to_theta = (gradient @ by_theta).reshape(ctx.theta_shape)
-        return by_mu * column, to_theta, None if by_pi is None else by_pi * column
+        return by_mu * column, to_theta, None if by_pi is None else by_pi * column, None
+
+
+def _digamma_rest(z: Tensor) -> Tensor:
+    """[...] digamma(z) - log z, for z > 0; above 8 by its series, as `_stirling_error`."""
+    large = torch.clamp(z, min=_SERIES_FROM)
+    inverse = 1.0 / large
+    square = inverse * inverse
+    series = -inverse * 0.5 - square * (
+        1 / 12 - square * (1 / 120 - square * (1 / 252 - square / 240))
+    )
+    small = torch.clamp(z, max=_SERIES_FROM)
+    return torch.where(z > _SERIES_FROM, series, torch.digamma(small) - torch.log(small))
 
 
 def sum_log_likelihood(name: str, parameters: Parameters, x: "SparseBatch") -> Tensor:
@@ -230,9 +259,8 @@ def sum_log_likelihood(name: str, parameters: Parameters, x: "SparseBatch") -> T
     likelihood = LIKELIHOODS[name]
     if likelihood.has_theta and likelihood.on_counts:
         pi_logits = parameters.pi_logits if likelihood.has_pi else None
-        total = _ZeroTerm.apply(parameters.log_mu, parameters.log_theta, pi_logits)
-    else:
-        total = likelihood.zero(parameters).sum(dim=1)
+        return _SumNb.apply(parameters.log_mu, parameters.log_theta, pi_logits, x)
+    total = likelihood.zero(parameters).sum(dim=1)
     correction = likelihood.correction(x.values, parameters.at(x.rows, x.columns))
     return total + x.sum_rows(correction)
 

@@ -194,7 +194,7 @@ class TrainOptions(Options):
     continuous_covariates: tuple[str, ...] = option((), "continuous covariates: obs columns")
     encode_covariates: bool = option(False, "give the covariates to the encoder, too")
     batch_size: int = option(128, "cells per step", minimum=2)
-    learning_rate: float = option(1e-3, "Adam's rate at the start", minimum=1e-8, maximum=1)
+    learning_rate: float = option(2e-3, "Adam's rate at the start", minimum=1e-8, maximum=1)
     weight_decay: float = option(1e-6, "L2 penalty of the weights", minimum=0)
     max_steps: int = option(20_000, "most steps of the optimizer", minimum=1)
     kl_warmup_steps: int = option(
@@ -205,16 +205,19 @@ class TrainOptions(Options):
     )
     validate_every: int = option(50, "steps between two validations", minimum=1)
     patience: int = option(
-        600, "steps without a better validation loss after which training stops", minimum=1
+        500, "steps without a better validation loss after which training stops", minimum=1
     )
     plateau: int = option(
-        300, "steps without a better validation loss after which the rate is lowered", minimum=1
+        250, "steps without a better validation loss after which the rate is lowered", minimum=1
     )
     plateau_factor: float = option(
         0.5, "factor by which the rate is lowered", minimum=0.01, maximum=0.99
     )
     clip_norm: float = option(
         100.0, "largest norm of the gradient, nats per cell and unit of weight", minimum=0.001
+    )
+    allow_failed_fit: bool = option(
+        False, "keep a fit that does not beat the gene means, marked as failed, instead of stopping"
     )
 
 

@@ -7,6 +7,7 @@ import torch
 from scipy import sparse
 
 from scpress import likelihoods as lk
+from scpress.counts import log_normalize, sum_squares
 from scpress.likelihoods import LIKELIHOODS, Parameters
 from scpress.network import CountAutoencoder, sparse_batch
 from scpress.trained import ModelledCounts, TrainedModel
@@ -98,11 +99,7 @@ def gene_mean_nll(
 
 def log_values(data: ModelledCounts) -> sparse.csr_matrix:
     """[cells, n_genes] log1p(counts / size_factor), CSR."""
-    out = data.X.astype(np.float32)
-    out.data = np.log1p(out.data / np.repeat(data.size_factor, np.diff(out.indptr))).astype(
-        np.float32
-    )
-    return out
+    return log_normalize(data.X, data.size_factor)
 
 
 def gene_moments(values: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
@@ -113,15 +110,14 @@ def gene_moments(values: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
     """
     n_obs = values.shape[0]
     mean = np.asarray(values.sum(axis=0), dtype=np.float64).ravel() / n_obs
-    squares = values.multiply(values)
-    second = np.asarray(squares.sum(axis=0), dtype=np.float64).ravel() / n_obs
+    second = sum_squares(values) / n_obs
     variance = np.maximum(second - mean**2, 0.0)
     return mean, (n_obs * variance + max(float(variance.mean()), 1e-6)) / (n_obs + 1)
 
 
 def moment_theta(X: sparse.csr_matrix, library: np.ndarray, share: np.ndarray) -> np.ndarray:
     """[genes] Inverse dispersion from E[x^2] = mu + mu^2 (1 + 1/theta), mu = library * share."""
-    second = np.asarray(X.multiply(X).sum(axis=0), dtype=np.float64).ravel()
+    second = sum_squares(X)
     first = np.asarray(X.sum(axis=0), dtype=np.float64).ravel()
     mu_squared = share**2 * float(np.square(library).sum())
     excess = (second - first) / np.maximum(mu_squared, 1e-12) - 1

@@ -33,7 +33,20 @@ def set_threads(threads: int) -> None:
 
 
 def set_cache_directories() -> None:
-    """Give numba and matplotlib a writable cache where the home directory may be read-only."""
-    cache = Path(tempfile.gettempdir()) / f"scpress-cache-{os.getuid()}"
-    for name, folder in (("NUMBA_CACHE_DIR", "numba"), ("MPLCONFIGDIR", "matplotlib")):
-        os.environ.setdefault(name, str(cache / folder))
+    """Give numba and matplotlib a writable cache where the home directory may be read-only.
+
+    Raises
+    ------
+    InputError
+        No folder for temporary files can be written.
+    """
+    try:
+        folder = tempfile.gettempdir()
+    except FileNotFoundError as error:
+        raise InputError(
+            f"no temporary file can be written ({error.strerror}). Is the disk full? "
+            "Free some space, or set TMPDIR to a folder with some."
+        ) from error
+    cache = Path(folder) / f"scpress-cache-{os.getuid()}"
+    for name, part in (("NUMBA_CACHE_DIR", "numba"), ("MPLCONFIGDIR", "matplotlib")):
+        os.environ.setdefault(name, str(cache / part))

@@ -101,6 +101,21 @@ def require(adata: AnnData, *slots: Slot, model: str = "") -> None:
             )
 
 
+def require_same_cells(counts: AnnData, other: AnnData, what: str) -> None:
+    """Check that a result is of the cells of the counts, in their order.
+
+    Raises
+    ------
+    InputError
+        It is of others.
+    """
+    if not counts.obs_names.equals(other.obs_names):
+        raise InputError(
+            f"counts has {counts.n_obs} cells and {what} {other.n_obs}, not the same ones in the "
+            "same order. Give files of one run."
+        )
+
+
 def is_ours(axis: str, key: str) -> bool:
     """Whether a key of the user's would collide with one scpress writes."""
     for slot in SLOTS:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from scipy import sparse
 from torch import Tensor
 
@@ -223,7 +223,8 @@ class TrainedModel:
         }
         text = json.dumps(header, sort_keys=True, separators=(",", ":"), allow_nan=False)
         cpu = {name: value.detach().cpu() for name, value in tensors.items()}
-        save_file(cpu, path, metadata={_HEADER_KEY: text})
+        # Bytes, as a full disk is then Python's error and not one of safetensors' own.
+        Path(path).write_bytes(save(cpu, metadata={_HEADER_KEY: text}))
 
 
 def load_model(path: Path, *, device: str = "cpu") -> TrainedModel:

@@ -1,28 +1,88 @@
 """How a file is written so that it is either whole or not there."""
 
+import errno
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pandas as pd
 
 from scpress.errors import InputError
 
 
+# What the system says when a place cannot be written; the user can do something about each.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_CLOSED = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.ENAMETOOLONG,
+)
+
+
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary name whose file takes the place of `path` if the block ends well."""
+    """Give a temporary name whose file takes the place of `path` if the block ends well.
+
+    Raises
+    ------
+    InputError
+        The disk is full, or the place cannot be written; nothing is left there.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise_unwritable(error, path)
+
+
+def raise_unwritable(error: OSError, path: Path | str | None) -> NoReturn:
+    """Raise an error of the system as one line for the user where they can do something about it.
+
+    Raises
+    ------
+    InputError
+        The disk is full, or the place cannot be written.
+    OSError
+        The error itself, where it is of another kind.
+    """
+    if error.errno not in (*_FULL, *_CLOSED):
+        raise error
+    advice = "Free some space" if error.errno in _FULL else "Check the path and its permissions,"
+    where = f" '{path}'" if path else ""
+    raise InputError(
+        f"cannot write{where}: {os.strerror(error.errno)}. {advice} or write elsewhere; "
+        "nothing half-written was left."
+    ) from error
+
+
+def raise_unreadable(error: OSError, path: Path) -> NoReturn:
+    """Raise an error of the system that says nothing about what is in the file.
+
+    Raises
+    ------
+    InputError
+        The file may not be read.
+    OSError
+        The error itself, where it is of another kind.
+    """
+    if error.errno not in (errno.EACCES, errno.EPERM):
+        raise error
+    raise InputError(
+        f"cannot read '{path}': {os.strerror(error.errno)}. Check its permissions."
+    ) from error
 
 
 def write_json(value: Any, path: Path) -> None:

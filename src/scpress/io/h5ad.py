@@ -1,7 +1,7 @@
 """AnnData files: opened without reading the counts, written whole or chunk by chunk."""
 
 import errno
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from anndata.io import write_elem
 from scipy import sparse
 
 from scpress.errors import InputError
-from scpress.io.files import atomic_path, require_file
+from scpress.hdf5 import Disk, new_hdf5
+from scpress.io.files import atomic_path, raise_unreadable, require_file
 
 # Rows of an HDF5 chunk of a CSR matrix written block by block.
 _HDF5_CHUNK = 2**16
@@ -42,7 +43,7 @@ def read_h5ad(path: Path, *, backed: bool = False) -> ad.AnnData:
     except Exception as error:
         # h5py and anndata raise many kinds of errors on a damaged file, some of them private.
         if isinstance(error, OSError) and error.errno in _NOT_DAMAGE:
-            raise
+            raise_unreadable(error, path)
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
             f"'{path}' cannot be read as h5ad ({reason}). Is the file complete?"
@@ -51,8 +52,9 @@ def read_h5ad(path: Path, *, backed: bool = False) -> ad.AnnData:
 
 def write_h5ad(adata: ad.AnnData, path: Path) -> None:
     """Write an AnnData in memory, compressed, under its final name only when whole."""
-    with atomic_path(path) as temporary:
-        adata.write_h5ad(temporary, compression="gzip")
+    adata.strings_to_categoricals()
+    with atomic_path(path) as temporary, new_hdf5(temporary) as (file, _):
+        write_elem(file, "/", adata, dataset_kwargs={"compression": "gzip"})
 
 
 def write_h5ad_streamed(
@@ -75,7 +77,7 @@ def write_h5ad_streamed(
         Type of the stored values, for each of the matrices.
     """
     n_obs, n_vars = rest.shape
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_path(path) as temporary, new_hdf5(temporary) as (file, disk):
         file.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
         options = {"compression": "gzip", "compression_opts": 4}
         for name in ("obs", "var", "obsm", "varm", "obsp", "varp", "layers", "uns"):
@@ -84,7 +86,15 @@ def write_h5ad_streamed(
                 value = dict(value)
             write_elem(file, name, value, dataset_kwargs=options)
         for name, blocks in matrices.items():
-            _write_blocks(file, name, blocks, (n_obs, n_vars), dtypes[name], options)
+            whole = _until_full(blocks, disk)
+            _write_blocks(file, name, whole, (n_obs, n_vars), dtypes[name], options)
+
+
+def _until_full(blocks: Iterable[Any], disk: Disk) -> Iterator[Any]:
+    """Pass the blocks on, and stop where the disk is full."""
+    for block in blocks:
+        disk.check()
+        yield block
 
 
 def _write_blocks(

@@ -9,7 +9,7 @@ from scipy import sparse
 
 from scpress import slots
 from scpress.annotation import Annotation, annotate_cells
-from scpress.counts import iter_chunks, log_normalize, select_columns
+from scpress.counts import log_normalize, select_columns, select_rows
 from scpress.errors import InputError
 from scpress.markers import adjust_p_values, log2_fold_changes, rank_sum_test
 from scpress.options import AnnotateOptions
@@ -243,7 +243,7 @@ def find_cluster_markers(
     if len(names) < 2:
         return pd.DataFrame(columns=list(MARKER_COLUMNS))
     in_group = code[None, :] == np.arange(len(names))[:, None]
-    X = _select_rows(counts.X, rows).tocsc()
+    X = select_rows(counts.X, rows).tocsc()
     parts: list[tuple[np.ndarray, ...]] = []
     for start in range(0, X.shape[1], _GENES_AT_A_TIME):
         block = sparse.csr_matrix(X[:, start : start + _GENES_AT_A_TIME])
@@ -264,15 +264,6 @@ def find_cluster_markers(
         row = (np.full(len(keep), name), counts.var_names[keep], symbols[keep], *measured)
         tables.append(pd.DataFrame(dict(zip(MARKER_COLUMNS, row, strict=True))))
     return pd.concat(tables, ignore_index=True)
-
-
-def _select_rows(X: object, rows: np.ndarray) -> sparse.csr_matrix:
-    """[drawn, genes] Some rows of a matrix in memory or on disk, read block by block."""
-    blocks = []
-    for start, stop, block in iter_chunks(X):
-        first, last = np.searchsorted(rows, [start, stop])
-        blocks.append(block[rows[first:last] - start])
-    return sparse.vstack(blocks, format="csr")
 
 
 def _percent_detected(

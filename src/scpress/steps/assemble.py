@@ -10,7 +10,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from scpress import slots
-from scpress.counts import iter_chunks, log_normalize
+from scpress.counts import iter_chunks, log_normalize, stack_rows
 from scpress.errors import InputError
 from scpress.options import DenoiseOptions
 from scpress.steps.denoise import denoise_blocks
@@ -41,8 +41,11 @@ def assemble(
         The inputs are not of the same cells.
     """
     frame = assemble_frame(counts, normalized, latents, clusters, annotation, subtypes)
-    frame.X = sparse.vstack(list(log_blocks(counts, normalized)), format="csr")
-    frame.layers[slots.COUNTS.name] = sparse.vstack(list(count_blocks(counts)), format="csr")
+    n_vars = counts.n_vars
+    frame.X = stack_rows(log_blocks(counts, normalized), n_vars=n_vars, dtype=np.float32)
+    frame.layers[slots.COUNTS.name] = stack_rows(
+        count_blocks(counts), n_vars=n_vars, dtype=np.int32
+    )
     return frame
 
 

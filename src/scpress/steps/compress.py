@@ -23,7 +23,7 @@ from scpress.compression import (
     store_counts,
     unpack_latent,
 )
-from scpress.counts import iter_chunks
+from scpress.counts import iter_chunks, select_rows
 from scpress.errors import InputError
 from scpress.options import CompressOptions
 from scpress.stability import adjusted_rand_index
@@ -171,7 +171,7 @@ def _measure(
     bench.set_reference(reference, options.n_neighbors)
 
     counts_bytes = store_counts((b for _, _, b in iter_chunks(data.X)), bench.folder / "counts.h5")
-    all_genes = counts.X[bench.rows] if len(bench.rows) < n_obs else counts.X
+    all_genes = select_rows(counts.X, bench.rows) if len(bench.rows) < n_obs else counts.X
     all_genes_bytes = store_counts(
         (b for _, _, b in iter_chunks(all_genes)), bench.folder / "all_genes.h5"
     )

@@ -119,6 +119,7 @@ def modelled_blocks(
     known = None
     if normalized is not None:
         slots.require(normalized, slots.LIBRARY_SIZE)
+        slots.require_same_cells(counts, normalized, "normalized")
         known = normalized.obs[slots.LIBRARY_SIZE.name].to_numpy(dtype=np.float64)
     for start, stop, block in iter_chunks(counts.X):
         library = count_functions.library_sizes(block) if known is None else known[start:stop]

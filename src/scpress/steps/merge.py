@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import sparse
 
 from scpress import slots
-from scpress.counts import iter_chunks, remap_columns
+from scpress.counts import iter_chunks, remap_columns, stack_rows
 from scpress.errors import InputError
 from scpress.genes import find_ids_and_symbols, genes_digest
 from scpress.options import MergeOptions
@@ -60,7 +60,7 @@ def merge(samples: Samples, options: MergeOptions | None = None) -> ad.AnnData:
     """
     plan = plan_merge(samples, options or MergeOptions())
     merged = plan.rest
-    merged.X = sparse.vstack(list(iter_merged(samples, plan)), format="csr", dtype=np.int32)
+    merged.X = stack_rows(iter_merged(samples, plan), n_vars=merged.n_vars, dtype=np.int32)
     return merged
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import sparse
 
 from scpress import slots
-from scpress.counts import iter_chunks
+from scpress.counts import iter_chunks, select_rows
 from scpress.errors import InputError
 from scpress.genes import find_ids_and_symbols, is_mitochondrial, is_ribosomal
 from scpress.options import QcOptions
@@ -228,8 +228,7 @@ def _score_doublets(
             f"{_MIN_CELLS_SCRUBLET} to {_MAX_CELLS_SCRUBLET} of one run"
         )
         return score, None
-    blocks = [block[basis[start:stop]] for start, stop, block in iter_chunks(counts.X)]
-    X = sparse.vstack(blocks, format="csr")
+    X = select_rows(counts.X, np.flatnonzero(basis))
     # Genes in fewer than 3 cells are dropped by scrublet too; without them its copies are small.
     X = X[:, np.asarray((X != 0).sum(axis=0)).ravel() >= 3].astype(np.float32)
     try:

@@ -68,6 +68,12 @@ def train(
     options = options or TrainOptions()
     chosen = resolve_device(device)
     slots.require(normalized, slots.LIBRARY_SIZE, slots.SIZE_FACTOR, slots.HIGHLY_VARIABLE)
+    slots.require_same_cells(counts, normalized, "normalized")
+    if not counts.var_names.equals(normalized.var_names):
+        raise InputError(
+            f"counts has {counts.n_vars} genes and normalized {normalized.n_vars}, not the same "
+            "ones in the same order. Give files of one run."
+        )
     columns = np.flatnonzero(normalized.var[slots.HIGHLY_VARIABLE.name].to_numpy(dtype=bool))
     if len(columns) < 2:
         raise InputError(f"a model needs at least 2 genes; found {len(columns)} highly variable.")
@@ -101,7 +107,12 @@ def train(
 
     scored = validation.take(slice(0, _MAX_SCORED))
     held_out = score_held_out(model, scored, seed=seed)
-    verdict = judge_fit(fitted, held_out, gene_mean_nll(network, training, scored))
+    verdict = judge_fit(
+        fitted,
+        held_out,
+        gene_mean_nll(network, training, scored),
+        allow_failed=options.allow_failed_fit,
+    )
     model.record = {
         "options": record_options(options),
         "seed": seed,
@@ -127,7 +138,7 @@ def train(
 
 
 def judge_fit(
-    fitted: Fit, held_out: Mapping[str, Any], baseline: float
+    fitted: Fit, held_out: Mapping[str, Any], baseline: float, *, allow_failed: bool = False
 ) -> dict[str, float | int | str]:
     """The verdict of a fit against the gene-mean model on the same held-out cells.
 
@@ -136,17 +147,20 @@ def judge_fit(
     Raises
     ------
     FitFailedError
-        The held-out score is not below the baseline.
+        The held-out score is not below the baseline, and a failed fit is not allowed.
     """
     score = held_out["nll"] if held_out["nll"] is not None else held_out["reconstruction_nll"]
     if not score < baseline:
-        raise FitFailedError(
+        problem = (
             f"the fit failed: it predicts held-out cells at {score:.3f} nats per cell and "
             f"knowing each gene's mean alone gives {baseline:.3f}. Raise max_steps or patience, "
             "lower learning_rate, or check that the cells differ at all."
         )
+        if not allow_failed:
+            raise FitFailedError(problem)
+        log.warning("%s Kept, because allow_failed_fit is set.", problem)
     return {
-        "status": "ok",
+        "status": "ok" if score < baseline else "failed",
         "score": score,
         "best_loss": fitted.best_loss,
         "best_step": fitted.best_step,

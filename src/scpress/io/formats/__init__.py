@@ -9,7 +9,7 @@ from scipy import sparse
 
 from scpress.counts import RawCounts
 from scpress.errors import InputError
-from scpress.io.files import require_file
+from scpress.io.files import raise_unreadable, require_file
 from scpress.io.formats import annotated, loom, tenx, text
 from scpress.options import IngestOptions
 
@@ -110,7 +110,7 @@ def _explain_damage(path: Path, kind: str) -> Iterator[None]:
         # h5py, anndata, zarr, pandas and gzip raise a dozen kinds of errors on a damaged file, some
         # of them private.
         if isinstance(error, OSError) and error.errno in _NOT_DAMAGE:
-            raise
+            raise_unreadable(error, path)
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else ""
         raise InputError(
             f"'{path}' cannot be read as {kind} ({reason or type(error).__name__}). "
