@@ -36,9 +36,47 @@ pathlib.Path(sys.argv[1]).write_text(peak.split()[1])
 sys.exit(code)
 """
 
+# The pipeline on one sample; a backslash goes on to the next line.
+_CHAIN = """
+ingest {raw} --sample s1 --output {to}/sample.h5ad
+qc --counts {to}/sample.h5ad --min-genes 100 --output {to}/qc.h5ad
+merge --counts {to}/sample.h5ad --qc {to}/qc.h5ad --output {to}/counts.h5ad
+normalize --counts {to}/counts.h5ad --batch-key run --output {to}/normalized.h5ad
+train {both} --model scvi --preset scvi --batch-key run --device cpu \
+ --output {run}/0/model.safetensors --history {run}/0/history.tsv
+embed {both} --model scvi --model-file {run}/0/model.safetensors --device cpu \
+ --output {run}/0/latent.h5ad
+denoise {both} --model-file {run}/0/model.safetensors --genes GENE0 GENE1000 --device cpu \
+ --output {to}/denoised.h5ad
+evaluate --counts {to}/counts.h5ad --latent {run}/0/latent.h5ad --model scvi --batch-key run \
+ --output {run}/evaluation.json
+cluster --latent {run}/0/latent.h5ad --model scvi --output {to}/clusters.h5ad
+annotate {both} --clusters {to}/clusters.h5ad --labels-column kind \
+ --output {to}/annotation.h5ad --markers {to}/markers.tsv
+subtype {both} --annotation {to}/annotation.h5ad \
+ --output {to}/subtypes.h5ad --markers {to}/subtype_markers.tsv
+compress {both} --latent {run}/0/latent.h5ad --model scvi \
+ --model-file {run}/0/model.safetensors --output {run}/0/compression.json
+export {both} --model-file {run}/0/model.safetensors --output {to}/scvi-tools
+assemble {both} --latents {run}/0/latent.h5ad --clusters {to}/clusters.h5ad \
+ --annotation {to}/annotation.h5ad --subtypes {to}/subtypes.h5ad --output {to}/scpress.h5ad
+report --input {to}/scpress.h5ad --samples-qc {to}/qc.h5ad --histories {run}/0/history.tsv \
+ --evaluations {run}/evaluation.json --compressions {run}/0/compression.json \
+ --markers {to}/markers.tsv --output {to}/report.html --metrics {to}/metrics.json
+"""
+
 # What keeps the chain short where only its memory is asked for.
 QUICK = {
-    "train": ["--max-steps", "300", "--validate-every", "100", "--learning-rate", "0.005"],
+    "train": [
+        "--validation-fraction",
+        "0.02",
+        "--max-steps",
+        "300",
+        "--validate-every",
+        "100",
+        "--learning-rate",
+        "0.005",
+    ],
     "cluster": ["--n-subsamples", "2", "--resolutions", "0.4", "--max-cells", "5000", "--no-umap"],
     "evaluate": ["--resolutions", "0.4", "--max-cells", "3000"],
     "subtype": ["--max-subtypes", "2", "--n-subsamples", "2", "--max-cells", "2000"],
@@ -90,67 +128,14 @@ def write_counts(path: Path, n_cells: int, *, seed: int = 0) -> None:
 
 def chain(raw: Path, folder: Path) -> dict[str, list[str]]:
     """List the command line of every verb, in the order of the pipeline."""
-    paths = {
-        name: str(folder / name)
-        for name in (
-            "sample.h5ad",
-            "qc.h5ad",
-            "counts.h5ad",
-            "normalized.h5ad",
-            "models/scvi/all/0/model.safetensors",
-            "models/scvi/all/0/history.tsv",
-            "models/scvi/all/0/latent.h5ad",
-            "models/scvi/all/0/compression.json",
-            "models/scvi/all/evaluation.json",
-            "denoised.h5ad",
-            "scvi-tools",
-            "clusters.h5ad",
-            "annotation.h5ad",
-            "markers.tsv",
-            "subtypes.h5ad",
-            "subtype_markers.tsv",
-            "scpress.h5ad",
-            "report.html",
-            "metrics.json",
-        )
+    words = {"raw": str(raw), "to": str(folder), "run": str(folder / "models/scvi/all")}
+    words["both"] = "--counts {to}/counts.h5ad --normalized {to}/normalized.h5ad"
+    return {
+        line.split()[0]: [
+            word.format_map(words) for word in line.replace("{both}", words["both"]).split()
+        ]
+        for line in _CHAIN.strip().splitlines()
     }
-    by_name = {Path(name).name: path for name, path in paths.items()}
-    both = ["--counts", by_name["counts.h5ad"], "--normalized", by_name["normalized.h5ad"]]
-    model = ["--model-file", by_name["model.safetensors"]]
-    cpu = ["--device", "cpu"]
-    latent = by_name["latent.h5ad"]
-    flags: dict[str, list[str]] = {
-        "ingest": [str(raw), "--sample", "s1", "--output", by_name["sample.h5ad"]],
-        "qc": ["--counts", by_name["sample.h5ad"], "--output", by_name["qc.h5ad"]]
-        + ["--min-genes", "100"],
-        "merge": ["--counts", by_name["sample.h5ad"], "--qc", by_name["qc.h5ad"]]
-        + ["--output", by_name["counts.h5ad"]],
-        "normalize": ["--counts", by_name["counts.h5ad"], "--output", by_name["normalized.h5ad"]]
-        + ["--batch-key", "run"],
-        "train": [*both, *cpu, "--preset", "scvi", "--model", "scvi", "--batch-key", "run"]
-        + ["--output", by_name["model.safetensors"], "--history", by_name["history.tsv"]],
-        "embed": [*both, *model, *cpu, "--model", "scvi", "--output", latent],
-        "denoise": [*both, *model, *cpu, "--genes", "GENE0", "GENE1000"]
-        + ["--output", by_name["denoised.h5ad"]],
-        "evaluate": ["--counts", by_name["counts.h5ad"], "--latent", latent, "--model", "scvi"]
-        + ["--batch-key", "run", "--output", by_name["evaluation.json"]],
-        "cluster": ["--latent", latent, "--model", "scvi", "--output", by_name["clusters.h5ad"]],
-        "annotate": [*both, "--clusters", by_name["clusters.h5ad"], "--labels-column", "kind"]
-        + ["--output", by_name["annotation.h5ad"], "--markers", by_name["markers.tsv"]],
-        "subtype": [*both, "--annotation", by_name["annotation.h5ad"]]
-        + ["--output", by_name["subtypes.h5ad"], "--markers", by_name["subtype_markers.tsv"]],
-        "compress": [*both, *model, "--latent", latent, "--model", "scvi"]
-        + ["--output", by_name["compression.json"]],
-        "export": [*both, *model, "--output", by_name["scvi-tools"]],
-        "assemble": [*both, "--latents", latent, "--clusters", by_name["clusters.h5ad"]]
-        + ["--annotation", by_name["annotation.h5ad"], "--subtypes", by_name["subtypes.h5ad"]]
-        + ["--output", by_name["scpress.h5ad"]],
-        "report": ["--input", by_name["scpress.h5ad"], "--samples-qc", by_name["qc.h5ad"]]
-        + ["--histories", by_name["history.tsv"], "--evaluations", by_name["evaluation.json"]]
-        + ["--compressions", by_name["compression.json"], "--markers", by_name["markers.tsv"]]
-        + ["--output", by_name["report.html"], "--metrics", by_name["metrics.json"]],
-    }
-    return {verb: [verb, *values] for verb, values in flags.items()}
 
 
 def measure(arguments: list[str], folder: Path) -> Usage:

@@ -1,5 +1,6 @@
 """Every bad input, through the command line: one line that helps, exit code 2, nothing left."""
 
+import errno
 import gzip
 import os
 import re
@@ -11,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import anndata as ad
-import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -81,18 +81,19 @@ def must(words, output):
     assert run([*words, "--output", output]) == 0, words
 
 
-def sheet(X, *, cells=None, genes=None, **more):
-    """A small AnnData of 6 cells and 4 genes around a value, or around the given matrix."""
+def sheet(X, *, cells=None, genes=None):
+    """An AnnData of this matrix."""
     X = np.asarray(X)
     names = cells or [f"b{i}" for i in range(X.shape[0])]
     symbols = genes or [f"G{j}" for j in range(X.shape[1])]
-    return ad.AnnData(X, obs=pd.DataFrame(index=names), var=pd.DataFrame(index=symbols), **more)
+    return ad.AnnData(X, obs=pd.DataFrame(index=names), var=pd.DataFrame(index=symbols))
 
 
 COUNTS = np.arange(24).reshape(6, 4) % 5
 
 
 def with_value(value):
+    """Counts but for one value, of gene G2."""
     X = COUNTS.astype(np.float32)
     X[3, 2] = value
     return sheet(X)
@@ -111,8 +112,7 @@ def ingesting(adata, *words):
     """`ingest` of a file with this AnnData."""
 
     def command(run_folder, folder):
-        made = adata() if callable(adata) else adata
-        made.write_h5ad(folder / "in.h5ad")
+        adata().write_h5ad(folder / "in.h5ad")
         return ["ingest", folder / "in.h5ad", "--sample", "s7", *words]
 
     return command
@@ -130,7 +130,7 @@ def ingesting_bytes(name, content, *words):
 
 
 def of_run(verb, *words):
-    """A verb of the files of the run: FILE stands for one of it."""
+    """A verb of the files of the run: @FILE stands for one of them."""
 
     def command(run_folder, folder):
         return [verb, *(run_folder / w[1:] if w.startswith("@") else w for w in words)]
@@ -164,34 +164,18 @@ def other_genes_in_one_sample(run_folder, folder):
     return ["merge", *both, "--qc", run_folder / "s1_qc.h5ad", marks]
 
 
-def fewer_cells(name):
-    """Half of the cells of a file of the run, as if it came from another run."""
-
-    def make(run_folder, folder):
-        part = ad.read_h5ad(run_folder / name)
-        part[::2].copy().write_h5ad(folder / name)
-        return folder / name
-
-    return make
-
-
-def mixed(verb, name, *words):
-    """A verb of the run's files, but one of them from another run."""
+def mixed(name, verb, *words):
+    """A verb of the files of the run, but one has every other cell, as if of another run."""
 
     def command(run_folder, folder):
-        other = fewer_cells(name)(run_folder, folder)
-        return [
-            verb,
-            *(
-                other if w == f"@{name}" else run_folder / w[1:] if w.startswith("@") else w
-                for w in words
-            ),
-        ]
+        ad.read_h5ad(run_folder / name)[::2].copy().write_h5ad(folder / name)
+        words_of_run = of_run(verb, *words)(run_folder, folder)
+        return [folder / name if w == run_folder / name else w for w in words_of_run]
 
     return command
 
 
-def listed(text, *words):
+def listed(text):
     """`normalize` with a gene list of this text."""
 
     def command(run_folder, folder):
@@ -214,6 +198,31 @@ def with_panel(text):
     return command
 
 
+def csc_of(adata):
+    adata.X = sparse.csc_matrix(adata.X)
+    return adata
+
+
+def truncated(name, verb, *words):
+    """A verb of the files of the run, but one has lost its second half."""
+
+    def command(run_folder, folder):
+        (folder / name).write_bytes(cut((run_folder / name).read_bytes(), 0.5))
+        words_of_run = of_run(verb, *words)(run_folder, folder)
+        return [folder / name if w == run_folder / name else w for w in words_of_run]
+
+    return command
+
+
+def one_cell_passes(run_folder, folder):
+    counts = ad.read_h5ad(run_folder / "s1_qc.h5ad")
+    most = int(counts.obs["library_size"].max())
+    marks = folder / "qc.h5ad"
+    words = ["--min-counts", most, "--min-genes", "1", "--no-doublets"]
+    must(["qc", "--counts", run_folder / "s1.h5ad", *words], marks)
+    return ["merge", "--counts", run_folder / "s1.h5ad", "--qc", marks]
+
+
 CASES = [
     # values
     Case(
@@ -228,7 +237,7 @@ CASES = [
     ),
     Case(
         "normalized_csc",
-        ingesting(lambda: sheet(COUNTS).copy() if False else csc_of(with_value(0.5))),
+        ingesting(lambda: csc_of(with_value(0.5))),
         (r"found 0\.5 in gene 'G2'",),
     ),
     Case(
@@ -283,12 +292,12 @@ CASES = [
     ),
     Case(
         "truncated_counts",
-        lambda run_folder, folder: truncated(run_folder, folder, "counts.h5ad", "normalize"),
+        truncated("counts.h5ad", "normalize", "--counts", "@counts.h5ad"),
         ("counts.h5ad' cannot be read as h5ad", "Is the file complete"),
     ),
     Case(
         "truncated_model",
-        lambda run_folder, folder: truncated(run_folder, folder, "model.safetensors", "embed"),
+        truncated("model.safetensors", "embed", *DATA, *MODEL),
         ("model.safetensors' is not a readable model file", "Train again"),
     ),
     Case(
@@ -331,7 +340,7 @@ CASES = [
     ),
     Case(
         "one_cell_passes",
-        lambda run_folder, folder: one_cell_passes(run_folder, folder),
+        one_cell_passes,
         ("1 cells and", "are left after merging", "Loosen"),
     ),
     Case(
@@ -363,7 +372,7 @@ CASES = [
     Case(
         "no_batch_column_for_genes",
         of_run("normalize", "--counts", "@counts.h5ad", "--batch-key", "donor"),
-        ("'donor'", "sample"),
+        ("batch_key 'donor' is not in obs; it has sample", "to null"),
     ),
     Case(
         "no_batch_column",
@@ -373,12 +382,12 @@ CASES = [
     Case(
         "no_covariate_column",
         of_run("train", *DATA, "--continuous-covariates", "age"),
-        ("continuous covariate 'age' is not a column of obs; found sample",),
+        ("continuous covariate 'age' is not a column of obs; found sample", "Name a column"),
     ),
     Case(
         "covariate_of_text",
         of_run("train", *DATA, "--continuous-covariates", "label"),
-        ("continuous covariate 'label' must be a number for every cell; found 'CD",),
+        ("continuous covariate 'label' must be a number for every cell; found 'CD", "of numbers"),
     ),
     Case(
         "not_normalized",
@@ -396,14 +405,16 @@ CASES = [
             *of_run("annotate", *DATA, "--clusters", "@clusters.h5ad")(run_folder, folder),
             *("--labels-column", "types", "--markers", folder / "out/markers.tsv"),
         ],
-        ("labels_column 'types'",),
+        ("labels_column 'types' is not in obs; found sample", "Name a column"),
     ),
     Case(
         "panel_without_columns",
         with_panel("type,gene\nB,CD79A\n"),
-        ("panel.tsv'",),
+        ("panel.tsv': the marker table has no column 'cell_type'; found type,gene", "by tabs"),
     ),
-    Case("empty_panel", with_panel(""), ("panel.tsv'",)),
+    Case(
+        "empty_panel", with_panel(""), ("panel.tsv' cannot be read as a marker table", "is needed")
+    ),
     Case(
         "no_gene_of_the_list",
         listed("GENE1\nGENE2\nGENE3\n"),
@@ -455,19 +466,19 @@ CASES = [
     ),
     Case(
         "normalized_of_other_cells_train",
-        mixed("train", "normalized.h5ad", *DATA, "--preset", "pca"),
+        mixed("normalized.h5ad", "train", *DATA, "--preset", "pca"),
         ("180", "90", "one run"),
     ),
     Case(
         "normalized_of_other_cells_embed",
-        mixed("embed", "normalized.h5ad", *DATA, *MODEL),
+        mixed("normalized.h5ad", "embed", *DATA, *MODEL),
         ("180", "90", "one run"),
     ),
     Case(
         "latent_of_other_cells",
         mixed(
-            "assemble",
             "latent.h5ad",
+            "assemble",
             *DATA,
             "--latents",
             "@latent.h5ad",
@@ -479,15 +490,15 @@ CASES = [
     Case(
         "clusters_of_other_cells",
         mixed(
-            "annotate", "clusters.h5ad", *DATA, "--clusters", "@clusters.h5ad", "--markers", "m.tsv"
+            "clusters.h5ad", "annotate", *DATA, "--clusters", "@clusters.h5ad", "--markers", "m.tsv"
         ),
         ("90", "180"),
     ),
     Case(
         "clusters_of_other_cells_subtype",
         mixed(
-            "subtype",
             "clusters.h5ad",
+            "subtype",
             *DATA,
             "--clusters",
             "@clusters.h5ad",
@@ -500,14 +511,14 @@ CASES = [
     ),
     Case(
         "latent_of_other_cells_compress",
-        mixed("compress", "latent.h5ad", *DATA, *MODEL, "--latent", "@latent.h5ad"),
+        mixed("latent.h5ad", "compress", *DATA, *MODEL, "--latent", "@latent.h5ad"),
         ("counts has 180 cells and latent 90",),
     ),
     Case(
         "latent_of_other_cells_evaluate",
         mixed(
-            "evaluate",
             "latent.h5ad",
+            "evaluate",
             "--counts",
             "@counts.h5ad",
             "--latent",
@@ -520,27 +531,7 @@ CASES = [
 ]
 
 
-def csc_of(adata):
-    adata.X = sparse.csc_matrix(adata.X)
-    return adata
-
-
-def truncated(run_folder, folder, name, verb):
-    (folder / name).write_bytes(cut((run_folder / name).read_bytes(), 0.5))
-    if verb == "normalize":
-        return ["normalize", "--counts", folder / name]
-    return [*of_run("embed", *DATA)(run_folder, folder), "--model-file", folder / name]
-
-
-def one_cell_passes(run_folder, folder):
-    counts = ad.read_h5ad(run_folder / "s1_qc.h5ad")
-    most = int(counts.obs["library_size"].max())
-    marks = folder / "qc.h5ad"
-    words = ["--min-counts", most, "--min-genes", "1", "--no-doublets"]
-    must(["qc", "--counts", run_folder / "s1.h5ad", *words], marks)
-    return ["merge", "--counts", run_folder / "s1.h5ad", "--qc", marks]
-
-
+@pytest.mark.filterwarnings("ignore:Observation names are not unique")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_bad_input_is_one_line_and_leaves_nothing(case, run_folder, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -551,8 +542,133 @@ def test_bad_input_is_one_line_and_leaves_nothing(case, run_folder, tmp_path, ca
         output += ["--history", tmp_path / "out" / "history.tsv"]
     capsys.readouterr()
     assert run([*words, *output]) == 2
-    text = capsys.readouterr().err
-    open("/tmp/bi/lines.txt", "a").write(text)
-    require_one_line(words[0], text, *case.says)
+    require_one_line(words[0], capsys.readouterr().err, *case.says)
     assert files_under(tmp_path) == given
     assert files_under(run_folder) == in_run
+
+
+# a full disk ------------------------------------------------------------------------------------
+
+# Every way a file is written: by blocks, as a whole, model and table, JSON, temporary files, page.
+WRITING = {
+    "ingest": of_run("ingest", "@s1_raw.h5ad", "--sample", "s7"),
+    "qc": of_run("qc", "--counts", "@s1.h5ad", "--min-genes", "1", "--no-doublets"),
+    "merge": of_run("merge", "--counts", "@s1.h5ad", "--qc", "@s1_qc.h5ad"),
+    "normalize": of_run("normalize", "--counts", "@counts.h5ad"),
+    "train": of_run("train", *DATA, "--preset", "pca", "--n-latent", "5", "--batch-key", "null"),
+    "embed": of_run("embed", *DATA, *MODEL),
+    "denoise": of_run("denoise", *DATA, *MODEL[:2]),
+    "evaluate": of_run(
+        "evaluate",
+        *("--counts", "@counts.h5ad", "--latent", "@latent.h5ad", "--model", "pca"),
+        *("--resolutions", "0.5", "--batch-key", "null"),
+    ),
+    "assemble": of_run(
+        "assemble", *DATA, "--latents", "@latent.h5ad", "--clusters", "@clusters.h5ad"
+    ),
+    "simulate": of_run("simulate", "--n-cells", "50", "--n-genes", "60"),
+}
+
+
+def limited(words, most_bytes):
+    """Exit code of a command that cannot write files of more bytes: the error is the system's."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, hard))
+    try:
+        return run(words)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("verb", WRITING)
+def test_a_full_disk_is_one_line_and_leaves_the_old_file(verb, run_folder, tmp_path, capsys):
+    made = tmp_path / "made"
+    words = [*WRITING[verb](run_folder, tmp_path), "--output", made]
+    if verb == "train":
+        words += ["--history", tmp_path / "history.tsv"]
+    assert run(words) == 0
+    given, size = files_under(tmp_path), made.stat().st_size
+    for limit in (0, 1000, size // 2, size - 1):
+        if limit >= size:
+            continue
+        made.write_text("old")
+        capsys.readouterr()
+        assert limited(words, limit) == 2
+        require_one_line(
+            verb, capsys.readouterr().err, "cannot write '.*made': File too large", "Free some"
+        )
+        assert made.read_text() == "old"
+        assert files_under(tmp_path) == given
+
+
+def program(words, folder, *, file_bytes=-1):
+    """The installed program in a folder, which may write files of so many bytes; -1 for any."""
+    limit = "import os, resource, sys; n = int(sys.argv[1]); "
+    limit += (
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (n, n)); os.execv(sys.argv[2], sys.argv[2:])"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", limit, str(file_bytes), *map(str, words)],
+        cwd=folder,
+        env={**os.environ, "TMPDIR": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_full_disk_does_not_end_the_process_inside_hdf5(run_folder, tmp_path):
+    """The real program: HDF5 2.0 crashes on closing a file that it cannot write."""
+    words = [SCPRESS, "ingest", run_folder / "s1_raw.h5ad", "--sample", "s7", "--output", "o.h5ad"]
+    done = program(words, tmp_path, file_bytes=20_000)
+    assert done.returncode == 2
+    require_one_line("ingest", done.stderr, "cannot write 'o.h5ad': File too large")
+    assert files_under(tmp_path) == []
+    done = program(words, tmp_path, file_bytes=0)
+    assert done.returncode == 2
+    require_one_line("ingest", done.stderr, "no temporary file can be written", "TMPDIR")
+    assert files_under(tmp_path) == []
+
+
+def test_a_place_that_cannot_be_written_is_one_line(run_folder, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    words = WRITING["qc"](run_folder, tmp_path)
+    for output, reason in (("file/made", "Not a directory|File exists"), ("folder", "directory")):
+        assert run([*words, "--output", tmp_path / output]) == 2
+        require_one_line("qc", capsys.readouterr().err, f"cannot write '.*{output}': .*({reason})")
+        assert files_under(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("verb", ["ingest", "normalize"])
+def test_a_file_that_may_not_be_read_is_not_called_damaged(
+    verb, run_folder, tmp_path, capsys, monkeypatch
+):
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    words = [*WRITING[verb](run_folder, tmp_path), "--output", tmp_path / "made"]
+    monkeypatch.setattr("h5py.File", refuse)  # root may read everything
+    assert run(words) == 2
+    says = r"cannot read '.*\.h5ad': Permission denied. Check its permissions"
+    require_one_line(verb, capsys.readouterr().err, says)
+    assert files_under(tmp_path) == []
+
+
+def test_the_program_says_the_same_and_ends_with_2(tmp_path):
+    with_value(0.37).write_h5ad(tmp_path / "in.h5ad")
+    ingest = [SCPRESS, "ingest", "in.h5ad", "--sample", "s7", "--output", "o.h5ad"]
+    for words, verb, says in (
+        (ingest, "ingest", "found 0.37 in gene 'G2'"),
+        ([*ingest, "--label-ky", "x"], "ingest", "did you mean '--label-key'"),
+        ([*ingest, "--format", "h5"], "ingest", "did you mean 'h5ad'"),
+    ):
+        done = program(words, tmp_path)
+        assert done.returncode == 2
+        assert done.stdout == ""
+        require_one_line(verb, done.stderr, says)
+        assert files_under(tmp_path) == ["in.h5ad"]
+    done = program([SCPRESS, "ingets"], tmp_path)
+    assert done.returncode == 2
+    says = "scpress: error: unknown verb 'ingets'; did you mean 'ingest'? See `scpress --help`."
+    assert done.stderr.splitlines() == [says]

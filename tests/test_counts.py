@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
+from scpress import counts as count_functions
+from scpress import settings
 from scpress.counts import (
     iter_chunks,
     library_sizes,
@@ -129,3 +131,28 @@ def test_text_is_not_a_count():
 def test_other_places_are_named():
     with pytest.raises(InputError, match=r"the file also holds layer 'counts', raw"):
         require_counts(np.array([0.5]), sample="s", places=("layer 'counts'", "raw"))
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 200, 10**6])
+@pytest.mark.parametrize("limit", [10, 2**31 - 1])
+def test_rows_columns_and_sums_in_blocks_against_scipy(monkeypatch, chunk_bytes, limit):
+    monkeypatch.setattr(settings, "chunk_bytes", chunk_bytes)
+    monkeypatch.setattr(count_functions, "_INT32_MAX", limit)
+    X = sparse.random(30, 8, density=0.4, format="csr", rng=np.random.default_rng(0))
+    X.data = np.ceil(X.data * 5).astype(np.int32)
+    X = X.astype(np.int32)
+    rows, columns = np.array([0, 3, 4, 29]), np.array([5, 0, 7])
+    picked, kept = count_functions.select_rows(X, rows), count_functions.select_columns(X, columns)
+    np.testing.assert_array_equal(picked.toarray(), X.toarray()[rows])
+    np.testing.assert_array_equal(kept.toarray(), X.toarray()[:, columns])
+    assert picked.dtype == kept.dtype == np.int32
+    assert kept.indices.dtype == kept.indptr.dtype
+    none = count_functions.select_rows(X, np.zeros(0, dtype=np.int64))
+    assert none.shape == (0, 8)
+    squares = (X.toarray().astype(np.float64) ** 2).sum(axis=0)
+    np.testing.assert_array_equal(count_functions.sums_of_squares(X), squares)
+
+
+def test_squares_of_large_counts_do_not_overflow():
+    X = sparse.csr_matrix(np.array([[60_000], [1]], dtype=np.int32))
+    np.testing.assert_array_equal(count_functions.sums_of_squares(X), [60_000.0**2 + 1])

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 from scipy.stats import false_discovery_control, mannwhitneyu
 
+from scpress import markers as markers_module
 from scpress.markers import (
     adjust_p_values,
     find_markers,
@@ -94,3 +95,14 @@ def test_one_group_has_no_markers():
     )
     assert found.empty
     assert "gene" in found
+
+
+@pytest.mark.parametrize("at_a_time", [1, 7, 60])
+def test_genes_tested_a_few_at_a_time_are_tested_the_same(monkeypatch, at_a_time):
+    rng = np.random.default_rng(0)
+    values = sparse.csr_matrix(rng.poisson(0.5, (40, 9)) * np.array([1] * 8 + [0]))
+    in_group = np.array([np.arange(40) < 15, np.arange(40) >= 15])
+    z, p_value = rank_sum_test(values, in_group)
+    monkeypatch.setattr(markers_module, "_NONZEROS_AT_A_TIME", at_a_time)
+    for found, expected in zip(rank_sum_test(values, in_group), (z, p_value), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-12)

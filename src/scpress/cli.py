@@ -46,6 +46,8 @@ def main(argv: list[str] | None = None) -> int:
     handler.setFormatter(logging.Formatter(f"scpress {verb}: %(message)s"))
     log.handlers[:] = [handler]
     try:
+        if getattr(arguments, "seed", 0) < 0:
+            raise InputError(f"seed must be at least 0; found {arguments.seed}.")
         settings.set_threads(arguments.threads)
         settings.set_cache_directories()
         if verb in VERBS:

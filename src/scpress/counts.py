@@ -253,7 +253,7 @@ def stack_rows(
     return sparse.csr_matrix((data, indices, indptr), shape=(n_obs, n_vars))
 
 
-def sum_squares(X: Any) -> np.ndarray:
+def sums_of_squares(X: Any) -> np.ndarray:
     """[genes] Sum over the cells of the squared values, float64; X as for `iter_chunks`."""
     total = np.zeros(X.shape[1])
     for _, _, block in iter_chunks(X):

@@ -1,5 +1,7 @@
 """Who trains: scpress's own loop, the closed form of PCA, or scvi-tools."""
 
+import logging
+
 import numpy as np
 import torch
 
@@ -8,6 +10,8 @@ from scpress.options import TrainOptions
 from scpress.scoring import gene_moments, log_values
 from scpress.trained import ModelledCounts, TrainedModel
 from scpress.training import Fit, fit, validate
+
+log = logging.getLogger("scpress")
 
 
 def fit_model(
@@ -20,10 +24,15 @@ def fit_model(
 ) -> Fit:
     """Fill the model's network with fitted weights, by the engine the options name."""
     if options.preset == "pca":
+        log.info("pca is a closed form: the options of the schedule do not apply")
         return fit_closed_form(model, training, validation, seed=seed)
     if options.engine == "scvi-tools":
         from scpress.scvi_tools import fit_scvi_tools
 
+        log.info(
+            "scvi-tools validates every epoch and keeps its rate; of the schedule, max_steps, "
+            "patience, kl_warmup_steps, learning_rate and weight_decay apply"
+        )
         return fit_scvi_tools(model, training, validation, options, seed=seed)
     return fit(model, training, validation, options, seed=seed)
 

@@ -1,5 +1,7 @@
 """Which genes are higher in one group of cells than in the others."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 from scipy import sparse
@@ -8,6 +10,8 @@ from scipy.special import ndtr
 # Added to both means before their ratio: a gene seen in one cell has no infinite fold change.
 # It is in molecules per cell of median size.
 _PSEUDO_COUNT = 0.05
+# Values that are ranked at a time: a ranking needs some 100 bytes for each of them.
+_NONZEROS_AT_A_TIME = 2**21
 
 MARKER_COLUMNS = [
     "group",
@@ -37,7 +41,30 @@ def rank_sum_test(values: sparse.spmatrix, in_group: np.ndarray) -> tuple[np.nda
         [groups, genes] Positive z: higher in the group. Two-sided normal approximation with
         correction for ties and continuity; 1 where a gene is constant or a side is empty.
     """
-    matrix = sparse.csc_matrix(values, dtype=np.float64, copy=True)
+    columns = sparse.csc_matrix(values)
+    parts = [
+        _rank_sums(columns[:, start:stop], in_group)
+        for start, stop in _column_slabs(columns.indptr, _NONZEROS_AT_A_TIME)
+    ]
+    z, p_value = (np.hstack(part) for part in zip(*parts, strict=True))
+    return z, p_value
+
+
+def _column_slabs(indptr: np.ndarray, max_nonzeros: int) -> Iterator[tuple[int, int]]:
+    """Start and stop of runs of columns with at most so many nonzeros, or of one column."""
+    start, n_columns = 0, len(indptr) - 1
+    while True:
+        stop = int(np.searchsorted(indptr, indptr[start] + max_nonzeros, side="right")) - 1
+        stop = min(max(stop, start + 1), n_columns)
+        yield start, stop
+        start = stop
+        if start >= n_columns:
+            return
+
+
+def _rank_sums(values: sparse.csc_matrix, in_group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Test some genes; as `rank_sum_test`."""
+    matrix = values.astype(np.float64, copy=True)
     matrix.eliminate_zeros()
     n_obs, n_genes = matrix.shape
     n_stored = np.diff(matrix.indptr)

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from collections.abc import Callable
@@ -33,6 +34,8 @@ class Options:
     def __post_init__(self) -> None:
         for item in dataclasses.fields(self):  # type: ignore[arg-type]
             value = getattr(self, item.name)
+            if value == () and item.default:
+                raise InputError(f"{item.name} is empty; give at least one value.")
             for one in value if isinstance(value, tuple) else (value,):
                 _require_allowed(item, one)
 
@@ -205,10 +208,10 @@ class TrainOptions(Options):
     )
     validate_every: int = option(50, "steps between two validations", minimum=1)
     patience: int = option(
-        500, "steps without a better validation loss after which training stops", minimum=1
+        400, "steps without a better validation loss after which training stops", minimum=1
     )
     plateau: int = option(
-        250, "steps without a better validation loss after which the rate is lowered", minimum=1
+        200, "steps without a better validation loss after which the rate is lowered", minimum=1
     )
     plateau_factor: float = option(
         0.5, "factor by which the rate is lowered", minimum=0.01, maximum=0.99
@@ -415,6 +418,8 @@ def _require_allowed(item: dataclasses.Field, value: Any) -> None:
         near = difflib.get_close_matches(str(value), choices, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise InputError(f"{item.name} must be one of {', '.join(choices)}; found {value!r}{hint}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"{item.name} must be a finite number; found {value}.")
     if low is not None and value < low:
         raise InputError(f"{item.name} must be at least {low}; found {value}.")
     if high is not None and value > high:
@@ -495,6 +500,8 @@ def options_schema(options: type[Options]) -> dict[str, Any]:
             schema["enum"] = list(item.metadata["choices"])
         if is_list:
             schema = {"type": "array", "items": schema}
+            if item.default:
+                schema["minItems"] = 1
         if optional:
             schema["type"] = [schema["type"], "null"]
             if "enum" in schema:

@@ -130,6 +130,11 @@ def resolve_config(
     if options.preset == "pca":
         _require_closed_form(options, axes)
     if axes["likelihood"] == "gaussian":
+        if options.library == "observed":
+            raise InputError(
+                "likelihood gaussian is of log-normalized values and takes library size_factor; "
+                "found library observed. Remove it."
+            )
         # The mean of a log-normalized value has no library to be scaled by.
         axes["library"] = "size_factor"
     if options.encoder is not None and options.prior is None:

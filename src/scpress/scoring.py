@@ -7,7 +7,7 @@ import torch
 from scipy import sparse
 
 from scpress import likelihoods as lk
-from scpress.counts import log_normalize, sum_squares
+from scpress.counts import log_normalize, sums_of_squares
 from scpress.likelihoods import LIKELIHOODS, Parameters
 from scpress.network import CountAutoencoder, sparse_batch
 from scpress.trained import ModelledCounts, TrainedModel
@@ -110,14 +110,14 @@ def gene_moments(values: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
     """
     n_obs = values.shape[0]
     mean = np.asarray(values.sum(axis=0), dtype=np.float64).ravel() / n_obs
-    second = sum_squares(values) / n_obs
+    second = sums_of_squares(values) / n_obs
     variance = np.maximum(second - mean**2, 0.0)
     return mean, (n_obs * variance + max(float(variance.mean()), 1e-6)) / (n_obs + 1)
 
 
 def moment_theta(X: sparse.csr_matrix, library: np.ndarray, share: np.ndarray) -> np.ndarray:
     """[genes] Inverse dispersion from E[x^2] = mu + mu^2 (1 + 1/theta), mu = library * share."""
-    second = sum_squares(X)
+    second = sums_of_squares(X)
     first = np.asarray(X.sum(axis=0), dtype=np.float64).ravel()
     mu_squared = share**2 * float(np.square(library).sum())
     excess = (second - first) / np.maximum(mu_squared, 1e-12) - 1

@@ -3,6 +3,7 @@
 import logging
 import math
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def fit_scvi_tools(
     """Train scvi-tools' own SCVI on the same split and fill the model's network with its weights.
 
     Its own loop, optimizer and early stopping are used; our schedule in steps is translated to its
-    epochs.
+    epochs, and the weights of its best epoch are taken, as ours are.
 
     Raises
     ------
@@ -92,6 +93,7 @@ def fit_scvi_tools(
         scvi.settings.seed = seed
         adata = _training_adata(model, training, validation)
         scvi_model = build_scvi(adata, config)
+        keeper = _keep_best()
         scvi_model.train(
             max_epochs=epochs,
             accelerator="gpu" if model.network.input_mean.device.type == "cuda" else "cpu",
@@ -99,6 +101,8 @@ def fit_scvi_tools(
             batch_size=batch_size,
             early_stopping=True,
             early_stopping_patience=max(1, math.ceil(options.patience / steps_per_epoch)),
+            early_stopping_warmup_epochs=math.ceil(options.kl_warmup_steps / steps_per_epoch),
+            callbacks=[keeper],
             check_val_every_n_epoch=1,
             datasplitter_kwargs={
                 "external_indexing": [rows[:n_training], rows[n_training:], rows[:0]],
@@ -114,8 +118,26 @@ def fit_scvi_tools(
             enable_model_summary=False,
             logger=None,
         )
+    scvi_model.module.load_state_dict(keeper.best)
     from_scvi_module(scvi_model.module, model.network)
     return _fit_of(scvi_model.history, steps_per_epoch, batch_size, options)
+
+
+def _keep_best() -> Any:
+    """A lightning callback that keeps the weights of the epoch with the best validation ELBO."""
+    from lightning.pytorch.callbacks import Callback
+
+    class KeepBest(Callback):
+        best: Mapping[str, torch.Tensor]
+        loss = math.inf
+
+        def on_validation_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+            loss = float(trainer.callback_metrics.get("elbo_validation", math.inf))
+            if loss < self.loss:
+                self.loss, state = loss, pl_module.module.state_dict()
+                self.best = {name: value.detach().clone() for name, value in state.items()}
+
+    return KeepBest()
 
 
 def _training_adata(

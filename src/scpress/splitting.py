@@ -3,9 +3,13 @@
 import numpy as np
 from scipy import sparse
 
+from scpress.counts import sums_of_squares
+
 # Above this inverse dispersion a negative binomial is a Poisson to float precision, and the
 # fraction p below is the stated one.
 _MAX_THETA = 1e8
+# Values that are divided at a time; the random numbers depend on it.
+_VALUES_AT_A_TIME = 2**22
 
 
 def estimate_theta(counts: sparse.csr_matrix, size_factor: np.ndarray) -> np.ndarray:
@@ -14,13 +18,11 @@ def estimate_theta(counts: sparse.csr_matrix, size_factor: np.ndarray) -> np.nda
     With x of mean s m and variance s m + s^2 m^2 / theta, the sum over cells of
     (x - s m)^2 - s m has the expectation m^2 sum(s^2) / theta.
     """
-    squared = counts.astype(np.float64)
-    squared.data **= 2
     total = np.asarray(counts.sum(axis=0), dtype=np.float64).ravel()
     mean = total / size_factor.sum()
     sum_squares = (size_factor**2).sum()
     weighted = np.asarray(counts.T @ size_factor).ravel()
-    residual = np.asarray(squared.sum(axis=0)).ravel() - 2 * mean * weighted
+    residual = sums_of_squares(counts) - 2 * mean * weighted
     residual += mean**2 * sum_squares
     excess = residual - total
     signal = mean**2 * sum_squares
@@ -56,11 +58,13 @@ def split_counts(
     -------
     [cells, genes] twice; their sum is `counts`.
     """
-    per_value = theta[counts.indices]
-    p = rng.beta(fraction * per_value, (1 - fraction) * per_value)
     first, second = counts.copy(), counts.copy()
-    first.data = rng.binomial(counts.data, p).astype(counts.dtype)
-    second.data = counts.data - first.data
+    for start in range(0, counts.nnz, _VALUES_AT_A_TIME):
+        part = slice(start, min(start + _VALUES_AT_A_TIME, counts.nnz))
+        per_value = theta[counts.indices[part]]
+        p = rng.beta(fraction * per_value, (1 - fraction) * per_value)
+        first.data[part] = rng.binomial(counts.data[part], p)
+        second.data[part] -= first.data[part]
     first.eliminate_zeros()
     second.eliminate_zeros()
     return first, second

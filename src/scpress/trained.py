@@ -1,6 +1,7 @@
 """A trained model in one safetensors file: network, genes and the record of its training."""
 
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,6 +21,8 @@ from scpress.genes import genes_digest, without_version
 from scpress.likelihoods import LIKELIHOODS, LOG_MU_MAX
 from scpress.network import Cells, CountAutoencoder, sparse_batch
 from scpress.presets import ModelConfig
+
+log = logging.getLogger("scpress")
 
 FORMAT_VERSION = 1
 # safetensors writes its metadata in random order: one key keeps the file reproducible.
@@ -60,6 +63,11 @@ class TrainedModel:
         """Dimensions of the latent."""
         return self.config.n_latent
 
+    @property
+    def n_fitted_cells(self) -> int:
+        """Cells of the training data, held-out ones included; 0 where it is not recorded."""
+        return sum(self.record.get(f"n_{part}_cells", 0) for part in ("training", "validation"))
+
     # cells ----------------------------------------------------------------------------------
 
     def cells(
@@ -97,9 +105,9 @@ class TrainedModel:
         InputError
             The batch column is missing, or the reference is not a training batch.
         """
+        reference = self.reference_code(reference_batch)
         if not self.config.n_batches:
             return None
-        reference = self.reference_code(reference_batch)
         known = {name: code for code, name in enumerate(self.config.batches)}
         key = self.config.batch_key
         if key not in obs:
@@ -107,7 +115,16 @@ class TrainedModel:
                 f"the model has batches of obs[{key!r}], which the cells lack; "
                 f"found columns {', '.join(map(str, obs.columns[:8])) or 'none'}."
             )
-        return np.array([known.get(str(b), reference) for b in obs[key]], dtype=np.int64)
+        names = obs[key].astype(str)
+        unknown = names[~names.isin(known)]
+        if len(unknown):
+            log.info(
+                "%d cells are of batches the model has not seen (%s) and are taken for %r",
+                len(unknown),
+                ", ".join(unknown.unique()[:5]),
+                self.config.batches[reference],
+            )
+        return np.array([known.get(name, reference) for name in names], dtype=np.int64)
 
     def reference_code(self, reference_batch: str | None) -> int:
         """Index of the named training batch, or of the largest one."""
@@ -185,6 +202,11 @@ class TrainedModel:
                 fraction = torch.expm1(eta.clamp(max=LOG_MU_MAX)).clamp(min=0)
                 return _numpy(fraction * cells.size_factor[:, None])
             return _numpy(torch.exp(eta))
+
+    def log_theta(self, cells: Cells, z: np.ndarray) -> np.ndarray:
+        """[cells, n_genes] or [1, n_genes] Log inverse dispersion; not for Poisson."""
+        with torch.no_grad():
+            return _numpy(self.network.eval().decode(self._latent(z), cells).log_theta)
 
     def extra_zero_fraction(self, cells: Cells, z: np.ndarray) -> np.ndarray:
         """[cells, n_genes] pi, the probability of an extra zero; zero-inflated models only."""
@@ -344,13 +366,14 @@ def continuous_values(obs: pd.DataFrame, names: Sequence[str]) -> np.ndarray | N
         if name not in obs:
             raise InputError(
                 f"continuous covariate {name!r} is not a column of obs; "
-                f"found {', '.join(map(str, obs.columns[:8])) or 'none'}."
+                f"found {', '.join(map(str, obs.columns[:8])) or 'none'}. Name a column of numbers."
             )
         values = pd.to_numeric(obs[name], errors="coerce").to_numpy(dtype=np.float64)
         if not np.isfinite(values).all():
             bad = obs[name][~np.isfinite(values)].iloc[0]
             raise InputError(
-                f"continuous covariate {name!r} must be a number for every cell; found {bad!r}."
+                f"continuous covariate {name!r} must be a number for every cell; found {bad!r}. "
+                "Name a column of numbers."
             )
         columns.append(values.astype(np.float32))
     return np.stack(columns, axis=1)

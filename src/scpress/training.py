@@ -173,6 +173,10 @@ def fit(
                 schedule.learning_rate *= options.plateau_factor
                 schedule.lowered_step = schedule.step
                 _set_rate(optimizer, schedule.learning_rate)
+    if not history:
+        raise FitFailedError(
+            "the fit failed: no validation loss was finite. Lower learning_rate or clip_norm."
+        )
     _restore(network, optimizer, best)
     network.eval()
     return Fit(history, schedule.best_step, schedule.best_loss, stopped, schedule.rollbacks)

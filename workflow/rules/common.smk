@@ -170,7 +170,9 @@ def flags(section, overrides=()):
     """Section of the configuration as command-line words, with the threads of every verb."""
     known = CONFIG_SCHEMA["properties"][section]["properties"]
     words = []
-    for key, value in {**config[section], **dict(overrides)}.items():
+    given = {**config[section], **dict(overrides)}
+    # In the schema's order, so that the order of a user's file changes no command.
+    for key, value in ((key, given[key]) for key in known if key in given):
         flag = f"--{key.replace('_', '-')}"
         if value is None and known[key]["default"] is None:
             continue

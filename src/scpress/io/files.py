@@ -12,7 +12,6 @@ import pandas as pd
 
 from scpress.errors import InputError
 
-
 # What the system says when a place cannot be written; the user can do something about each.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _CLOSED = (
@@ -41,6 +40,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
+            # safetensors makes files only the owner can read; a result is for whom the umask says.
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)

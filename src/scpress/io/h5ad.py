@@ -18,7 +18,7 @@ from scpress.io.files import atomic_path, raise_unreadable, require_file
 
 # Rows of an HDF5 chunk of a CSR matrix written block by block.
 _HDF5_CHUNK = 2**16
-# Row pointers are stored as int64 once there are more nonzeros than this; a test lowers it.
+# Row pointers and columns are int64 once there are more nonzeros than this; a test lowers it.
 _INT32_MAX = 2**31 - 1
 # Errors of the system that say nothing about the file.
 _NOT_DAMAGE = (errno.EACCES, errno.ENOMEM)
@@ -72,7 +72,7 @@ def write_h5ad_streamed(
         [cells, genes] Everything but those matrices; its own X is not written.
     matrices
         "X" or "layers/NAME" -> blocks in row order: CSR for a sparse matrix, numpy for a dense one.
-        Row pointers are counted in int64, so more than 2^31 nonzeros fit.
+        Above 2^31 nonzeros, row pointers and columns are int64.
     dtypes
         Type of the stored values, for each of the matrices.
     """
@@ -114,8 +114,10 @@ def _write_blocks(
         if sparse.issparse(block):
             block = sparse.csr_matrix(block)
             block.sort_indices()
+            if indptr[-1][-1] + block.nnz > _INT32_MAX and group["indices"].dtype == np.int32:
+                _widen_indices(group, options)
             _append(group["data"], block.data.astype(dtype))
-            _append(group["indices"], block.indices.astype(np.int32))
+            _append(group["indices"], block.indices.astype(group["indices"].dtype))
             indptr.append(indptr[-1][-1] + block.indptr[1:].astype(np.int64))
         else:
             group[rows : rows + block.shape[0]] = block
@@ -152,6 +154,17 @@ def _create(
             part, shape=(0,), maxshape=(None,), dtype=kind, chunks=(_HDF5_CHUNK,), **options
         )
     return group
+
+
+def _widen_indices(group: h5py.Group, options: dict[str, Any]) -> None:
+    """Store the columns as int64, too: scipy's routines refuse them beside int64 row pointers."""
+    narrow = group["indices"]
+    del group["indices"]
+    wide = group.create_dataset(
+        "indices", shape=(0,), maxshape=(None,), dtype=np.int64, chunks=(_HDF5_CHUNK,), **options
+    )
+    for start in range(0, narrow.shape[0], 64 * _HDF5_CHUNK):
+        _append(wide, narrow[start : start + 64 * _HDF5_CHUNK].astype(np.int64))
 
 
 def _append(dataset: h5py.Dataset, values: np.ndarray) -> None:

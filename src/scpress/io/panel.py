@@ -26,7 +26,10 @@ def read_panel(path: Path | str | None = None) -> pd.DataFrame:
         table = pd.read_csv(path, sep="\t", dtype=str, comment="#", keep_default_na=False)
     except (ValueError, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"'{path}' cannot be read as a marker table ({reason}).") from error
+        raise InputError(
+            f"'{path}' cannot be read as a marker table ({reason}). "
+            "A table separated by tabs is needed."
+        ) from error
     try:
         return check_panel(table)
     except InputError as error:

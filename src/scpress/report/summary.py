@@ -120,7 +120,7 @@ def _model_sentence(metrics: dict[str, Any]) -> str:
         return ""
     text = f"Clusters are made from model {primary}"
     verdict = metrics["models"].get(primary, {}).get("verdict") or {}
-    best, mean = verdict.get("best_loss"), verdict.get("gene_mean_nll")
+    best, mean = verdict.get("score"), verdict.get("gene_mean_nll")
     if verdict:
         text += f", whose fit is {verdict.get('status', 'unknown')}"
     if best is not None and mean is not None:

@@ -113,9 +113,12 @@ def assemble_frame(
     record["models"] = {
         name: dict(latent.uns.get(slots.RECORD.name, {})) for name, latent in latents.items()
     }
+    messages = list(record.get("messages", []))
     for part in (normalized, clusters, annotation, subtypes):
         if part is not None:
             record |= dict(part.uns.get(slots.RECORD.name, {}))
+            messages += [m for m in record.pop("messages", []) if m not in messages]
+    record["messages"] = messages
     frame.uns[slots.RECORD.name] = _storable(record)
     # scanpy asks for the base of the logarithm; an empty entry is its natural one.
     if frame.uns.get("log1p"):
@@ -183,7 +186,7 @@ def _require_same_cells(counts: AnnData, part: AnnData, what: str) -> None:
     if counts.obs_names.equals(part.obs_names):
         return
     strange = [name for name in part.obs_names[:1000] if name not in counts.obs_names]
-    seen = f", among them {strange[0]!r}" if strange else " or another order"
+    seen = f", among them {strange[0]!r}" if strange else ", or another order"
     raise InputError(
         f"the result of {what} has {part.n_obs} cells and the counts {counts.n_obs}{seen}; they "
         "must be the same cells in the same order. Give files of one run."

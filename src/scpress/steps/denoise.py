@@ -79,13 +79,15 @@ def denoised_columns(model: TrainedModel, options: DenoiseOptions) -> np.ndarray
     """
     if not options.genes:
         return np.arange(len(model.genes))
-    by_symbol = {symbol: i for i, symbol in enumerate(model.symbols)}
+    repeated = pd.Index(model.symbols).duplicated(keep=False)
+    by_symbol = {s: i for i, s in enumerate(model.symbols) if not repeated[i]}
     by_name = by_symbol | {gene: i for i, gene in enumerate(model.genes)}
     unknown = [gene for gene in options.genes if gene not in by_name]
     if unknown:
         raise InputError(
             f"only the {len(model.genes)} modelled genes can be denoised; not modelled: "
-            f"{', '.join(unknown[:5])}. Raise n_top_genes or name them in gene_list."
+            f"{', '.join(unknown[:5])}. A symbol of several genes needs the id; "
+            "for others raise n_top_genes or name them in gene_list."
         )
     return np.array([by_name[gene] for gene in options.genes], dtype=np.int64)
 

@@ -50,11 +50,12 @@ def embed(
     """
     options = options or EmbedOptions()
     n_obs = counts.n_obs
+    likelihood = LIKELIHOODS[model.config.likelihood]
     latent = np.zeros((n_obs, model.n_latent), dtype=np.float32)
     deviation = np.zeros_like(latent) if model.config.is_variational else None
     nll = np.zeros(n_obs, dtype=np.float32)
     pi_sum = np.zeros(model.config.n_genes)
-    theta = None
+    log_theta_sum = np.zeros(model.config.n_genes)
     for rows, block in modelled_blocks(
         counts,
         normalized,
@@ -62,23 +63,28 @@ def embed(
         reference_batch=options.reference_batch,
         max_missing_fraction=options.max_missing_fraction,
     ):
-        if theta is None:
-            theta = gene_theta(model, block)
         cells = block.cells_of(model)
         latent[rows], sd = model.encode(cells)
         if deviation is not None and sd is not None:
             deviation[rows] = sd
         nll[rows] = -model.log_likelihood(cells, latent[rows])
-        if LIKELIHOODS[model.config.likelihood].has_pi:
+        if model.config.dispersion == "gene-cell" and likelihood.has_theta:
+            log_theta_sum += model.log_theta(cells, latent[rows]).sum(axis=0)
+        if likelihood.has_pi:
             pi_sum += model.extra_zero_fraction(cells, latent[rows]).sum(axis=0)
 
     var = pd.DataFrame(index=pd.Index(model.genes))
-    likelihood = LIKELIHOODS[model.config.likelihood]
     if likelihood.has_theta and likelihood.on_counts:
-        var[slots.THETA.of(name)] = theta
+        per_cell = model.config.dispersion == "gene-cell"
+        theta = np.exp(log_theta_sum / n_obs) if per_cell else gene_theta(model)
+        var[slots.THETA.of(name)] = theta.astype(np.float32)
     if likelihood.has_pi:
         var[slots.PI_MEAN.of(name)] = (pi_sum / n_obs).astype(np.float32)
     out = AnnData(obs=pd.DataFrame({slots.NLL.of(name): nll}, index=counts.obs_names), var=var)
+    if normalized is not None and n_obs == model.n_fitted_cells:
+        is_validation = np.zeros(n_obs, dtype=bool)
+        is_validation[model.validation_cells] = True
+        out.obs[slots.IS_VALIDATION.of(name)] = is_validation
     out.obsm[slots.LATENT.of(name)] = latent
     if deviation is not None:
         out.obsm[slots.LATENT_SD.of(name)] = deviation

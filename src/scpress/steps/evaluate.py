@@ -80,8 +80,9 @@ def evaluate(
             scores |= _batch_scores(points, batch[rows], labels, options)
         seeds[str(seed)] = {name: _finite(value) for name, value in scores.items()}
     has = [what for what, there in (("labels", label), ("batches", batch)) if there is not None]
+    sampled = f" on {len(rows):,} of {len(obs):,} cells" if len(rows) < len(obs) else ""
     message = (
-        f"scored against known {' and '.join(has)}"
+        f"scored against known {' and '.join(has)}{sampled}"
         if has
         else "the data name no labels and have one batch: there is nothing to compare with"
     )

@@ -1,14 +1,20 @@
 """A trained scvi-preset model as a directory of scvi-tools' own."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from anndata import AnnData
 from scipy import sparse
 
+from scpress.counts import stack_rows
 from scpress.scvi_tools import require_scvi_axes, save_as_scvi
 from scpress.steps.embed import modelled_blocks
 from scpress.trained import ModelledCounts, TrainedModel
+
+# A block keeps what is beside its counts, which go into one matrix.
+_NO_COUNTS = sparse.csr_matrix((0, 0), dtype=np.int32)
 
 
 def export(
@@ -25,9 +31,15 @@ def export(
         The model is not one SCVI can be, or the cells lack its genes.
     """
     require_scvi_axes(model.config)
-    blocks = [block for _, block in modelled_blocks(counts, normalized, model)]
+    blocks: list[ModelledCounts] = []
+
+    def read() -> Iterator[sparse.csr_matrix]:
+        for _, block in modelled_blocks(counts, normalized, model):
+            blocks.append(replace(block, X=_NO_COUNTS))
+            yield block.X
+
     data = ModelledCounts(
-        sparse.vstack([block.X for block in blocks], format="csr"),
+        stack_rows(read(), n_vars=len(model.genes), dtype=np.int32),
         np.concatenate([block.size_factor for block in blocks]),
         None
         if blocks[0].batch is None

@@ -88,7 +88,10 @@ def train(
         batch,
         continuous_values(counts.obs, config.continuous_covariates),
     )
-    strata = np.zeros(len(data), dtype=np.int64) if batch is None else batch
+    # By sample, whatever the model's own batch: all models are scored on the same cells.
+    strata = np.zeros(len(data), dtype=np.int64)
+    if slots.SAMPLE.name in counts.obs:
+        strata = pd.factorize(counts.obs[slots.SAMPLE.name].astype(str), sort=True)[0]
     training_rows, validation_rows = split_validation(strata, options.validation_fraction)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -103,9 +106,10 @@ def train(
         validation_rows,
     )
     training, validation = data.take(training_rows), data.take(validation_rows)
+    del data  # both parts are copies
     fitted = fit_model(model, training, validation, options, seed=seed)
 
-    scored = validation.take(slice(0, _MAX_SCORED))
+    scored = validation.take(_draw(len(validation)))
     held_out = score_held_out(model, scored, seed=seed)
     verdict = judge_fit(
         fitted,
@@ -189,9 +193,10 @@ def score_held_out(
 
 def describe_theta(model: TrainedModel, training: ModelledCounts) -> dict[str, object]:
     """Range of the fitted inverse dispersion, and the genes at its bounds."""
-    theta = gene_theta(model, training)
-    if theta is None or not LIKELIHOODS[model.config.likelihood].on_counts:
+    likelihood = LIKELIHOODS[model.config.likelihood]
+    if not (likelihood.has_theta and likelihood.on_counts):
         return {}
+    theta = gene_theta(model, training.take(_draw(len(training))))
     low, high = np.exp(LOG_THETA_MIN) * 1.001, np.exp(LOG_THETA_MAX) * 0.999
     at_bound = [g for g, t in zip(model.genes, theta, strict=True) if not low < t < high]
     if at_bound:
@@ -204,19 +209,19 @@ def describe_theta(model: TrainedModel, training: ModelledCounts) -> dict[str, o
     }
 
 
-def gene_theta(model: TrainedModel, data: ModelledCounts) -> np.ndarray | None:
-    """[n_genes] Inverse dispersion of each gene; the geometric mean over cells or batches."""
-    network = model.network
-    if network.log_theta is None:
-        return None
-    if isinstance(network.log_theta, torch.nn.Parameter):
-        return torch.exp(network.log_theta.detach().mean(dim=0)).cpu().numpy()
+def gene_theta(model: TrainedModel, data: ModelledCounts | None = None) -> np.ndarray:
+    """[n_genes] Inverse dispersion of each gene; the geometric mean over batches, or cells."""
+    log_theta = model.network.log_theta
+    if isinstance(log_theta, torch.nn.Parameter):
+        return torch.exp(log_theta.detach().mean(dim=0)).cpu().numpy()
+    assert data is not None
     total = np.zeros(model.config.n_genes)
-    scored = data.take(slice(0, _MAX_SCORED))
-    with torch.no_grad():
-        for _, block in scored.blocks(n_cells=512):
-            cells = block.cells_of(model)
-            parameters = network.eval().decode(network.encode(cells)[0], cells)
-            assert parameters.log_theta is not None
-            total += parameters.log_theta.sum(dim=0).cpu().numpy()
-    return np.exp(total / len(scored))
+    for _, block in data.blocks(n_cells=512):
+        cells = block.cells_of(model)
+        total += model.log_theta(cells, model.encode(cells)[0]).sum(axis=0)
+    return np.exp(total / len(data))
+
+
+def _draw(n_obs: int) -> np.ndarray:
+    """Rows of at most `_MAX_SCORED` cells, drawn at random and the same for every model."""
+    return np.sort(np.random.default_rng(0).permutation(n_obs)[:_MAX_SCORED])

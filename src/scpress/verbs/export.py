@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Read, export into a temporary directory, rename."""
+    from scpress.io.files import raise_unwritable
     from scpress.io.h5ad import read_h5ad
     from scpress.steps.export import export
     from scpress.trained import load_model
@@ -26,8 +27,8 @@ def run(arguments: argparse.Namespace) -> None:
     if output.exists():
         raise InputError(f"'{output}' exists; name a new directory, nothing is overwritten.")
     temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
-    temporary.parent.mkdir(parents=True, exist_ok=True)
     try:
+        temporary.parent.mkdir(parents=True, exist_ok=True)
         export(
             read_h5ad(arguments.counts, backed=True),
             arguments.normalized and read_h5ad(arguments.normalized),
@@ -35,5 +36,15 @@ def run(arguments: argparse.Namespace) -> None:
             temporary,
         )
         os.replace(temporary, output)
+    except OSError as error:
+        raise_unwritable(error, output)
+    except RuntimeError as error:
+        # What h5py and torch, with which scvi-tools writes, make of a full disk.
+        if "write failed" not in str(error) and "failed writing" not in str(error):
+            raise
+        raise InputError(
+            f"cannot write '{output}': is the disk full? Free some space or write elsewhere; "
+            "nothing half-written was left."
+        ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

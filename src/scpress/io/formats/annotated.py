@@ -70,7 +70,9 @@ def _open(opener: _Opener, path: Path, options: IngestOptions) -> RawCounts:
 def _keys(store: Any) -> list[str]:
     keys = ["X"] if "X" in store else []
     keys += [f"layers/{name}" for name in store["layers"]] if "layers" in store else []
-    return keys + (["raw/X"] if "raw" in store and "X" in store["raw"] else [])
+    # AnnData without `raw` may be stored with an empty element of that name.
+    has_raw = hasattr(store.get("raw"), "keys") and "X" in store["raw"]
+    return keys + (["raw/X"] if has_raw else [])
 
 
 def _is_current(store: Any) -> bool:
