@@ -82,8 +82,8 @@ def _rank_sums(values: sparse.csc_matrix, in_group: np.ndarray) -> tuple[np.ndar
     run_gene = gene[run_starts]
     before = run_starts - matrix.indptr[run_gene] + n_zeros[run_gene]
     rank = (before + (run_length + 1) / 2)[run]
-    ties = np.bincount(run_gene, run_length**3 - run_length, minlength=n_genes)
-    ties += n_zeros**3 - n_zeros
+    ties = n_zeros**3 - n_zeros
+    ties += np.bincount(run_gene, run_length**3 - run_length, minlength=n_genes)
 
     ranks = sparse.csr_matrix((rank, (cell, gene)), shape=(n_obs, n_genes))
     detected = ranks.copy()

@@ -67,7 +67,17 @@ def qc_section(inputs: ReportInputs) -> Section | None:
         "legend": len(samples) > 1 and len(samples) <= _MAX_OUTLINES,
         "names": [(name, colours[name]) for name in samples],
         "has_limits": any(figure["layout"].get("shapes") for figure in drawn),
+        "notes": _step_notes(inputs),
     }
+
+
+def _step_notes(inputs: ReportInputs) -> list[str]:
+    """What ingest, qc, merge and normalize had to say, the samples' lines under their names."""
+    notes = []
+    for name, qc in inputs.samples_qc.items():
+        said = plain(dict(qc.uns)).get(slots.RECORD.name, {}).get("messages", [])
+        notes += [f"{name}: {message}" for message in said]
+    return notes + [str(message) for message in plain(inputs.record.get("messages", []))]
 
 
 def _limits(uns: Any) -> dict[str, float]:
@@ -200,13 +210,23 @@ def models_section(inputs: ReportInputs) -> Section | None:
             is_best = mean == best[metric] and len(names) > 1
             row.append({"text": f"{mean:.3f}", "range": spread, "best": is_best})
         rows.append(row)
-    header = ["model", "held-out NLL", "reconstruction", *(m.replace("_", " ") for m in metrics)]
+    header = ["model", "held-out NLL", "reconstruction", *map(_metric_name, metrics)]
     return {
         "table": {"header": header, "rows": rows},
         "has_scores": bool(metrics),
         "messages": sorted({str(one["message"]) for one in inputs.evaluations if "message" in one}),
         "n_seeds": max((len(v) for own in values.values() for v in own.values()), default=0),
     }
+
+
+def _metric_name(metric: str) -> str:
+    """The best of the resolutions is known to the labels only, and the column says so."""
+    what, _, how = metric.partition("_")
+    if how == "best":
+        return f"{what.upper()}, resolution by labels"
+    if how == "chosen":
+        return f"{what.upper()}, resolution by stability"
+    return metric.replace("_", " ")
 
 
 def seed_scores(evaluation: dict[str, Any]) -> list[dict[str, float]]:

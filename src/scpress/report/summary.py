@@ -8,6 +8,7 @@ import pandas as pd
 
 from scpress import slots
 from scpress.report.inputs import ReportInputs, plain
+from scpress.stability import adjusted_rand_index
 
 UNASSIGNED = "unassigned"
 
@@ -37,6 +38,7 @@ def collect_metrics(inputs: ReportInputs) -> dict[str, Any]:
         "cell_types": types or None,
         "n_unassigned": n_unassigned if types or n_unassigned else None,
         "median_confidence": None if confidence is None else _finite(confidence.median()),
+        "cluster_label_ari": _label_agreement(inputs),
         "n_subtypes": sum(n for n in split if n > 1) if subtype else None,
         "models": {
             name: {
@@ -90,6 +92,19 @@ def write_headline(metrics: dict[str, Any]) -> list[str]:
     return [sentence for sentence in sentences if sentence]
 
 
+def _label_agreement(inputs: ReportInputs) -> float | None:
+    """ARI of the clusters of the result with the known labels, over the labelled cells."""
+    label, cluster = (inputs.cells.obs.get(s.name) for s in (slots.LABEL, slots.LEIDEN))
+    if label is None or cluster is None:
+        return None
+    known = label.notna().to_numpy() & (label.astype(str) != "").to_numpy()
+    if label[known].nunique() < 2:
+        return None
+    return adjusted_rand_index(
+        label[known].astype(str).to_numpy(), cluster[known].astype(str).to_numpy()
+    )
+
+
 def count(n: float, noun: str) -> str:
     """`3 clusters`, `1 cluster`, `12,345 cells`."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
@@ -140,7 +155,10 @@ def _cluster_sentence(metrics: dict[str, Any]) -> str:
     if n == 1:
         return "All cells are one cluster: no finer clustering came back when cells were left out."
     text = f"There are {count(n, 'cluster')}"
-    return text + (f", at Leiden resolution {resolution:g}." if resolution is not None else ".")
+    text += f", at Leiden resolution {resolution:g}" if resolution is not None else ""
+    agreement = metrics["cluster_label_ari"]
+    text += f"; ARI with the known labels {agreement:.2f}" if agreement is not None else ""
+    return text + "."
 
 
 def _types_sentence(metrics: dict[str, Any]) -> str:

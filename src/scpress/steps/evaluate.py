@@ -34,7 +34,8 @@ def evaluate(
     """Score the latents of one model.
 
     Labels give ARI and NMI of Leiden clusters, at the best of the resolutions (which only the
-    labels can tell) and at the one the cluster step would choose, and the silhouette of the labels.
+    labels can tell) and at the one that stability chooses among the same, and the silhouette of
+    the labels.
     Batches give scib-metrics' mixing scores, scaled so that 1 is perfectly mixed.
 
     Parameters
