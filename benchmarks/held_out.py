@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--n-top-genes", type=int, default=2000)
     parser.add_argument("--epochs", type=int, default=400, help="scvi-tools' epochs [its default]")
+    parser.add_argument("--skip-defaults", action="store_true", help="leave out the longest run")
     arguments = parser.parse_args()
     logging.getLogger("scpress").setLevel(logging.ERROR)
 
