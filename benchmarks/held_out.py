@@ -61,6 +61,8 @@ def main() -> None:
             kl_warmup_steps=steps,
         ),
     }
+    if arguments.skip_defaults:
+        del runs["scvi-tools, its defaults"]
     print(
         f"{arguments.counts.name}: {counts.n_obs} cells, {len(test)} of them test cells; "
         f"{platform.processor() or platform.machine()}, 1 process"
