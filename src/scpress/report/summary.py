@@ -7,10 +7,9 @@ import numpy as np
 import pandas as pd
 
 from scpress import slots
+from scpress.panels import UNASSIGNED
 from scpress.report.inputs import ReportInputs, plain
 from scpress.stability import adjusted_rand_index
-
-UNASSIGNED = "unassigned"
 
 
 def collect_metrics(inputs: ReportInputs) -> dict[str, Any]:

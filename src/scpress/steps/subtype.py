@@ -12,12 +12,12 @@ from scpress.counts import select_columns
 from scpress.errors import InputError
 from scpress.markers import MARKER_COLUMNS
 from scpress.options import SubtypeOptions
+from scpress.panels import UNASSIGNED
 from scpress.subtypes import find_subtypes
 
 log = logging.getLogger("scpress")
 
 # What annotate calls cells without a type.
-UNASSIGNED = "unassigned"
 
 
 def subtype(
