@@ -6,6 +6,7 @@ d = log mu - log theta, o = logit of pi. NB has mean mu and variance mu + mu^2/t
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -267,28 +268,40 @@ def sum_log_likelihood(name: str, parameters: Parameters, x: "SparseBatch") -> T
 
 @dataclass(frozen=True)
 class SparseBatch:
-    """The nonzeros of some cells.
+    """The nonzeros of some cells, CSR.
 
     Attributes
     ----------
-    rows, columns
-        [nonzeros] Cell within the batch and gene, int64; sorted by row.
+    pointers
+        [cells + 1] Where each row starts, int64.
+    indices
+        [nonzeros] Genes, int32.
     values
         [nonzeros] Counts, or log-normalized values, as floats.
-    pointers
-        [cells + 1] Where each row starts.
     """
 
-    rows: Tensor
-    columns: Tensor
-    values: Tensor
     pointers: Tensor
+    indices: Tensor
+    values: Tensor
     n_genes: int
 
     @property
     def shape(self) -> tuple[int, int]:
         """[cells, genes]."""
         return len(self.pointers) - 1, self.n_genes
+
+    @cached_property
+    def rows(self) -> Tensor:
+        """[nonzeros] Cell within the batch, int64."""
+        cells = torch.arange(self.shape[0], device=self.pointers.device)
+        return torch.repeat_interleave(
+            cells, torch.diff(self.pointers), output_size=len(self.values)
+        )
+
+    @cached_property
+    def columns(self) -> Tensor:
+        """[nonzeros] Gene, int64, as torch indexes with."""
+        return self.indices.long()
 
     def dense(self) -> Tensor:
         """[cells, genes] The batch with its zeros."""

@@ -46,7 +46,7 @@ def importance_weighted_nll(
                 z = mean + sd * noise
                 # log p(z) - log q(z|x): the constants cancel.
                 log_weight = (torch.log(sd) + 0.5 * (noise**2 - z**2)).sum(dim=1)
-                log_joint = network.log_likelihood(network.decode(z, cells), cells) + log_weight
+                log_joint = network.log_likelihood(z, cells) + log_weight
                 total = torch.logaddexp(total, log_joint.double())
             out[rows] = math.log(n_draws) - total.cpu().numpy()
     return out

@@ -187,9 +187,7 @@ class TrainedModel:
     def log_likelihood(self, cells: Cells, z: np.ndarray) -> np.ndarray:
         """[cells] Log-likelihood of the counts given a latent, nats."""
         with torch.no_grad():
-            network = self.network.eval()
-            parameters = network.decode(self._latent(z), cells)
-            return _numpy(network.log_likelihood(parameters, cells))
+            return _numpy(self.network.eval().log_likelihood(self._latent(z), cells))
 
     def mean_counts(self, cells: Cells, z: np.ndarray) -> np.ndarray:
         """[cells, n_genes] Expected counts mu given a latent, at each cell's library size.
