@@ -33,8 +33,10 @@ _LIMITS = np.array(
 )
 
 
-def _use_torchs_threads() -> None:
-    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+def _use_torchs_threads() -> int:
+    threads = min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
+    numba.set_num_threads(threads)
+    return threads
 
 
 class _SparseLinear(torch.autograd.Function):
@@ -48,10 +50,10 @@ class _SparseLinear(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        _use_torchs_threads()
+        threads = _use_torchs_threads()
         gradient = gradient.contiguous()
         by_weight = torch.zeros(ctx.shape[1], ctx.shape[0])
-        kernels.sparse_gradient(*_arrays(ctx.x), gradient.numpy(), by_weight.numpy())
+        kernels.sparse_gradient(*_arrays(ctx.x), gradient.numpy(), threads, by_weight.numpy())
         return by_weight.t(), gradient.sum(dim=0), None
 
 
@@ -103,8 +105,11 @@ class _OutputLikelihood(torch.autograd.Function):
         nothing = torch.empty(0)
         zeros = torch.zeros(n_genes)
 
+        weights: dict[int, Tensor] = {}  # as they were multiplied, for the backward pass
+
         def product(weight: Tensor) -> Tensor:
-            return h @ weight.detach().to(dtype).t()
+            weights[id(weight)] = weight.detach().to(dtype)
+            return h @ weights[id(weight)].t()
 
         eta = product(one.eta)
         pi = torch.empty(0, 0, dtype=dtype) if one.pi is None else product(one.pi)
@@ -113,12 +118,12 @@ class _OutputLikelihood(torch.autograd.Function):
         else:
             theta = one.theta.detach() if one.theta_bias is None else product(one.theta)
         with_gradient = any(ctx.needs_input_grad)
-        chunks = kernels._CHUNKS if with_gradient else 0
-        rows = len(theta) if one.theta_bias is None else 1
+        chunks = kernels.CHUNKS if with_gradient else 0
+        rows = len(theta) if one.theta_bias is None else 1  # one row sums a bias
         sums = [
-            torch.zeros(chunks, n_genes),
-            torch.zeros(chunks if one.pi is not None else 0, n_genes),
-            torch.zeros(chunks, rows, n_genes),
+            torch.empty(chunks, n_genes),
+            torch.empty(chunks if one.pi is not None else 0, n_genes),
+            torch.empty(chunks, rows, n_genes),
         ]
         by_cell = torch.empty(n_cells, dtype=torch.float64)
         kernels.log_likelihood(
@@ -139,7 +144,7 @@ class _OutputLikelihood(torch.autograd.Function):
             *(total.numpy() for total in sums),
         )
         if with_gradient:
-            ctx.heads, ctx.products, ctx.h = one, (eta, pi, theta), h
+            ctx.heads, ctx.products, ctx.h, ctx.weights = one, (eta, pi, theta), h, weights
             ctx.sums = [total.sum(dim=0) for total in sums]
         by_cell = by_cell.float()
         ctx.mark_non_differentiable(by_cell)
@@ -151,16 +156,16 @@ class _OutputLikelihood(torch.autograd.Function):
         eta, pi, theta = ctx.products
         by_eta, by_pi, by_theta = (gradient * total for total in ctx.sums)
         scaled = (ctx.h * gradient).to(ctx.h.dtype)
-        by_h = eta @ one.eta.to(eta.dtype)
+        by_h = eta @ ctx.weights[id(one.eta)]
         grads: dict[str, Tensor] = {
             "eta": (eta.t() @ scaled).float(),
             "eta_bias": by_eta,
         }
         if one.pi is not None:
-            by_h += pi @ one.pi.to(pi.dtype)
+            by_h += pi @ ctx.weights[id(one.pi)]
             grads |= {"pi": (pi.t() @ scaled).float(), "pi_bias": by_pi}
         if one.theta is not None and one.theta_bias is not None:
-            by_h += theta @ one.theta.to(theta.dtype)
+            by_h += theta @ ctx.weights[id(one.theta)]
             grads |= {"theta": (theta.t() @ scaled).float(), "theta_bias": by_theta[0]}
         elif one.theta is not None:
             inside = (one.theta >= lk.LOG_THETA_MIN) & (one.theta <= lk.LOG_THETA_MAX)

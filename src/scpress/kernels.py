@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import get_num_threads, njit, prange, types
+from numba import njit, prange, types
 from numba.extending import intrinsic, overload
 
 f32, i32 = np.float32, np.int32
 
 POISSON, NB, ZINB = 0, 1, 2
 # Chunks of cells; also the partial sums of what is one number per gene.
-_CHUNKS = 16
+CHUNKS = 16
 # Genes at a time; six float32 arrays of this length stay in the first-level cache.
 _BLOCK = 1024
 # float32 numbers in a cache line, which two tasks should not share.
@@ -441,13 +441,13 @@ def log_likelihood(  # type: ignore[no-untyped-def]
     by_cell
         [cells] Written: log-likelihoods, nats, float64.
     sum_eta, sum_pi, sum_theta
-        [_CHUNKS, genes], the last [_CHUNKS, rows, genes]. Added to: the gradient summed over the
-        cells of a chunk, which is the one of biases and of a theta that cells share.
+        [CHUNKS, genes], the last [CHUNKS, rows, genes]. Written: the gradient summed over the cells
+        of a chunk, which is the one of biases and of a theta that cells share.
     """
     n_cells, n_genes = eta.shape
     per_cell = theta_row.shape[0] == 0
     mu_low, mu_high = limits[0], limits[1]
-    for chunk in prange(_CHUNKS):
+    for chunk in prange(CHUNKS):
         share, zero = np.empty(n_genes, f32), np.empty(n_genes, f32)
         by_mu, by_theta = np.empty(n_genes, f32), np.empty(n_genes, f32)
         odds, theta = np.empty(n_genes, f32), np.empty(n_genes, f32)
@@ -455,7 +455,12 @@ def log_likelihood(  # type: ignore[no-untyped-def]
         raw_theta = np.empty(n_genes if per_cell else 0, f32)
         wide = np.empty((7, n_genes), np.float64)
         current, of_theta = -1, f32(0.0)
-        for i in range(n_cells * chunk // _CHUNKS, n_cells * (chunk + 1) // _CHUNKS):
+        if with_gradient:
+            sum_eta[chunk] = f32(0.0)
+            sum_theta[chunk] = f32(0.0)
+            if kind == ZINB:
+                sum_pi[chunk] = f32(0.0)
+        for i in range(n_cells * chunk // CHUNKS, n_cells * (chunk + 1) // CHUNKS):
             start, stop = pointers[i], pointers[i + 1]
             n_nonzero = stop - start
             columns = indices[start:stop]
@@ -557,21 +562,21 @@ def _add_scaled(source, scale, target):  # type: ignore[no-untyped-def]
 def sparse_product(pointers, indices, values, weight, out):  # type: ignore[no-untyped-def]
     """Add the product of a CSR batch with weight [genes, outputs] to out [cells, outputs]."""
     n_cells = out.shape[0]
-    for chunk in prange(_CHUNKS):
-        for i in range(n_cells * chunk // _CHUNKS, n_cells * (chunk + 1) // _CHUNKS):
+    for chunk in prange(CHUNKS):
+        for i in range(n_cells * chunk // CHUNKS, n_cells * (chunk + 1) // CHUNKS):
             for k in range(pointers[i], pointers[i + 1]):
                 _add_scaled(weight[indices[k]], values[k], out[i])
 
 
 @_parallel
-def sparse_gradient(pointers, indices, values, gradient, out):  # type: ignore[no-untyped-def]
+def sparse_gradient(pointers, indices, values, gradient, n_tasks, out):  # type: ignore[no-untyped-def]
     """Add to out [genes, outputs] the gradient of the weight of `sparse_product`.
 
-    Tasks share out the outputs and not the cells, as cells would write to the same gene.
+    Tasks share out the outputs and not the cells, as cells would write to the same gene; so their
+    number, best that of the threads, changes no bit.
     """
     n_cells, n_outputs = gradient.shape
     n_lines = (n_outputs + _LINE - 1) // _LINE
-    n_tasks = min(get_num_threads(), n_lines)
     for task in prange(n_tasks):
         first = n_lines * task // n_tasks * _LINE
         last = min(n_lines * (task + 1) // n_tasks * _LINE, n_outputs)

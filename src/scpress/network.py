@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from scpress import fused
 from scpress import likelihoods as lk
-from scpress.likelihoods import LIKELIHOODS, Parameters, SparseBatch
+from scpress.likelihoods import LIKELIHOODS, DenseBatch, Parameters, SparseBatch
 from scpress.presets import ModelConfig
 
 # scvi-tools' batch norm, so that its weights and ours are interchangeable.
@@ -42,7 +42,7 @@ class Cells:
         [cells, covariates] Standardized continuous covariates, or None.
     """
 
-    counts: SparseBatch
+    counts: SparseBatch | DenseBatch
     size_factor: Tensor
     total: Tensor
     batch: Tensor | None = None
@@ -156,7 +156,7 @@ class CountAutoencoder(nn.Module):
             return z_mean, None
         return z_mean, torch.sqrt(torch.exp(self.z_log_variance(h)) + _VARIANCE_FLOOR)
 
-    def _input_values(self, cells: Cells) -> SparseBatch:
+    def _input_values(self, cells: Cells) -> SparseBatch | DenseBatch:
         if self.config.input == "log1p":
             return dataclasses.replace(cells.counts, values=torch.log1p(cells.counts.values))
         return self.log_normalized(cells)
@@ -182,16 +182,16 @@ class CountAutoencoder(nn.Module):
         else:
             more = None
         values = self._input_values(cells)
-        if self.is_compiled:
+        if self.is_compiled and isinstance(values, SparseBatch):
             h = fused.sparse_linear(values, weight, bias)
         else:
             h = functional.linear(values.dense(), weight, bias)
         return h if more is None else h + more
 
-    def log_normalized(self, cells: Cells) -> SparseBatch:
+    def log_normalized(self, cells: Cells) -> SparseBatch | DenseBatch:
         """[cells, genes] log1p(counts / size_factor); zeros stay zero and unstored."""
         counts = cells.counts
-        scaled = counts.values / cells.size_factor[counts.rows]
+        scaled = counts.values / counts.of_cells(cells.size_factor)
         return dataclasses.replace(counts, values=torch.log1p(scaled))
 
     def _one_hot(self, batch: Tensor | None) -> Tensor | None:
@@ -205,7 +205,7 @@ class CountAutoencoder(nn.Module):
         """Parameters of every entry from a latent [cells, n_latent]."""
         h = self._last_hidden(z, cells)
         return Parameters(
-            self._log_mu(self.eta(h), cells),
+            self._log_mu(self._product(self.eta, h), cells),
             self._log_theta(h, cells.batch),  # type: ignore[arg-type]
             self._pi_logits(h),  # type: ignore[arg-type]
         )
@@ -221,6 +221,11 @@ class CountAutoencoder(nn.Module):
         elif one_hot is not None:
             h = torch.cat([h, one_hot], dim=-1)
         return h
+
+    def _product(self, head: nn.Linear, h: Tensor) -> Tensor:
+        if self.products == "float32" or not self.training:
+            return head(h)
+        return (h.bfloat16() @ head.weight.bfloat16().t()).float() + head.bias
 
     def _log_mu(self, eta: Tensor, cells: Cells) -> Tensor:
         if self.config.likelihood == "gaussian":
@@ -238,7 +243,7 @@ class CountAutoencoder(nn.Module):
         if self.log_theta is None:
             return None
         if isinstance(self.log_theta, nn.Linear):
-            log_theta = self.log_theta(h)
+            log_theta = self._product(self.log_theta, h)
         elif self.config.dispersion == "gene-batch" and batch is not None:
             log_theta = self.log_theta[batch]
         else:
@@ -248,11 +253,11 @@ class CountAutoencoder(nn.Module):
     def _pi_logits(self, h: Tensor) -> Tensor | None:
         if self.pi_logits is None:
             return None
-        return self.pi_logits(h).clamp(-lk.PI_LOGITS_MAX, lk.PI_LOGITS_MAX)
+        return self._product(self.pi_logits, h).clamp(-lk.PI_LOGITS_MAX, lk.PI_LOGITS_MAX)
 
     # loss -----------------------------------------------------------------------------------
 
-    def loss(self, cells: Cells, *, kl_weight: float, noise: Tensor | None = None) -> Loss:
+    def loss(self, cells: Cells, *, kl_weight: float | Tensor, noise: Tensor | None = None) -> Loss:
         """Negative evidence lower bound, or negative log-likelihood of a deterministic model.
 
         Parameters
@@ -288,7 +293,8 @@ class CountAutoencoder(nn.Module):
     def _summed(self, z: Tensor, cells: Cells) -> tuple[Tensor, Tensor]:
         """([] sum over the cells, [cells] its parts) Log-likelihood given a latent."""
         name = self.config.likelihood
-        if not (self.is_compiled and name in fused.KINDS):
+        counts = cells.counts
+        if not (self.is_compiled and name in fused.KINDS and isinstance(counts, SparseBatch)):
             on_counts = LIKELIHOODS[name].on_counts
             target = cells.counts if on_counts else self.log_normalized(cells)
             parts = lk.sum_log_likelihood(name, self.decode(z, cells), target)
@@ -298,7 +304,7 @@ class CountAutoencoder(nn.Module):
         return fused.output_log_likelihood(
             name,
             cells.total.clamp(min=1) if softmax else cells.size_factor,
-            cells.counts,
+            counts,
             self._heads(h, cells.batch),
             softmax=softmax,
             products=self.products if self.training else "float32",
