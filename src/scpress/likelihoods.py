@@ -312,17 +312,13 @@ def _digamma_rest(z: Tensor) -> Tensor:
     return torch.where(z > _SERIES_FROM, series, torch.digamma(small) - torch.log(small))
 
 
-def sum_log_likelihood(
-    name: str, parameters: Parameters, x: "SparseBatch | DenseBatch"
-) -> Tensor:
+def sum_log_likelihood(name: str, parameters: Parameters, x: "SparseBatch | DenseBatch") -> Tensor:
     """[cells] Log-likelihood of each cell, nats, summed over genes; by the sparse split if it is."""
     likelihood = LIKELIHOODS[name]
     if isinstance(x, DenseBatch):
         if likelihood.has_theta and likelihood.on_counts:
             pi_logits = parameters.pi_logits if likelihood.has_pi else None
-            return _SumDenseNb.apply(
-                parameters.log_mu, parameters.log_theta, pi_logits, x.values
-            )
+            return _SumDenseNb.apply(parameters.log_mu, parameters.log_theta, pi_logits, x.values)
         return likelihood.dense(x.values, parameters).sum(dim=1)
     if likelihood.has_theta and likelihood.on_counts:
         pi_logits = parameters.pi_logits if likelihood.has_pi else None

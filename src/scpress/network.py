@@ -287,7 +287,9 @@ class CountAutoencoder(nn.Module):
         """Whether the kernels compute: only float32 on the CPU."""
         weight = self.eta.weight
         return (
-            self.kernels == "numba" and weight.device.type == "cpu" and weight.dtype is torch.float32
+            self.kernels == "numba"
+            and weight.device.type == "cpu"
+            and weight.dtype is torch.float32
         )
 
     def _summed(self, z: Tensor, cells: Cells) -> tuple[Tensor, Tensor]:

@@ -27,6 +27,7 @@ class RowKeeper:
         self._blocks: list[sparse.csr_matrix] = []
         self._files: list[IO[bytes]] = []
         self._pointers = [np.zeros(1, dtype=np.int64)]
+        self._n_nonzeros = 0
 
     def add(self, block: sparse.csr_matrix) -> None:
         """Append rows of counts, int32.
@@ -36,10 +37,11 @@ class RowKeeper:
         OSError
             The folder for temporary files is full.
         """
-        self._pointers.append(self._pointers[-1][-1] + block.indptr[1:].astype(np.int64))
+        self._pointers.append(self._n_nonzeros + block.indptr[1:].astype(np.int64))
+        self._n_nonzeros += block.nnz
         self._blocks.append(block)
         # 4 bytes each for the column and the count.
-        if self._files or 8 * int(self._pointers[-1][-1]) > self.max_bytes:
+        if self._files or 8 * self._n_nonzeros > self.max_bytes:
             self._spill()
 
     def _spill(self) -> None:
@@ -57,7 +59,7 @@ class RowKeeper:
             return stack_rows(blocks, n_vars=self.n_vars, dtype=np.int32)
         pointers = np.concatenate(self._pointers)
         data, indices = (_mapped(file, np.int32) for file in self._files)
-        index = index_type(int(pointers[-1]), self.n_vars)
+        index = index_type(self._n_nonzeros, self.n_vars)
         if index is np.int64:
             # scipy wants both kinds of indices of one type.
             with_wide = tempfile.TemporaryFile(prefix="scpress-")

@@ -361,9 +361,7 @@ class ModelledCounts:
     def digest(self) -> str:
         """Digest of all that training reads."""
         X = self.X
-        return digest_of(
-            X.data, X.indices, X.indptr, self.size_factor, self.batch, self.continuous
-        )
+        return digest_of(X.data, X.indices, X.indptr, self.size_factor, self.batch, self.continuous)
 
     def blocks(self, *, n_cells: int) -> Iterator[tuple[slice, "ModelledCounts"]]:
         """Blocks of at most `n_cells` cells, in order."""

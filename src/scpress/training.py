@@ -189,9 +189,7 @@ def _fit(
         )
     state.restore_best()
     network.eval()
-    return Fit(
-        state.history, schedule.best_step, schedule.best_loss, stopped, schedule.rollbacks
-    )
+    return Fit(state.history, schedule.best_step, schedule.best_loss, stopped, schedule.rollbacks)
 
 
 class _State:
