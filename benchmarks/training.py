@@ -1,4 +1,4 @@
-"""How fast a model trains, and how soon it is good: scpress beside scvi-tools, and DCA if installed.
+"""How fast a model trains and how soon it is good: scpress beside scvi-tools, and DCA if there.
 
     python benchmarks/training.py pbmc3k_raw_2700.h5ad [--part speed quality scale] [--device cpu]
 
@@ -166,6 +166,7 @@ def child(task: dict[str, Any]) -> dict[str, float]:
 def _train_scvi(model: Any, training: Any, options: Any, epochs: int) -> None:
     """scvi-tools' own `train` at its quickest: no validation, no logging, no progress bar."""
     import scvi
+
     from scpress.scvi_tools import _Quiet, build_scvi, from_scvi_module, scvi_adata
 
     with _Quiet():
@@ -222,7 +223,6 @@ def scale_child(task: dict[str, Any]) -> dict[str, float]:
     """One epoch from an h5ad, through the step that the pipeline calls."""
     import torch
 
-    from scpress import training
     from scpress.io.h5ad import read_h5ad
     from scpress.options import TrainOptions
     from scpress.steps import train as step
@@ -247,7 +247,6 @@ def scale_child(task: dict[str, Any]) -> dict[str, float]:
     steps = max(task["least_steps"], math.ceil(0.9 * n_cells / 128))
     options = TrainOptions(batch_key=None, max_steps=steps, patience=10**9, allow_failed_fit=True)
     step.train(counts, read_h5ad(Path(task["normalized"])), options, seed=0, device="cpu")
-    assert training is not None
     return {
         "cells_per_second": steps * 128 / seconds["fit"],
         "seconds": time.perf_counter() - start,
@@ -255,15 +254,15 @@ def scale_child(task: dict[str, Any]) -> dict[str, float]:
     }
 
 
-# all of them ---------------------------------------------------------------------------------------
+# all of them ------------------------------------------------------------------------------------
 
 
 def measure(task: dict[str, Any]) -> dict[str, float] | None:
     """Run a task in a process of its own; None where its engine is not installed."""
+    threads = str(task["threads"])
     done = subprocess.run(
         [sys.executable, __file__, "--child", json.dumps(task)],
-        env=os.environ
-        | {k: str(task["threads"]) for k in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")},
+        env=os.environ | dict.fromkeys(("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"), threads),
         capture_output=True,
         text=True,
     )

@@ -1,4 +1,4 @@
-"""An interrupted training goes on to the same bits, and nothing else is ever taken for its state."""
+"""An interrupted training goes on to the same bits; nothing else is taken for its state."""
 
 import dataclasses
 import json
@@ -162,17 +162,17 @@ def test_another_configuration_is_never_used(pbmc, normalized, interrupted, capl
     (folder,) = interrupted.glob("*/")
     # Not even when its file lies in the other one's folder.
     other = dataclasses.replace(OPTIONS, learning_rate=1e-3)
-    fresh, fresh_history = train(pbmc, normalized, other)
+    _, fresh_history = train(pbmc, normalized, other)
     probe = Checkpoint(interrupted, minutes=NEVER)
     with caplog.at_level(logging.INFO, logger="scpress"):
-        model, history = train(pbmc, normalized, other, checkpoint=probe)
+        _, history = train(pbmc, normalized, other, checkpoint=probe)
     assert probe.folder != folder
     assert "going on" not in caplog.text
     assert history.equals(fresh_history)
     for name in ("current", "previous"):
         shutil.copy(folder / f"{name}.safetensors", probe.folder)
     with caplog.at_level(logging.WARNING, logger="scpress"):
-        again, history = train(pbmc, normalized, other, checkpoint=probe)
+        _, history = train(pbmc, normalized, other, checkpoint=probe)
     assert caplog.text.count("of another training") == 2
     assert history.equals(fresh_history)
     assert folder.exists()

@@ -225,7 +225,7 @@ def digest_of(*arrays: np.ndarray | None) -> str:
         flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
         # hashlib takes a mapped file as it is; parts keep its pages from piling up.
         for first in range(0, len(flat), 2**26):
-            total.update(flat[first : first + 2**26])
+            total.update(flat[first : first + 2**26].data)
     return total.hexdigest()
 
 

@@ -36,7 +36,8 @@ _LIMITS = np.array(
 
 
 def _use_torchs_threads() -> None:
-    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+    most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    numba.set_num_threads(min(torch.get_num_threads(), most))
 
 
 class _SparseLinear(torch.autograd.Function):
@@ -62,7 +63,7 @@ class _SparseLinear(torch.autograd.Function):
 
 
 def sparse_linear(x: SparseBatch, weight: Tensor, bias: Tensor) -> Tensor:
-    """[cells, outputs] x weight^T + bias; quick where weight [outputs, genes] is stored by genes."""
+    """[cells, outputs] x weight^T + bias; quick if weight [outputs, genes] is stored by genes."""
     n_cells, n_genes = x.shape
     if len(x.values) > DENSE_FROM * n_cells * n_genes:
         return functional.linear(x.dense(), weight, bias)

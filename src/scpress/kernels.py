@@ -255,7 +255,7 @@ def _clamp(values, low, high):  # type: ignore[no-untyped-def]
 
 @_loop
 def _nb_zeros(share, theta, n, slope, scale, low, high):  # type: ignore[no-untyped-def]
-    """n = log NB(0) = -theta log1p(mu / theta), slope = mu / (1 + mu / theta) = -dn/dlog mu."""
+    """N = log NB(0) = -theta log1p(mu / theta), slope = mu / (1 + mu / theta) = -dn/dlog mu."""
     for j in range(share.shape[0]):
         mu = min(max(share[j] * scale, low), high)
         ratio = mu / theta[j]
@@ -313,7 +313,7 @@ def _poisson_zeros(share, slope, zero, scale, low, high):  # type: ignore[no-unt
 
 @_loop
 def _theta_terms(theta, log_theta, lgamma, digamma):  # type: ignore[no-untyped-def]
-    """log theta, lgamma(theta) and digamma(theta), float64."""
+    """Log theta, lgamma(theta) and digamma(theta), float64."""
     for k in range(theta.shape[0]):
         z = np.float64(theta[k])
         p, derivative = _rising(z)
@@ -665,7 +665,7 @@ def sparse_gradient(pointers, cells, values, gradient, out):  # type: ignore[no-
 
 @njit(cache=True)
 def gather_rows(rows, pointers, indices, counts):  # type: ignore[no-untyped-def]
-    """Copy the given rows of a CSR matrix, in memory or mapped from a file; stored zeros are left out.
+    """Copy rows of a CSR matrix, in memory or mapped from a file; stored zeros are left out.
 
     Returns
     -------

@@ -278,14 +278,14 @@ def _dense_terms(
 
 @cache
 def _dense_terms_on(device: str) -> Callable[..., Any]:
-    """The terms as one kernel where torch can compile for the GPU (it needs triton), else as ops."""
+    """The terms as one kernel where torch can compile for the GPU, which takes triton."""
     if device != "cuda" or importlib.util.find_spec("triton") is None:
         return _dense_terms
     return torch.compile(_dense_terms, dynamic=False)
 
 
 class _SumDenseNb(torch.autograd.Function):
-    """[cells] As `_SumNb`, of a dense batch: every shape is fixed, and nothing waits for a value."""
+    """[cells] As `_SumNb`, of a dense batch: shapes are fixed, and nothing waits for a value."""
 
     @staticmethod
     def forward(
@@ -313,7 +313,7 @@ def _digamma_rest(z: Tensor) -> Tensor:
 
 
 def sum_log_likelihood(name: str, parameters: Parameters, x: "SparseBatch | DenseBatch") -> Tensor:
-    """[cells] Log-likelihood of each cell, nats, summed over genes; by the sparse split if it is."""
+    """[cells] Log-likelihood of each cell, nats, summed over genes."""
     likelihood = LIKELIHOODS[name]
     if isinstance(x, DenseBatch):
         if likelihood.has_theta and likelihood.on_counts:

@@ -46,7 +46,7 @@ class RowKeeper:
 
     def _spill(self) -> None:
         if not self._files:
-            self._files = [tempfile.TemporaryFile(prefix="scpress-") for _ in range(2)]
+            self._files = [_nameless_file() for _ in range(2)]
         for block in self._blocks:
             for file, values in zip(self._files, (block.data, block.indices), strict=True):
                 np.ascontiguousarray(values, dtype=np.int32).tofile(file)
@@ -62,13 +62,17 @@ class RowKeeper:
         index = index_type(self._n_nonzeros, self.n_vars)
         if index is np.int64:
             # scipy wants both kinds of indices of one type.
-            with_wide = tempfile.TemporaryFile(prefix="scpress-")
+            with_wide = _nameless_file()
             for first in range(0, len(indices), _WIDENED):
                 indices[first : first + _WIDENED].astype(index).tofile(with_wide)
             indices = _mapped(with_wide, index)
         return sparse.csr_matrix(
             (data, indices, pointers.astype(index)), shape=(len(pointers) - 1, self.n_vars)
         )
+
+
+def _nameless_file() -> IO[bytes]:
+    return tempfile.TemporaryFile(prefix="scpress-")
 
 
 def _mapped(file: IO[bytes], dtype: Any) -> np.ndarray:
