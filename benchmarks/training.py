@@ -1,6 +1,6 @@
 """How fast a model trains and how soon it is good: scpress beside scvi-tools, and DCA if there.
 
-    python benchmarks/training.py pbmc3k_raw_2700.h5ad [--part speed quality scale] [--device cpu]
+    python benchmarks/training.py pbmc3k_raw_2700.h5ad [--part speed quality ...] [--device cpu]
 
 Cells are resampled from the given raw counts at their own density: each new cell takes every
 molecule of two cells of one type (obs['cell_type']) with probability one half. Every measurement is
@@ -10,10 +10,12 @@ a process of its own with the same number of threads; engines take turns, and me
   memory, held-out importance-weighted NLL; 10,000 x 2,000 and 5,000 x 15,000.
 - quality: seconds until training with the shipped defaults has ended, and its held-out NLL, beside
   scvi-tools with early stopping.
+- defaults: the same of other batch sizes and rates, by which the shipped ones were chosen.
 - scale: cells/s of an epoch from a file of 10,000 to 1,000,000 cells, 160 nonzeros each.
 """
 
 import argparse
+import itertools
 import json
 import math
 import os
@@ -114,17 +116,16 @@ def child(task: dict[str, Any]) -> dict[str, float]:
     X = sparse.load_npz(task["counts"])
     library = np.maximum(np.asarray(X.sum(axis=1)).ravel(), 1)
     data = ModelledCounts(X, library / np.median(library))
-    n_train = X.shape[0] - 2 * N_TEST if task["part"] == "quality" else X.shape[0] - N_TEST
+    stops_early = task["part"] != "speed"
+    n_train = X.shape[0] - 2 * N_TEST if stops_early else X.shape[0] - N_TEST
     training, test = data.take(slice(0, n_train)), data.take(slice(X.shape[0] - N_TEST, None))
     # Without early stopping nothing looks at the validation cells but the end of the training.
     validation = (
-        data.take(slice(n_train, n_train + N_TEST))
-        if task["part"] == "quality"
-        else test.take(slice(0, 64))
+        data.take(slice(n_train, n_train + N_TEST)) if stops_early else test.take(slice(0, 64))
     )
     engine = task["engine"]
     steps = math.ceil(n_train / 128) * task["epochs"]
-    options: dict[str, Any] = {"batch_key": None}
+    options: dict[str, Any] = {"batch_key": None} | task.get("options", {})
     if engine == "scvi-tools":
         options |= {"engine": "scvi-tools", "max_steps": steps, "learning_rate": 1e-3}
         options |= {"patience": math.ceil(n_train / 128) * 45}
@@ -132,7 +133,7 @@ def child(task: dict[str, Any]) -> dict[str, float]:
         options |= {"kernels": "torch"}
     if engine == "scpress bfloat16":
         options |= {"products": "bfloat16"}
-    if task["part"] == "speed":
+    if not stops_early:
         never = 10**9
         options |= {"max_steps": steps, "validate_every": never, "patience": never}
     if engine == "dca":
@@ -146,18 +147,19 @@ def child(task: dict[str, Any]) -> dict[str, float]:
     peak = Peak()
     model = _model(X.shape[1], chosen, task["device"])
     start = time.perf_counter()
-    if engine == "scvi-tools" and task["part"] == "speed":
+    if engine == "scvi-tools" and not stops_early:
         _train_scvi(model, training, chosen, task["epochs"])
     else:
         fitted = fit_model(model, training, validation, chosen, seed=task["seed"])
     seconds = time.perf_counter() - start
     peak.running = False
-    if task["part"] == "quality":
+    if stops_early:
         steps = fitted.history[-1]["step"]
     return {
         "seconds": seconds,
-        "cells_per_second": steps * 128 / seconds,
-        "epochs": steps * 128 / n_train,
+        "cells_per_second": steps * chosen.batch_size / seconds,
+        "epochs": steps * chosen.batch_size / n_train,
+        "steps": steps,
         "peak_mb": peak.mb,
         "nll": float(importance_weighted_nll(model, test).mean()),
     }
@@ -257,8 +259,8 @@ def scale_child(task: dict[str, Any]) -> dict[str, float]:
 # all of them ------------------------------------------------------------------------------------
 
 
-def measure(task: dict[str, Any]) -> dict[str, float] | None:
-    """Run a task in a process of its own; None where its engine is not installed."""
+def measure(task: dict[str, Any]) -> dict[str, float]:
+    """Run a task in a process of its own."""
     threads = str(task["threads"])
     done = subprocess.run(
         [sys.executable, __file__, "--child", json.dumps(task)],
@@ -294,6 +296,8 @@ def main() -> None:
     parser.add_argument("--genes", type=int, nargs="+", default=list(SHAPES))
     parser.add_argument("--engines", nargs="+", default=list(ENGINES))
     parser.add_argument("--cells", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[64, 128, 256, 512])
+    parser.add_argument("--rates", type=float, nargs="+", default=[1e-3, 2e-3, 4e-3])
     parser.add_argument("--child", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
@@ -335,19 +339,38 @@ def main() -> None:
                         flush=True,
                     )
             print(f"\n({part}; density of the last: {X.nnz / np.prod(X.shape):.3f})\n")
+        if "defaults" in arguments.part:
+            _show_defaults(arguments, folder, common)
         if "scale" in arguments.part:
             print("| cells | cells/s of an epoch | seconds in all | anonymous memory, MB |")
             print("|---|---|---|---|")
             for n_cells in arguments.cells:
                 task = common | {"part": "scale", "least_steps": 1000}
                 task |= _scale_files(folder, n_cells)
-                runs_of = [measure(task) for _ in range(arguments.repeats)]
-                row = medians(runs_of)  # type: ignore[arg-type]
+                row = medians([measure(task) for _ in range(arguments.repeats)])
                 print(
                     f"| {n_cells:,} | {row['cells_per_second']:,.0f} | {row['seconds']:.0f} "
                     f"| {row['peak_mb']:,.0f} |",
                     flush=True,
                 )
+
+
+def _show_defaults(arguments: argparse.Namespace, folder: Path, common: dict[str, Any]) -> None:
+    print("| genes | batch_size | learning_rate | steps | seconds | test NLL |")
+    print("|---|---|---|---|---|---|")
+    for n_genes in arguments.genes:
+        X = resample(arguments.source, SHAPES[n_genes] + 2 * N_TEST, n_genes)
+        sparse.save_npz(folder / "counts.npz", X, compressed=False)
+        task = common | {"part": "defaults", "counts": str(folder / "counts.npz"), "epochs": 0}
+        for batch_size, rate in itertools.product(arguments.batch_sizes, arguments.rates):
+            options = {"batch_size": batch_size, "learning_rate": rate}
+            one = task | {"engine": "scpress", "options": options}
+            row = medians([measure(one | {"seed": seed}) for seed in range(arguments.repeats)])
+            print(
+                f"| {n_genes:,} | {batch_size} | {rate:g} | {row['steps']:.0f} "
+                f"| {row['seconds']:.1f} | {row['nll']:.2f} |",
+                flush=True,
+            )
 
 
 def _scale_files(folder: Path, n_cells: int) -> dict[str, str]:
