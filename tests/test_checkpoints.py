@@ -205,7 +205,7 @@ def test_everything_the_bits_depend_on_is_in_the_name(pbmc, normalized, tmp_path
     assert probes[2].folder != probes[0].folder
 
 
-@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "foreign"])
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "header", "empty", "foreign"])
 def test_a_damaged_one_is_reported_and_the_previous_one_used(
     pbmc, normalized, whole, interrupted, caplog, damage
 ):
@@ -215,6 +215,9 @@ def test_a_damaged_one_is_reported_and_the_previous_one_used(
         content = content[:-100]
     elif damage == "flipped":
         content[-1000] ^= 1
+    elif damage == "header":
+        at = content.index(b'lowered_step\\": 0') + len(b'lowered_step\\": ')
+        content[at : at + 1] = b"7"
     elif damage == "empty":
         content = b""
     else:
@@ -254,6 +257,40 @@ def test_one_writer_at_a_time(tmp_path):
             pass
     with Checkpoint(tmp_path, minutes=NEVER).claim({"a": 1}):
         pass
+
+
+@pytest.mark.parametrize("step", [90, 60])
+def test_a_signal_in_the_last_step_is_not_lost(pbmc, normalized, tmp_path, monkeypatch, step):
+    # At step 60 the patience is over.
+    options = dataclasses.replace(OPTIONS, patience=1, learning_rate=1e-8, allow_failed_fit=True)
+    if step == 90:
+        options = OPTIONS
+    model, history = train(pbmc, normalized, options)
+    model.save(tmp_path / "whole")
+    last = history["step"].iloc[-1]
+    with monkeypatch.context() as patch:
+        _at_step(patch, last, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(InterruptedTrainingError, match=f"SIGTERM at step {last}: saved"):
+            train(pbmc, normalized, options, checkpoint=Checkpoint(tmp_path, minutes=NEVER))
+    _at_step(monkeypatch, 1, pytest.fail)
+    model, history_again = train(
+        pbmc, normalized, options, checkpoint=Checkpoint(tmp_path, minutes=NEVER)
+    )
+    model.save(tmp_path / "resumed")
+    assert (tmp_path / "resumed").read_bytes() == (tmp_path / "whole").read_bytes()
+    assert history_again.equals(history)
+
+
+def test_another_holder_of_the_folder_keeps_it(tmp_path):
+    first, second = (Checkpoint(tmp_path, minutes=NEVER) for _ in range(2))
+    with first.claim({"a": 1}):
+        pass
+    with second.claim({"a": 1}):
+        second.save({"x": torch.zeros(2)}, {})
+        first.remove()
+        assert second.load() is not None
+    second.remove()
+    assert not second.folder.exists()
 
 
 def test_a_full_disk_costs_the_checkpoint_and_not_the_training(

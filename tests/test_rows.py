@@ -101,13 +101,10 @@ def test_a_full_disk_for_temporary_files_is_one_line(pbmc, tmp_path, monkeypatch
     write_h5ad(pbmc.copy(), tmp_path / "counts.h5ad")
     write_h5ad(normalized_of(pbmc), tmp_path / "normalized.h5ad")
 
-    def full(self, block):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(RowKeeper, "add", full)
+    monkeypatch.setattr(rows, "_nameless_file", lambda: open("/dev/full", "wb"))  # noqa: SIM115
     words = ["train", "--counts", tmp_path / "counts.h5ad", "--output", tmp_path / "m"]
     words += ["--normalized", tmp_path / "normalized.h5ad", "--history", tmp_path / "h"]
-    words += ["--batch-key", "null"]
+    words += ["--batch-key", "null", "--memory-mb", "0"]
     logging.getLogger("scpress").handlers.clear()
     assert main([str(word) for word in words]) == 2
     assert "cannot write: No space left on device" in capsys.readouterr().err

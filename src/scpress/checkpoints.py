@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -51,6 +51,7 @@ class Checkpoint:
         self.parent, self.minutes = Path(parent), minutes
         self.identity, self.folder = "", self.parent
         self._signal: int | None = None
+        self._is_whole = False
 
     # lock and signals -----------------------------------------------------------------------
 
@@ -68,27 +69,48 @@ class Checkpoint:
         self.folder = self.parent / digest
         self._saved = time.monotonic()
         self._lock()
-        handlers = {}
+        handlers: dict[int, Any] = {}
         # Python runs handlers in the main thread only, and lets no other install them.
         if threading.current_thread() is threading.main_thread():
-            for number in (*_LAST, signal.SIGUSR1):
-                handlers[number] = signal.signal(number, self._note)
+            for one in (*_LAST, signal.SIGUSR1):
+                handlers[one] = signal.signal(one, self._note)
         try:
             yield
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
             self._locked.close()
+            if self._signal in _LAST:
+                # It came after the last look.
+                last, self._signal = self._signal, None
+                assert last is not None
+                signal.raise_signal(last)
 
     def _lock(self) -> None:
+        while True:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                self._locked = (self.folder / _LOCK).open("a+")
+            except FileNotFoundError:
+                continue  # another training that ended has just removed the empty parent
+            except OSError as error:
+                raise InputError(
+                    f"no checkpoints can be kept in '{self.folder}': {error.strerror}. "
+                    "Name another folder with --checkpoints."
+                ) from error
+            self._hold()
+            if self._is_in_place():
+                return
+            self._locked.close()  # its last holder removed it between opening and locking
+
+    def _is_in_place(self) -> bool:
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._locked = (self.folder / _LOCK).open("a+")
-        except OSError as error:
-            raise InputError(
-                f"no checkpoints can be kept in '{self.folder}': {error.strerror}. "
-                "Name another folder with --checkpoints."
-            ) from error
+            found = (self.folder / _LOCK).stat()
+        except FileNotFoundError:
+            return False
+        return found.st_ino == os.fstat(self._locked.fileno()).st_ino
+
+    def _hold(self) -> None:
         try:
             fcntl.flock(self._locked, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -101,9 +123,10 @@ class Checkpoint:
             ) from None
         except OSError as error:
             log.warning("this file system has no locks (%s): start no second training", error)
-        self._locked.truncate(0)
-        self._locked.write(f"process {os.getpid()} on {socket.gethostname()}")
-        self._locked.flush()
+        with suppress(OSError):  # a full disk is said when there is something to save
+            self._locked.truncate(0)
+            self._locked.write(f"process {os.getpid()} on {socket.gethostname()}")
+            self._locked.flush()
 
     def _note(self, number: int, _: FrameType | None) -> None:
         # A second signal of those that end must not be lost to a SIGUSR1.
@@ -126,9 +149,10 @@ class Checkpoint:
         number, self._signal = self._signal, None
         if number in _LAST:
             assert number is not None
+            end = "saved" if self._is_whole else "could not be saved; what there is, is"
             raise InterruptedTrainingError(
                 number,
-                f"{signal.Signals(number).name} at step {step}: saved in '{self.folder}'; "
+                f"{signal.Signals(number).name} at step {step}: {end} in '{self.folder}'; "
                 "the same command goes on from there.",
             )
 
@@ -144,11 +168,12 @@ class Checkpoint:
             "format_version": FORMAT_VERSION,
             "identity": self.identity,
             "cpu": cpu_kind(),
-            "digest": _digest(plain),
+            "digest": _digest(plain, self.identity, state),
             "state": state,
         }
         content = save(plain, metadata={_HEADER_KEY: json.dumps(header)})
         temporary = self.folder / f".{_CURRENT}.tmp"
+        self._is_whole = False
         try:
             with temporary.open("wb") as file:
                 file.write(content)
@@ -157,8 +182,10 @@ class Checkpoint:
             if (self.folder / _CURRENT).exists():
                 os.replace(self.folder / _CURRENT, self.folder / _PREVIOUS)
             os.replace(temporary, self.folder / _CURRENT)
+            self._is_whole = True
         except OSError as error:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
             log.warning(
                 "no checkpoint was written to '%s': %s. Training goes on.",
                 self.folder,
@@ -186,7 +213,7 @@ class Checkpoint:
             raise ValueError(f"format version {header['format_version']}")
         if header["identity"] != self.identity:
             raise ValueError("it is of another training")
-        if header["digest"] != _digest(tensors):
+        if header["digest"] != _digest(tensors, header["identity"], header["state"]):
             raise ValueError("its content does not match its digest")
         if header["cpu"] != cpu_kind():
             log.warning(
@@ -197,14 +224,19 @@ class Checkpoint:
         return tensors, header["state"]
 
     def remove(self) -> None:
-        """Delete this training's folder; its result is written."""
+        """Delete this training's folder, as its result is written, unless another has taken it."""
+        if not self.identity:
+            return  # no engine of ours trained
+        try:
+            self._lock()
+        except InputError:
+            return
         for name in (_CURRENT, _PREVIOUS, f".{_CURRENT}.tmp", _LOCK):
             (self.folder / name).unlink(missing_ok=True)
-        for folder in (self.folder, self.folder.parent):
-            try:
-                folder.rmdir()
-            except OSError:
-                return  # somebody else's files are in it
+        with suppress(OSError):  # somebody else's files are in it
+            self.folder.rmdir()
+            self.parent.rmdir()
+        self._locked.close()
 
 
 def cpu_kind() -> str:
@@ -229,9 +261,10 @@ def digest_of(*arrays: np.ndarray | None) -> str:
     return total.hexdigest()
 
 
-def _digest(tensors: Mapping[str, torch.Tensor]) -> str:
+def _digest(tensors: Mapping[str, torch.Tensor], identity: str, state: Mapping[str, Any]) -> str:
     names = sorted(tensors)
-    return digest_of(np.array(names), *(tensors[name].numpy() for name in names))
+    words = np.array([identity, json.dumps(state, sort_keys=True), *names])
+    return digest_of(words, *(tensors[name].numpy() for name in names))
 
 
 def _metadata(content: bytes) -> dict[str, str]:

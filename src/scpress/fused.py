@@ -98,6 +98,7 @@ class _OutputLikelihood(torch.autograd.Function):
     def forward(
         ctx: Any,
         kind: int,
+        with_gradient: bool,
         softmax: bool,
         products: str,
         library: Tensor,
@@ -124,7 +125,6 @@ class _OutputLikelihood(torch.autograd.Function):
             theta = torch.empty(0, 0)
         else:
             theta = one.theta.detach() if one.theta_bias is None else product(one.theta)
-        with_gradient = any(ctx.needs_input_grad)
         chunks = kernels.CHUNKS if with_gradient else 0
         rows = len(theta) if one.theta_bias is None else 1  # one row sums a bias
         sums = [
@@ -181,7 +181,7 @@ class _OutputLikelihood(torch.autograd.Function):
             inside = (one.theta >= lk.LOG_THETA_MIN) & (one.theta <= lk.LOG_THETA_MAX)
             grads["theta"] = by_theta * inside
         grads["h"] = by_h.float() * gradient
-        return (None,) * 5 + tuple(grads.get(name) for name in Heads._fields)
+        return (None,) * 6 + tuple(grads.get(name) for name in Heads._fields)
 
 
 def output_log_likelihood(
@@ -201,7 +201,11 @@ def output_log_likelihood(
     -------
     [] sum over the cells, which has a gradient, and [cells] its parts, which have none
     """
-    return _OutputLikelihood.apply(KINDS[likelihood], softmax, products, library, x, *heads)
+    # Inside of `forward` it is always off.
+    with_gradient = torch.is_grad_enabled()
+    return _OutputLikelihood.apply(
+        KINDS[likelihood], with_gradient, softmax, products, library, x, *heads
+    )
 
 
 def _numpy(tensor: Tensor) -> np.ndarray:

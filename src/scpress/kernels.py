@@ -7,12 +7,19 @@ cells are cut into a fixed number of chunks, so the bits do not depend on the nu
 """
 
 import math
+import os
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
 from numba import njit, prange, types
 from numba.extending import intrinsic, overload
+
+from scpress.settings import set_cache_directories
+
+# A package that was installed for everybody has no folder of its own for the compiled loops.
+if not os.access(os.path.dirname(__file__), os.W_OK):
+    set_cache_directories()
 
 f32, i32 = np.float32, np.int32
 
@@ -33,8 +40,10 @@ _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 # `reassoc` lets LLVM vectorize a sum, but would also cancel the rounding trick of `_exp`: functions
 # that round or compensate do without it.
-_exact = njit(fastmath={"contract"}, error_model="numpy", cache=True)
-_loop = njit(fastmath={"reassoc", "contract", "nsz"}, error_model="numpy", cache=True)
+# What is called is always inlined: else the process that compiles runs the callee's own machine
+# code, the ones that read numba's cache a copy optimized within its caller, and the bits differ.
+_exact = njit(fastmath={"contract"}, error_model="numpy", forceinline=True)
+_loop = njit(fastmath={"reassoc", "contract", "nsz"}, error_model="numpy", forceinline=True)
 _parallel = njit(
     fastmath={"reassoc", "contract", "nsz"}, error_model="numpy", parallel=True, cache=True
 )
@@ -165,7 +174,7 @@ def _load(source, bias, target):  # type: ignore[no-untyped-def]
     raise RuntimeError("compiled only")
 
 
-@overload(_load)
+@overload(_load, jit_options={"forceinline": True})
 def _load_of_type(source, bias, target):  # type: ignore[no-untyped-def]
     if source.dtype == types.uint16:
 
@@ -186,7 +195,7 @@ def _store(source, target):  # type: ignore[no-untyped-def]
     raise RuntimeError("compiled only")
 
 
-@overload(_store)
+@overload(_store, jit_options={"forceinline": True})
 def _store_as_type(source, target):  # type: ignore[no-untyped-def]
     if target.dtype == types.uint16:
 

@@ -5,6 +5,7 @@ d = log mu - log theta, o = logit of pi. NB has mean mu and variance mu + mu^2/t
 """
 
 import importlib.util
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -13,6 +14,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
+
+log = logging.getLogger("scpress")
 
 # Outside this range a float32 NB is dominated by the cancellation of two lgammas: at theta = 1e6
 # it is wrong by 0.66 nats. A gene whose theta sits on a bound is listed after training.
@@ -281,7 +284,15 @@ def _dense_terms_on(device: str) -> Callable[..., Any]:
     """The terms as one kernel where torch can compile for the GPU, which takes triton."""
     if device != "cuda" or importlib.util.find_spec("triton") is None:
         return _dense_terms
-    return torch.compile(_dense_terms, dynamic=False)
+    compiled = torch.compile(_dense_terms, dynamic=False)
+    try:
+        # It wants a C compiler and a folder to write to; without them the same comes op by op.
+        some = [torch.ones(2, 3, device=device) for _ in range(4)]
+        compiled(*some)
+    except Exception as error:
+        log.warning("torch cannot compile for the GPU (%s): plain operations, slower", error)
+        return _dense_terms
+    return compiled
 
 
 class _SumDenseNb(torch.autograd.Function):

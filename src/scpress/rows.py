@@ -49,14 +49,15 @@ class RowKeeper:
             self._files = [_nameless_file() for _ in range(2)]
         for block in self._blocks:
             for file, values in zip(self._files, (block.data, block.indices), strict=True):
-                np.ascontiguousarray(values, dtype=np.int32).tofile(file)
+                file.write(np.ascontiguousarray(values[: block.nnz], dtype=np.int32).data)
         self._blocks = []
 
     def matrix(self) -> sparse.csr_matrix:
         """[rows, n_vars] All rows, CSR int32; the keeper is empty afterwards."""
         if not self._files:
-            blocks, self._blocks = self._blocks, []
-            return stack_rows(blocks, n_vars=self.n_vars, dtype=np.int32)
+            blocks, self._blocks = self._blocks[::-1], []
+            given = (blocks.pop() for _ in range(len(blocks)))  # so that each can be freed
+            return stack_rows(given, n_vars=self.n_vars, dtype=np.int32)
         pointers = np.concatenate(self._pointers)
         data, indices = (_mapped(file, np.int32) for file in self._files)
         index = index_type(self._n_nonzeros, self.n_vars)
@@ -64,7 +65,7 @@ class RowKeeper:
             # scipy wants both kinds of indices of one type.
             with_wide = _nameless_file()
             for first in range(0, len(indices), _WIDENED):
-                indices[first : first + _WIDENED].astype(index).tofile(with_wide)
+                with_wide.write(indices[first : first + _WIDENED].astype(index).data)
             indices = _mapped(with_wide, index)
         return sparse.csr_matrix(
             (data, indices, pointers.astype(index)), shape=(len(pointers) - 1, self.n_vars)

@@ -24,6 +24,8 @@ _PER_GENE_RATE = 3.0
 # The counts stay on the GPU if they take at most this share of its free memory.
 _RESIDENT_SHARE = 0.5
 _WARM_UP_STEPS = 3
+# Values copied to the GPU at a time.
+_UPLOADED = 2**24
 
 
 def build_optimizer(network: CountAutoencoder, options: TrainOptions) -> torch.optim.Optimizer:
@@ -86,7 +88,7 @@ class Stepper:
         return self.update(self.training.cells_at(self.model, rows), noise, kl_weight)
 
     def update(self, cells: Cells, noise: Tensor, kl_weight: float | Tensor) -> Tensor:
-        """[] Loss; nothing in here waits for a GPU or depends on a value."""
+        """[] Loss of some cells, without its gradient; the network moves a step."""
         for parameter, _ in self._pairs:
             parameter.grad = None
         loss = self.network.loss(cells, kl_weight=kl_weight, noise=noise).total
@@ -198,6 +200,7 @@ class PaddedRows:
         X = training.X
         self.width = max(1, int(np.diff(X.indptr).max()))
         self.n_genes = X.shape[1]
+        self._padding = torch.arange(self.width, device=device) % self.n_genes
 
         def place(values: np.ndarray | None, dtype: torch.dtype) -> Tensor | None:
             if values is None:
@@ -217,8 +220,8 @@ class PaddedRows:
         self._rows = torch.zeros(n_cells, dtype=torch.int64, device=device)
         if resident:
             self._pointers = torch.from_numpy(X.indptr.astype(np.int64)).to(device)
-            self._indices = torch.from_numpy(np.asarray(X.indices, dtype=np.int32)).to(device)
-            self._values = torch.from_numpy(np.asarray(X.data, dtype=np.float32)).to(device)
+            self._indices = _upload(X.indices, torch.int32, device)
+            self._values = _upload(X.data, torch.float32, device)
         else:
             shape = (n_cells, self.width)
             self._columns = torch.zeros(shape, dtype=torch.int64, device=device)
@@ -232,7 +235,7 @@ class PaddedRows:
         part = self.training.take(rows)
         lengths = np.diff(part.X.indptr)
         filled = np.arange(self.width) < lengths[:, None]
-        columns = np.zeros(filled.shape, dtype=np.int64)
+        columns = np.broadcast_to(self._padding.cpu().numpy(), filled.shape).copy()
         values = np.zeros(filled.shape, dtype=np.float32)
         columns[filled], values[filled] = part.X.indices, part.X.data
         self._columns.copy_(torch.from_numpy(columns))
@@ -248,13 +251,13 @@ class PaddedRows:
             at = start[:, None] + torch.arange(self.width, device=start.device)
             inside = at < stop[:, None]
             at = torch.where(inside, at, 0)
-            columns = torch.where(inside, self._indices[at].long(), 0)
+            columns = torch.where(inside, self._indices[at].long(), self._padding)
             values = torch.where(inside, self._values[at], 0.0)
             by_cell = {k: None if v is None else v[self._rows] for k, v in self._by_cell.items()}
         else:
             columns, values, by_cell = self._columns, self._padded, self._by_cell
         dense = torch.zeros(len(values), self.n_genes, device=values.device)
-        # Padding adds nothing to the first gene; every other place is written once.
+        # Padding adds 0, to all genes in turn; no place is written to by two nonzeros.
         dense.scatter_add_(1, columns, values)
         size_factor, continuous = by_cell["size_factor"], by_cell["continuous"]
         assert size_factor is not None
@@ -264,6 +267,15 @@ class PaddedRows:
             batch=by_cell["batch"] if model.config.n_batches else None,
             continuous=None if continuous is None else model.standardized(continuous),
         )
+
+
+def _upload(values: np.ndarray, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """[nonzeros] Values on the device, in parts: a mapped file never becomes memory as a whole."""
+    placed = torch.empty(len(values), dtype=dtype, device=device)
+    for first in range(0, len(values), _UPLOADED):
+        part = np.array(values[first : first + _UPLOADED])
+        placed[first : first + len(part)] = torch.from_numpy(part).to(device)
+    return placed
 
 
 @contextmanager
@@ -276,13 +288,14 @@ def large_blocks_stay() -> Iterator[None]:
     m_trim_threshold, m_mmap_threshold = -1, -3
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):
-        yield
-        return
-    mallopt(m_mmap_threshold, 32 * 2**20)
-    mallopt(m_trim_threshold, 512 * 2**20)
+    except (OSError, AttributeError):  # another libc
+        mallopt = None
+    if mallopt is not None:
+        mallopt(m_mmap_threshold, 32 * 2**20)
+        mallopt(m_trim_threshold, 512 * 2**20)
     try:
         yield
     finally:
-        mallopt(m_mmap_threshold, 128 * 2**10)
-        mallopt(m_trim_threshold, 128 * 2**10)
+        if mallopt is not None:
+            mallopt(m_mmap_threshold, 128 * 2**10)
+            mallopt(m_trim_threshold, 128 * 2**10)

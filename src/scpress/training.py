@@ -33,6 +33,8 @@ _HEAD_SCALE = 0.1
 _FIRST_PI_LOGIT = -2.0
 _LOG_SECONDS = 10.0
 _BLOCK_CELLS = 1024
+# Raised when the same input gives other bits: no state of the old kind is gone on from.
+_METHOD = 1
 # Set by Slurm, or by whoever shares out the GPUs of a machine, for a job that has one.
 _GPU_VARIABLES = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "CUDA_VISIBLE_DEVICES")
 
@@ -47,6 +49,7 @@ class Schedule:
     best_step: int = 0
     lowered_step: int = 0
     rollbacks: int = 0
+    stopped: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,8 @@ def resolve_device(device: str) -> str:
         cuda was asked for and is not there.
     """
     if device == "auto" and not torch.cuda.is_available():
-        given = [f"{name}={os.environ[name]}" for name in _GPU_VARIABLES if os.environ.get(name)]
+        values = {name: os.environ.get(name, "") for name in _GPU_VARIABLES}
+        given = [f"{k}={v}" for k, v in values.items() if v not in ("", "-1", "NoDevFiles")]
         if given:
             log.warning(
                 "this job was given a GPU (%s), but torch finds none: it computes on the CPU. "
@@ -146,9 +150,8 @@ def _fit(
     if checkpoint is not None:
         state.resume(checkpoint)
     schedule = state.schedule
-    stopped = "max_steps"
     with _Progress(options.max_steps, schedule.step) as progress:
-        while schedule.step < options.max_steps:
+        while not schedule.stopped and schedule.step < options.max_steps:
             # Here and nowhere else: all that belongs to the last step is done.
             if checkpoint is not None and checkpoint.is_due:
                 state.save(checkpoint)
@@ -187,20 +190,22 @@ def _fit(
                 continue
             waited = schedule.step - max(schedule.best_step, options.kl_warmup_steps)
             if waited >= options.patience:
-                stopped = "patience"
-                break
-            if waited >= options.plateau and (
+                schedule.stopped = "patience"
+            elif waited >= options.plateau and (
                 schedule.step - max(schedule.lowered_step, schedule.best_step) >= options.plateau
             ):
                 schedule.learning_rate *= options.plateau_factor
                 schedule.lowered_step = schedule.step
                 state.set_rate()
+    if checkpoint is not None:
+        state.save(checkpoint)  # scoring and writing are still to come
     if not state.history:
         raise FitFailedError(
             "the fit failed: no validation loss was finite. Lower learning_rate or clip_norm."
         )
     state.restore_best()
     network.eval()
+    stopped = schedule.stopped or "max_steps"
     return Fit(state.history, schedule.best_step, schedule.best_loss, stopped, schedule.rollbacks)
 
 
@@ -277,9 +282,11 @@ class _State:
         if self.best is not self.good:
             parts["best"] = self.best
         tensors = {f"{part}.{k}": v for part, values in parts.items() for k, v in values.items()}
+        schedule = asdict(self.schedule)
+        if not self.history:
+            schedule["best_loss"] = None  # JSON has no infinity
         checkpoint.save(
-            tensors | {"running": self.running},
-            {"schedule": asdict(self.schedule), "history": self.history},
+            tensors | {"running": self.running}, {"schedule": schedule, "history": self.history}
         )
         checkpoint.end_if_asked(self.schedule.step)
 
@@ -297,7 +304,7 @@ class _State:
         self.good = parts["good"]
         self.best = parts["best"] or self.good
         for name, value in values["schedule"].items():
-            setattr(self.schedule, name, value)
+            setattr(self.schedule, name, math.inf if value is None else value)
         self.history[:] = values["history"]
         self.set_rate()
         log.info("going on from step %d, saved in '%s'", self.schedule.step, checkpoint.folder)
@@ -314,14 +321,13 @@ def _identity(
     """Everything the bits of the result depend on, but the kind of CPU."""
     network = model.network
     return {
+        "method": _METHOD,
         "counts": [one.digest() for one in (training, validation)],
         "model": asdict(model.config),
         "options": {k: v for k, v in asdict(options).items() if k not in OPERATIONAL},
         "seed": seed,
         "threads": torch.get_num_threads(),
         "device": str(network.input_mean.device),
-        "kernels": network.kernels if network.is_compiled else "torch",
-        "products": network.products,
         "versions": {name: version(name) for name in ("scpress", "torch", "numba")},
     }
 

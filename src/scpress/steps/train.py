@@ -173,6 +173,7 @@ def divide_rows(
     ]
     for start, stop, block in iter_chunks(X):
         chosen = block[:, columns].astype(np.int32, copy=False)
+        chosen.sum_duplicates()
         for i, keeper in enumerate(keepers):
             keeper.add(chosen[np.flatnonzero(part_of[start:stop] == i)])
     return [keeper.matrix() for keeper in keepers]
