@@ -144,13 +144,15 @@ def test_the_profiles_show_the_line_of_a_failed_verb(profile):
 # errors before anything runs ---------------------------------------------------------------------
 
 
-def load_common(folder, monkeypatch, config):
+def load_common(folder, monkeypatch, config, *, remote_exec=False):
     """Run rules/common.smk, which is plain Python, as Snakemake would."""
     monkeypatch.chdir(folder)
     path = ROOT / "workflow/rules/common.smk"
     names = {
         "config": config,
-        "workflow": SimpleNamespace(source_path=lambda name: (path.parent / name).resolve()),
+        "workflow": SimpleNamespace(
+            source_path=lambda name: (path.parent / name).resolve(), remote_exec=remote_exec
+        ),
     }
     exec(compile(path.read_text(), str(path), "exec"), names)
     return SimpleNamespace(**names)
@@ -241,18 +243,6 @@ def test_null_is_said_only_against_a_default(tmp_path, monkeypatch):
     words = common.flags("train", {"n_latent": None})
     assert words[words.index("--batch-key") + 1] == "null"
     assert "--n-latent" not in words
-
-
-def test_memory_grows_with_attempts_up_to_the_limit(tmp_path, monkeypatch):
-    write_config(tmp_path)
-    common = load_common(tmp_path, monkeypatch, SMALL | {"max_mem_mb": 10_000})
-    amount = common.request("max_mem_mb", 3000, 10)
-    raw = tmp_path / "raw.h5ad"
-    raw.write_bytes(bytes(2_000_000))
-    assert [amount(None, [raw], attempt) for attempt in (1, 2, 3)] == [3020, 6040, 10_000]
-    # Snakemake asks again once the file exists only if this raises.
-    with pytest.raises(FileNotFoundError):
-        amount(None, [tmp_path / "later.h5ad"], 1)
 
 
 # a whole run -------------------------------------------------------------------------------------
