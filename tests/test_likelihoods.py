@@ -99,7 +99,8 @@ def test_sparse_split_equals_the_dense_sum_and_its_gradient(name, theta_shape):
     parameters = lk.Parameters(*(leaf.requires_grad_() for leaf in leaves))
     rows, columns = torch.nonzero(x, as_tuple=True)
     pointers = torch.cat([torch.zeros(1, dtype=torch.int64), (x > 0).sum(1).cumsum(0)])
-    batch = lk.SparseBatch(rows, columns, x[rows, columns], pointers, 40)
+    batch = lk.SparseBatch(pointers, columns.int(), x[rows, columns], 40)
+    assert torch.equal(batch.rows, rows)
     assert torch.equal(batch.dense(), x)
     used = leaves[: 1 + lk.LIKELIHOODS[name].has_theta + lk.LIKELIHOODS[name].has_pi]
     split = lk.sum_log_likelihood(name, parameters, batch)

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from typing import NoReturn
 
 from scpress import settings
-from scpress.errors import FitFailedError, InputError
+from scpress.errors import FitFailedError, InputError, InterruptedTrainingError
 from scpress.options import VERBS, add_flags, options_from
 
 # Verbs without options of their own; the sentence is their help line.
@@ -22,7 +22,7 @@ PLAIN_VERBS = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one verb; returns the exit code: 0, 2 for bad input, 3 for a fit that failed."""
+    """Run one verb; returns the exit code: 0, 2 for bad input, 3 for a failed fit, 128 + signal."""
     argv = sys.argv[1:] if argv is None else argv
     parser, verbs = _verb_parser()
     if not argv or argv[0].startswith("-"):
@@ -57,6 +57,9 @@ def main(argv: list[str] | None = None) -> int:
     except (InputError, FitFailedError) as error:
         print(f"scpress {verb}: error: {error}", file=sys.stderr)
         return error.exit_code
+    except InterruptedTrainingError as stop:
+        print(f"scpress {verb}: {stop}", file=sys.stderr)
+        return stop.exit_code
     except OSError as error:
         # Of files a step makes for itself; those of the outputs are InputErrors by now.
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS):

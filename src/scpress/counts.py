@@ -239,7 +239,7 @@ def stack_rows(
         return waiting[0].astype(dtype, copy=False)
     n_obs, nonzeros = (sum(block.shape[0] for block in waiting), sum(b.nnz for b in waiting))
     # scipy wants both kinds of indices of one type.
-    index = np.int32 if max(nonzeros, n_vars) <= _INT32_MAX else np.int64
+    index = index_type(nonzeros, n_vars)
     data, indices = np.empty(nonzeros, dtype=dtype), np.empty(nonzeros, dtype=index)
     indptr = np.zeros(n_obs + 1, dtype=index)
     row = at = 0
@@ -251,6 +251,19 @@ def stack_rows(
         indptr[row + 1 : row + 1 + block.shape[0]] += at
         row, at = row + block.shape[0], at + block.nnz
     return sparse.csr_matrix((data, indices, indptr), shape=(n_obs, n_vars))
+
+
+def index_type(n_nonzeros: int, n_vars: int) -> type[np.signedinteger]:
+    """Type of the pointers and columns of a CSR matrix: int64 where int32 is too short."""
+    return np.int32 if max(n_nonzeros, n_vars) <= _INT32_MAX else np.int64
+
+
+def gene_totals(X: Any) -> np.ndarray:
+    """[genes] Molecules of each gene over the cells, float64; X as for `iter_chunks`."""
+    total = np.zeros(X.shape[1])
+    for _, _, block in iter_chunks(X):
+        total += np.asarray(block.sum(axis=0, dtype=np.float64)).ravel()
+    return total
 
 
 def sums_of_squares(X: Any) -> np.ndarray:

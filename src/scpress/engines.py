@@ -6,8 +6,9 @@ import numpy as np
 import torch
 
 from scpress.baselines import fit_pca
+from scpress.checkpoints import Checkpoint
 from scpress.options import TrainOptions
-from scpress.scoring import gene_moments, log_values
+from scpress.scoring import log_moments
 from scpress.trained import ModelledCounts, TrainedModel
 from scpress.training import Fit, fit, validate
 
@@ -21,6 +22,7 @@ def fit_model(
     options: TrainOptions,
     *,
     seed: int,
+    checkpoint: Checkpoint | None = None,
 ) -> Fit:
     """Fill the model's network with fitted weights, by the engine the options name."""
     if options.preset == "pca":
@@ -34,7 +36,7 @@ def fit_model(
             "patience, kl_warmup_steps, learning_rate and weight_decay apply"
         )
         return fit_scvi_tools(model, training, validation, options, seed=seed)
-    return fit(model, training, validation, options, seed=seed)
+    return fit(model, training, validation, options, seed=seed, checkpoint=checkpoint)
 
 
 def fit_closed_form(
@@ -49,7 +51,7 @@ def fit_closed_form(
     pca = fit_pca(training.X, training.size_factor, model.n_latent)
     components = torch.from_numpy(pca.components.astype(np.float32))
     mean = torch.from_numpy(pca.mean.astype(np.float32))
-    _, variance = gene_moments(log_values(training))
+    _, variance = log_moments(training)
     explained = (pca.components.astype(np.float64) ** 2 * pca.variance[:, None]).sum(axis=0)
     residual = np.maximum(variance - explained, 1e-6)
     with torch.no_grad():

@@ -4,8 +4,10 @@ Notation of the formulas: l = log-probability (natural log), sp = softplus, ls =
 d = log mu - log theta, o = logit of pi. NB has mean mu and variance mu + mu^2/theta.
 """
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -242,6 +244,62 @@ class _SumNb(torch.autograd.Function):
         return by_mu * column, to_theta, None if by_pi is None else by_pi * column, None
 
 
+def _dense_terms(
+    x: Tensor, log_mu: Tensor, log_theta: Tensor, pi_logits: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """[cells, genes] each: l and its derivatives by log mu, log theta and o, as in `_SumNb`."""
+    theta, mu = torch.exp(log_theta), torch.exp(log_mu)
+    ratio = mu / theta
+    n = -theta * torch.log1p(ratio)
+    slope = mu / (1 + ratio)
+    is_zero = x == 0
+    positive = torch.clamp(x, min=1)
+    value = _nb_positive(positive, Parameters(log_mu, log_theta))
+    g = (positive - mu) / (theta + mu)
+    rest = _digamma_rest(positive + theta) - _digamma_rest(theta)
+    by_mu, by_theta = theta * g, theta * (torch.log1p(g) - g + rest)
+    if pi_logits is None:
+        return (
+            torch.where(is_zero, n, value),
+            torch.where(is_zero, -slope, by_mu),
+            torch.where(is_zero, n + slope, by_theta),
+            None,
+        )
+    pi = torch.sigmoid(pi_logits)
+    extra = torch.sigmoid(pi_logits - n)
+    zero = n + softplus(pi_logits - n) - softplus(pi_logits)
+    return (
+        torch.where(is_zero, zero, value - softplus(pi_logits)),
+        torch.where(is_zero, -(1 - extra) * slope, by_mu),
+        torch.where(is_zero, (1 - extra) * (n + slope), by_theta),
+        torch.where(is_zero, extra, 0.0) - pi,
+    )
+
+
+@cache
+def _dense_terms_on(device: str) -> Callable[..., Any]:
+    """The terms as one kernel where torch can compile for the GPU (it needs triton), else as ops."""
+    if device != "cuda" or importlib.util.find_spec("triton") is None:
+        return _dense_terms
+    return torch.compile(_dense_terms, dynamic=False)
+
+
+class _SumDenseNb(torch.autograd.Function):
+    """[cells] As `_SumNb`, of a dense batch: every shape is fixed, and nothing waits for a value."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, log_mu: Tensor, log_theta: Tensor, pi_logits: Tensor | None, x: Tensor
+    ) -> Tensor:
+        terms = _dense_terms_on(log_mu.device.type)
+        value, by_mu, by_theta, by_pi = terms(x, log_mu, log_theta, pi_logits)
+        ctx.theta_shape = log_theta.shape
+        ctx.save_for_backward(by_mu, by_theta, by_pi)
+        return value.sum(dim=1)
+
+    backward = _SumNb.backward
+
+
 def _digamma_rest(z: Tensor) -> Tensor:
     """[...] digamma(z) - log z, for z > 0; above 8 by its series, as `_stirling_error`."""
     large = torch.clamp(z, min=_SERIES_FROM)
@@ -254,9 +312,18 @@ def _digamma_rest(z: Tensor) -> Tensor:
     return torch.where(z > _SERIES_FROM, series, torch.digamma(small) - torch.log(small))
 
 
-def sum_log_likelihood(name: str, parameters: Parameters, x: "SparseBatch") -> Tensor:
-    """[cells] Log-likelihood of each cell, nats, summed over genes by the sparse split."""
+def sum_log_likelihood(
+    name: str, parameters: Parameters, x: "SparseBatch | DenseBatch"
+) -> Tensor:
+    """[cells] Log-likelihood of each cell, nats, summed over genes; by the sparse split if it is."""
     likelihood = LIKELIHOODS[name]
+    if isinstance(x, DenseBatch):
+        if likelihood.has_theta and likelihood.on_counts:
+            pi_logits = parameters.pi_logits if likelihood.has_pi else None
+            return _SumDenseNb.apply(
+                parameters.log_mu, parameters.log_theta, pi_logits, x.values
+            )
+        return likelihood.dense(x.values, parameters).sum(dim=1)
     if likelihood.has_theta and likelihood.on_counts:
         pi_logits = parameters.pi_logits if likelihood.has_pi else None
         return _SumNb.apply(parameters.log_mu, parameters.log_theta, pi_logits, x)
@@ -267,22 +334,21 @@ def sum_log_likelihood(name: str, parameters: Parameters, x: "SparseBatch") -> T
 
 @dataclass(frozen=True)
 class SparseBatch:
-    """The nonzeros of some cells.
+    """The nonzeros of some cells, CSR.
 
     Attributes
     ----------
-    rows, columns
-        [nonzeros] Cell within the batch and gene, int64; sorted by row.
+    pointers
+        [cells + 1] Where each row starts, int64.
+    indices
+        [nonzeros] Genes, int32.
     values
         [nonzeros] Counts, or log-normalized values, as floats.
-    pointers
-        [cells + 1] Where each row starts.
     """
 
-    rows: Tensor
-    columns: Tensor
-    values: Tensor
     pointers: Tensor
+    indices: Tensor
+    values: Tensor
     n_genes: int
 
     @property
@@ -290,14 +356,52 @@ class SparseBatch:
         """[cells, genes]."""
         return len(self.pointers) - 1, self.n_genes
 
+    @cached_property
+    def rows(self) -> Tensor:
+        """[nonzeros] Cell within the batch, int64."""
+        cells = torch.arange(self.shape[0], device=self.pointers.device)
+        return torch.repeat_interleave(
+            cells, torch.diff(self.pointers), output_size=len(self.values)
+        )
+
+    @cached_property
+    def columns(self) -> Tensor:
+        """[nonzeros] Gene, int64, as torch indexes with."""
+        return self.indices.long()
+
     def dense(self) -> Tensor:
         """[cells, genes] The batch with its zeros."""
         out = torch.zeros(self.shape, dtype=self.values.dtype, device=self.values.device)
         out[self.rows, self.columns] = self.values
         return out
 
+    def of_cells(self, per_cell: Tensor) -> Tensor:
+        """[nonzeros] The cell's number at each nonzero."""
+        return per_cell[self.rows]
+
     def sum_rows(self, per_nonzero: Tensor) -> Tensor:
         """[cells] Sum over the nonzeros of each row."""
         return torch.segment_reduce(
             per_nonzero, "sum", offsets=self.pointers, axis=0, initial=0, unsafe=True
         )
+
+
+@dataclass(frozen=True)
+class DenseBatch:
+    """Some cells with their zeros, for devices where a fixed shape is worth more than sparsity.
+
+    Attributes
+    ----------
+    values
+        [cells, genes] Counts, or log-normalized values, as floats.
+    """
+
+    values: Tensor
+
+    def dense(self) -> Tensor:
+        """[cells, genes] The batch."""
+        return self.values
+
+    def of_cells(self, per_cell: Tensor) -> Tensor:
+        """[cells, 1] The cell's number beside its genes."""
+        return per_cell[:, None]

@@ -11,8 +11,9 @@ from scipy import sparse
 from torch import Tensor, nn
 from torch.nn import functional
 
+from scpress import fused
 from scpress import likelihoods as lk
-from scpress.likelihoods import LIKELIHOODS, Parameters, SparseBatch
+from scpress.likelihoods import LIKELIHOODS, DenseBatch, Parameters, SparseBatch
 from scpress.presets import ModelConfig
 
 # scvi-tools' batch norm, so that its weights and ours are interchangeable.
@@ -41,7 +42,7 @@ class Cells:
         [cells, covariates] Standardized continuous covariates, or None.
     """
 
-    counts: SparseBatch
+    counts: SparseBatch | DenseBatch
     size_factor: Tensor
     total: Tensor
     batch: Tensor | None = None
@@ -75,11 +76,14 @@ class _Layers(nn.Module):
         self.activation = _ACTIVATIONS[config.activation]()
         self.dropout = nn.Dropout(dropout_rate) if dropout_rate > 0 else nn.Identity()
 
-    def forward(self, h: Tensor, one_hot: Tensor | None) -> Tensor:
-        for linear, norm in zip(self.linear, self.norm, strict=True):
-            if self.n_batches and one_hot is not None:
-                h = torch.cat([h, one_hot], dim=-1)
-            h = self.dropout(self.activation(norm(linear(h))))
+    def forward(self, h: Tensor, one_hot: Tensor | None, *, n_applied: int = 0) -> Tensor:
+        """Apply all layers; the first `n_applied` linear ones have been already."""
+        for i, (linear, norm) in enumerate(zip(self.linear, self.norm, strict=True)):
+            if i >= n_applied:
+                if self.n_batches and one_hot is not None:
+                    h = torch.cat([h, one_hot], dim=-1)
+                h = linear(h)
+            h = self.dropout(self.activation(norm(h)))
         return h
 
 
@@ -122,6 +126,13 @@ class CountAutoencoder(nn.Module):
                 rows = max(1, n_batches) if config.dispersion == "gene-batch" else 1
                 self.log_theta = nn.Parameter(torch.zeros(rows, n_genes))
 
+        if config.hidden:
+            # Stored by genes, as the products with a sparse batch read and write it.
+            first = self.encoder.linear[0]
+            first.weight = nn.Parameter(first.weight.detach().t().contiguous().t())
+        # Whether the compiled kernels do what they can, and what training multiplies matrices in.
+        self.kernels, self.products = "numba", "float32"
+
         # What the input is shifted and scaled by (`input: zscore`), folded into the first layer.
         self.register_buffer("input_mean", torch.zeros(n_genes))
         self.register_buffer("input_scale", torch.ones(n_genes))
@@ -133,31 +144,54 @@ class CountAutoencoder(nn.Module):
 
     def encode(self, cells: Cells) -> tuple[Tensor, Tensor | None]:
         """([cells, n_latent] mean or code, [cells, n_latent] deviation or None)."""
-        h = self._input(cells)
         one_hot = self._one_hot(cells.batch) if self.config.encode_covariates else None
-        if self.config.encode_covariates and cells.continuous is not None:
-            h = torch.cat([h, cells.continuous], dim=-1)
+        continuous = cells.continuous if self.config.encode_covariates else None
+        others = [part for part in (continuous, one_hot) if part is not None]
         if self.config.hidden:
-            h = self.encoder(h, one_hot)
-        elif one_hot is not None:
-            h = torch.cat([h, one_hot], dim=-1)
+            h = self.encoder(self._first_layer(cells, others), one_hot, n_applied=1)
+        else:
+            h = torch.cat([self._input(cells), *others], dim=-1)
         z_mean = self.z_mean(h)
         if self.z_log_variance is None:
             return z_mean, None
         return z_mean, torch.sqrt(torch.exp(self.z_log_variance(h)) + _VARIANCE_FLOOR)
 
-    def _input(self, cells: Cells) -> Tensor:
-        counts = cells.counts
+    def _input_values(self, cells: Cells) -> SparseBatch | DenseBatch:
         if self.config.input == "log1p":
-            return dataclasses.replace(counts, values=torch.log1p(counts.values)).dense()
-        values = self.log_normalized(cells)
-        # (u - mean)/scale of every entry, zeros too: one subtraction on the densified block.
-        return (values.dense() - self.input_mean) / self.input_scale
+            return dataclasses.replace(cells.counts, values=torch.log1p(cells.counts.values))
+        return self.log_normalized(cells)
 
-    def log_normalized(self, cells: Cells) -> SparseBatch:
+    def _input(self, cells: Cells) -> Tensor:
+        """[cells, genes] Input with its zeros, shifted and scaled."""
+        values = self._input_values(cells).dense()
+        if self.config.input == "log1p":
+            return values
+        return (values - self.input_mean) / self.input_scale
+
+    def _first_layer(self, cells: Cells, others: list[Tensor]) -> Tensor:
+        """[cells, width] First linear layer of the encoder."""
+        linear, n_genes = self.encoder.linear[0], self.config.n_genes
+        weight, bias = linear.weight[:, :n_genes], linear.bias
+        if self.config.input == "zscore":
+            # W (u - mean)/scale = (W/scale) u - (W/scale) mean: the zeros stay unstored.
+            weight = weight / self.input_scale
+            bias = bias - weight @ self.input_mean
+        if others:
+            rest = torch.cat(others, dim=-1)
+            more = functional.linear(rest, linear.weight[:, n_genes:])
+        else:
+            more = None
+        values = self._input_values(cells)
+        if self.is_compiled and isinstance(values, SparseBatch):
+            h = fused.sparse_linear(values, weight, bias)
+        else:
+            h = functional.linear(values.dense(), weight, bias)
+        return h if more is None else h + more
+
+    def log_normalized(self, cells: Cells) -> SparseBatch | DenseBatch:
         """[cells, genes] log1p(counts / size_factor); zeros stay zero and unstored."""
         counts = cells.counts
-        scaled = counts.values / cells.size_factor[counts.rows]
+        scaled = counts.values / counts.of_cells(cells.size_factor)
         return dataclasses.replace(counts, values=torch.log1p(scaled))
 
     def _one_hot(self, batch: Tensor | None) -> Tensor | None:
@@ -169,6 +203,15 @@ class CountAutoencoder(nn.Module):
 
     def decode(self, z: Tensor, cells: Cells) -> Parameters:
         """Parameters of every entry from a latent [cells, n_latent]."""
+        h = self._last_hidden(z, cells)
+        return Parameters(
+            self._log_mu(self._product(self.eta, h), cells),
+            self._log_theta(h, cells.batch),  # type: ignore[arg-type]
+            self._pi_logits(h),  # type: ignore[arg-type]
+        )
+
+    def _last_hidden(self, z: Tensor, cells: Cells) -> Tensor:
+        """[cells, width] What the heads are given."""
         one_hot = self._one_hot(cells.batch)
         h = z
         if cells.continuous is not None:
@@ -177,11 +220,12 @@ class CountAutoencoder(nn.Module):
             h = self.decoder(h, one_hot)
         elif one_hot is not None:
             h = torch.cat([h, one_hot], dim=-1)
-        return Parameters(
-            self._log_mu(self.eta(h), cells),
-            self._log_theta(h, cells.batch),  # type: ignore[arg-type]
-            self._pi_logits(h),  # type: ignore[arg-type]
-        )
+        return h
+
+    def _product(self, head: nn.Linear, h: Tensor) -> Tensor:
+        if self.products == "float32" or not self.training:
+            return head(h)
+        return (h.bfloat16() @ head.weight.bfloat16().t()).float() + head.bias
 
     def _log_mu(self, eta: Tensor, cells: Cells) -> Tensor:
         if self.config.likelihood == "gaussian":
@@ -199,7 +243,7 @@ class CountAutoencoder(nn.Module):
         if self.log_theta is None:
             return None
         if isinstance(self.log_theta, nn.Linear):
-            log_theta = self.log_theta(h)
+            log_theta = self._product(self.log_theta, h)
         elif self.config.dispersion == "gene-batch" and batch is not None:
             log_theta = self.log_theta[batch]
         else:
@@ -209,11 +253,11 @@ class CountAutoencoder(nn.Module):
     def _pi_logits(self, h: Tensor) -> Tensor | None:
         if self.pi_logits is None:
             return None
-        return self.pi_logits(h).clamp(-lk.PI_LOGITS_MAX, lk.PI_LOGITS_MAX)
+        return self._product(self.pi_logits, h).clamp(-lk.PI_LOGITS_MAX, lk.PI_LOGITS_MAX)
 
     # loss -----------------------------------------------------------------------------------
 
-    def loss(self, cells: Cells, *, kl_weight: float, noise: Tensor | None = None) -> Loss:
+    def loss(self, cells: Cells, *, kl_weight: float | Tensor, noise: Tensor | None = None) -> Loss:
         """Negative evidence lower bound, or negative log-likelihood of a deterministic model.
 
         Parameters
@@ -223,18 +267,69 @@ class CountAutoencoder(nn.Module):
         """
         z_mean, z_sd = self.encode(cells)
         z = z_mean if z_sd is None or noise is None else z_mean + z_sd * noise
-        reconstruction = -self.log_likelihood(self.decode(z, cells), cells).mean()
+        reconstruction = -self._summed(z, cells)[0] / len(z)
         if self.config.prior == "kl" and z_sd is not None:
             kl = kl_to_standard_normal(z_mean, z_sd).mean()
         else:
             kl = torch.zeros((), device=z.device)
         return Loss(reconstruction + kl_weight * kl, reconstruction, kl)
 
-    def log_likelihood(self, parameters: Parameters, cells: Cells) -> Tensor:
-        """[cells] Log-likelihood of the counts (gaussian: of the log-normalized values), nats."""
-        on_counts = LIKELIHOODS[self.config.likelihood].on_counts
-        target = cells.counts if on_counts else self.log_normalized(cells)
-        return lk.sum_log_likelihood(self.config.likelihood, parameters, target)
+    def log_likelihood(self, z: Tensor, cells: Cells) -> Tensor:
+        """[cells] Log-likelihood given a latent [cells, n_latent], nats; it has no gradient.
+
+        Of the counts; of the log-normalized values for a gaussian model.
+        """
+        with torch.no_grad():
+            return self._summed(z, cells)[1]
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether the kernels compute: only float32 on the CPU."""
+        weight = self.eta.weight
+        return (
+            self.kernels == "numba" and weight.device.type == "cpu" and weight.dtype is torch.float32
+        )
+
+    def _summed(self, z: Tensor, cells: Cells) -> tuple[Tensor, Tensor]:
+        """([] sum over the cells, [cells] its parts) Log-likelihood given a latent."""
+        name = self.config.likelihood
+        counts = cells.counts
+        if not (self.is_compiled and name in fused.KINDS and isinstance(counts, SparseBatch)):
+            on_counts = LIKELIHOODS[name].on_counts
+            target = cells.counts if on_counts else self.log_normalized(cells)
+            parts = lk.sum_log_likelihood(name, self.decode(z, cells), target)
+            return parts.sum(), parts
+        softmax = self.config.library == "observed"
+        h = self._last_hidden(z, cells)
+        return fused.output_log_likelihood(
+            name,
+            cells.total.clamp(min=1) if softmax else cells.size_factor,
+            counts,
+            self._heads(h, cells.batch),
+            softmax=softmax,
+            products=self.products if self.training else "float32",
+        )
+
+    def _heads(self, h: Tensor, batch: Tensor | None) -> fused.Heads:
+        theta: Tensor | None = None
+        theta_bias, row = None, torch.zeros(len(h), dtype=torch.int64)
+        if isinstance(self.log_theta, nn.Linear):
+            theta, theta_bias, row = self.log_theta.weight, self.log_theta.bias, row[:0]
+        elif self.log_theta is not None:
+            theta = self.log_theta
+            if self.config.dispersion == "gene-batch" and batch is not None:
+                row = batch
+        pi = self.pi_logits
+        return fused.Heads(
+            h,
+            self.eta.weight,
+            self.eta.bias,
+            None if pi is None else pi.weight,
+            None if pi is None else pi.bias,
+            theta,
+            theta_bias,
+            row,
+        )
 
     def clamp_theta(self) -> None:
         """Project a per-gene theta into its range, so that the clamp never stops its gradient."""
@@ -253,11 +348,9 @@ def sparse_batch(block: sparse.csr_matrix, device: torch.device | str = "cpu") -
     if block.nnz and not np.all(block.data):
         block = block.copy()
         block.eliminate_zeros()
-    rows = np.repeat(np.arange(block.shape[0], dtype=np.int64), np.diff(block.indptr))
     return SparseBatch(
-        torch.from_numpy(rows).to(device),
-        torch.from_numpy(block.indices.astype(np.int64)).to(device),
-        torch.from_numpy(block.data.astype(np.float32)).to(device),
         torch.from_numpy(block.indptr.astype(np.int64)).to(device),
+        torch.from_numpy(block.indices.astype(np.int32)).to(device),
+        torch.from_numpy(block.data.astype(np.float32)).to(device),
         block.shape[1],
     )

@@ -219,9 +219,29 @@ class TrainOptions(Options):
     clip_norm: float = option(
         100.0, "largest norm of the gradient, nats per cell and unit of weight", minimum=0.001
     )
+    kernels: str = option(
+        "numba",
+        "what computes on the CPU: compiled loops, or plain torch operations",
+        choices=("numba", "torch"),
+    )
+    products: str = option(
+        "float32",
+        "what training multiplies the decoder's matrices in; the rest stays float32",
+        choices=("float32", "bfloat16"),
+    )
+    memory_mb: int = option(
+        1024, "modelled counts above this are kept in a temporary file, MB", minimum=0
+    )
+    checkpoint_minutes: float = option(
+        5.0, "minutes between two saves of an unfinished training", minimum=0
+    )
     allow_failed_fit: bool = option(
         False, "keep a fit that does not beat the gene means, marked as failed, instead of stopping"
     )
+
+
+# Options of training that no bit of the result depends on.
+OPERATIONAL = ("memory_mb", "checkpoint_minutes", "allow_failed_fit")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,13 @@ import torch
 from scipy import sparse
 
 from scpress import likelihoods as lk
-from scpress.counts import log_normalize, sums_of_squares
+from scpress.counts import (
+    gene_totals,
+    iter_chunks,
+    library_sizes,
+    log_normalize,
+    sums_of_squares,
+)
 from scpress.likelihoods import LIKELIHOODS, Parameters
 from scpress.network import CountAutoencoder, sparse_batch
 from scpress.trained import ModelledCounts, TrainedModel
@@ -46,7 +52,7 @@ def importance_weighted_nll(
                 z = mean + sd * noise
                 # log p(z) - log q(z|x): the constants cancel.
                 log_weight = (torch.log(sd) + 0.5 * (noise**2 - z**2)).sum(dim=1)
-                log_joint = network.log_likelihood(network.decode(z, cells), cells) + log_weight
+                log_joint = network.log_likelihood(z, cells) + log_weight
                 total = torch.logaddexp(total, log_joint.double())
             out[rows] = math.log(n_draws) - total.cpu().numpy()
     return out
@@ -72,7 +78,7 @@ def gene_mean_nll(
     config = network.config
     likelihood = LIKELIHOODS[config.likelihood]
     if not likelihood.on_counts:
-        mean, variance = gene_moments(log_values(training))
+        mean, variance = log_moments(training)
         gaussian = Parameters(
             torch.from_numpy(mean)[None, :], -torch.log(torch.from_numpy(variance))[None, :]
         )
@@ -80,7 +86,7 @@ def gene_mean_nll(
         values = lk.sum_log_likelihood("gaussian", _float(gaussian), sparse_batch(target))
         return -float(values.double().mean())
     library, held_library = (library_of(data, config.library) for data in (training, held_out))
-    share = np.asarray(training.X.sum(axis=0), dtype=np.float64).ravel() / library.sum()
+    share = gene_totals(training.X) / library.sum()
     log_share = np.log(np.maximum(share, 0.5 / library.sum()))
     theta = moment_theta(training.X, library, share)
     total = 0.0
@@ -102,23 +108,27 @@ def log_values(data: ModelledCounts) -> sparse.csr_matrix:
     return log_normalize(data.X, data.size_factor)
 
 
-def gene_moments(values: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
-    """([genes] mean, [genes] variance) over the cells, float64.
+def log_moments(data: ModelledCounts) -> tuple[np.ndarray, np.ndarray]:
+    """([genes] mean, [genes] variance) of the log-values over the cells, float64.
 
     The variance counts one more cell, of the mean variance of all genes: a gene seen in no
     training cell would otherwise make a single molecule of a held-out one cost any number of nats.
     """
-    n_obs = values.shape[0]
-    mean = np.asarray(values.sum(axis=0), dtype=np.float64).ravel() / n_obs
-    second = sums_of_squares(values) / n_obs
-    variance = np.maximum(second - mean**2, 0.0)
+    n_obs = len(data)
+    first, second = np.zeros(data.X.shape[1]), np.zeros(data.X.shape[1])
+    for start, stop, block in iter_chunks(data.X):
+        values = log_normalize(block, data.size_factor[start:stop])
+        first += np.asarray(values.sum(axis=0, dtype=np.float64)).ravel()
+        second += sums_of_squares(values)
+    mean = first / n_obs
+    variance = np.maximum(second / n_obs - mean**2, 0.0)
     return mean, (n_obs * variance + max(float(variance.mean()), 1e-6)) / (n_obs + 1)
 
 
 def moment_theta(X: sparse.csr_matrix, library: np.ndarray, share: np.ndarray) -> np.ndarray:
     """[genes] Inverse dispersion from E[x^2] = mu + mu^2 (1 + 1/theta), mu = library * share."""
     second = sums_of_squares(X)
-    first = np.asarray(X.sum(axis=0), dtype=np.float64).ravel()
+    first = gene_totals(X)
     mu_squared = share**2 * float(np.square(library).sum())
     excess = (second - first) / np.maximum(mu_squared, 1e-12) - 1
     low, high = math.exp(lk.LOG_THETA_MIN), math.exp(lk.LOG_THETA_MAX)
@@ -128,7 +138,7 @@ def moment_theta(X: sparse.csr_matrix, library: np.ndarray, share: np.ndarray) -
 def library_of(data: ModelledCounts, library: str) -> np.ndarray:
     """[cells] What scales the mean: the size factor, or the total over the modelled genes."""
     if library == "observed":
-        return np.maximum(np.asarray(data.X.sum(axis=1), dtype=np.float64).ravel(), 1)
+        return np.maximum(library_sizes(data.X), 1).astype(np.float64)
     return np.asarray(data.size_factor, dtype=np.float64)
 
 

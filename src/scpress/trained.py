@@ -15,10 +15,11 @@ from safetensors.torch import save
 from scipy import sparse
 from torch import Tensor
 
-from scpress import counts
+from scpress import counts, kernels
+from scpress.checkpoints import digest_of
 from scpress.errors import InputError
 from scpress.genes import genes_digest, without_version
-from scpress.likelihoods import LIKELIHOODS, LOG_MU_MAX
+from scpress.likelihoods import LIKELIHOODS, LOG_MU_MAX, SparseBatch
 from scpress.network import Cells, CountAutoencoder, sparse_batch
 from scpress.presets import ModelConfig
 
@@ -78,15 +79,26 @@ class TrainedModel:
         continuous: np.ndarray | None = None,
     ) -> Cells:
         """Tensors of a block [cells, n_genes] of raw counts, on the network's device."""
-        device = self.network.input_mean.device
         total = np.asarray(block.sum(axis=1), dtype=np.float32).ravel()
+        counts = sparse_batch(block, self.network.input_mean.device)
+        return self.cells_from(counts, total, size_factor, batch, continuous)
+
+    def cells_from(
+        self,
+        counts: SparseBatch,
+        total: np.ndarray,
+        size_factor: np.ndarray,
+        batch: np.ndarray | None,
+        continuous: np.ndarray | None,
+    ) -> Cells:
+        """Tensors of a batch whose totals [cells] over the modelled genes are known."""
+        device = self.network.input_mean.device
+        values = None
         if continuous is not None and continuous.shape[1]:
             values = torch.as_tensor(continuous, dtype=torch.float32, device=device)
-            values = (values - self.network.continuous_mean) / self.network.continuous_scale
-        else:
-            values = None
+            values = self.standardized(values)
         return Cells(
-            sparse_batch(block, device),
+            counts,
             torch.as_tensor(np.asarray(size_factor, dtype=np.float32), device=device),
             torch.as_tensor(total, device=device),
             None
@@ -94,6 +106,10 @@ class TrainedModel:
             else torch.as_tensor(np.asarray(batch, dtype=np.int64), device=device),
             values,
         )
+
+    def standardized(self, continuous: Tensor) -> Tensor:
+        """[cells, covariates] Continuous covariates as the network takes them."""
+        return (continuous - self.network.continuous_mean) / self.network.continuous_scale
 
     def batch_codes(
         self, obs: pd.DataFrame, *, reference_batch: str | None = None
@@ -187,9 +203,7 @@ class TrainedModel:
     def log_likelihood(self, cells: Cells, z: np.ndarray) -> np.ndarray:
         """[cells] Log-likelihood of the counts given a latent, nats."""
         with torch.no_grad():
-            network = self.network.eval()
-            parameters = network.decode(self._latent(z), cells)
-            return _numpy(network.log_likelihood(parameters, cells))
+            return _numpy(self.network.eval().log_likelihood(self._latent(z), cells))
 
     def mean_counts(self, cells: Cells, z: np.ndarray) -> np.ndarray:
         """[cells, n_genes] Expected counts mu given a latent, at each cell's library size.
@@ -330,6 +344,26 @@ class ModelledCounts:
     def cells_of(self, model: TrainedModel) -> Cells:
         """The tensors of all these cells."""
         return model.cells(self.X, self.size_factor, self.batch, self.continuous)
+
+    def cells_at(self, model: TrainedModel, rows: np.ndarray) -> Cells:
+        """The tensors of some of the cells, on the CPU; quicker than `take` and `cells_of`."""
+        X = self.X
+        pointers, indices, counts, total = kernels.gather_rows(rows, X.indptr, X.indices, X.data)
+        parts = (torch.from_numpy(part) for part in (pointers, indices, counts))
+        return model.cells_from(
+            SparseBatch(*parts, X.shape[1]),
+            total,
+            self.size_factor[rows],
+            None if self.batch is None else self.batch[rows],
+            None if self.continuous is None else self.continuous[rows],
+        )
+
+    def digest(self) -> str:
+        """Digest of all that training reads."""
+        X = self.X
+        return digest_of(
+            X.data, X.indices, X.indptr, self.size_factor, self.batch, self.continuous
+        )
 
     def blocks(self, *, n_cells: int) -> Iterator[tuple[slice, "ModelledCounts"]]:
         """Blocks of at most `n_cells` cells, in order."""

@@ -1,33 +1,33 @@
 """The one training loop: batches, schedule, validation, rollback, early stopping."""
 
-import copy
 import logging
 import math
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
+from scpress.checkpoints import Checkpoint
+from scpress.counts import gene_totals
 from scpress.errors import FitFailedError, InputError
 from scpress.likelihoods import LIKELIHOODS
 from scpress.network import CountAutoencoder
-from scpress.options import TrainOptions
-from scpress.scoring import gene_moments, log_values
+from scpress.options import OPERATIONAL, TrainOptions
+from scpress.scoring import library_of, log_moments
+from scpress.stepping import large_blocks_stay, stepper
 from scpress.trained import ModelledCounts, TrainedModel
 
 log = logging.getLogger("scpress")
 
 # Rollbacks after which a fit that keeps turning non-finite is given up.
 _MAX_ROLLBACKS = 8
-# Measured on test cells of PBMC 3k (2,000 genes): epsilon 1e-3 costs 0.2 %, a start at the moments'
-# theta, which sees the difference between types as dispersion, 1 % over the start at theta = 1.
-_PER_GENE = ("log_theta", "log_theta.bias", "eta.bias", "pi_logits.bias")
-_PER_GENE_RATE = 3.0
-_ADAM_EPSILON = 1e-2
 _HEAD_SCALE = 0.1
 _FIRST_PI_LOGIT = -2.0
 _LOG_SECONDS = 10.0
@@ -93,74 +93,84 @@ def fit(
     options: TrainOptions,
     *,
     seed: int,
+    checkpoint: Checkpoint | None = None,
 ) -> Fit:
     """Train the model's network in place and leave its best weights in it.
 
     Every random number is a function of (seed, step): the order of the cells of (seed, epoch),
     the noise and the dropout of (seed, step). So the state of a training is the weights, the
-    optimizer and the `Schedule`, and nothing else.
+    optimizer, the `Schedule` and what has been measured, and nothing else.
 
     Raises
     ------
     FitFailedError
         The loss turned non-finite again and again.
+    InterruptedTrainingError
+        A signal asked for the end; the checkpoint has the state.
     """
+    model.network.kernels, model.network.products = options.kernels, options.products
+    with torch.random.fork_rng(), large_blocks_stay():
+        if checkpoint is None:
+            return _fit(model, training, validation, options, seed=seed, checkpoint=None)
+        with checkpoint.claim(_identity(model, training, validation, options, seed=seed)):
+            return _fit(model, training, validation, options, seed=seed, checkpoint=checkpoint)
+
+
+def _fit(
+    model: TrainedModel,
+    training: ModelledCounts,
+    validation: ModelledCounts,
+    options: TrainOptions,
+    *,
+    seed: int,
+    checkpoint: Checkpoint | None,
+) -> Fit:
     network = model.network
-    device = network.input_mean.device
     batch_size = min(options.batch_size, len(training))
-    initialize(network, training)
-    optimizer = build_optimizer(network, options)
-    schedule = Schedule(options.learning_rate)
-    good = best = _snapshot(network, optimizer)
-    history: list[dict[str, Any]] = []
     order = Order(len(training), batch_size, seed)
-    running = torch.zeros((), device=device)
+    initialize(network, training)
+    step_of = stepper(model, training, options)
+    state = _State(network, step_of.optimizer, Schedule(options.learning_rate))
+    if checkpoint is not None:
+        state.resume(checkpoint)
+    schedule = state.schedule
     stopped = "max_steps"
-    with _Progress(options.max_steps) as progress, torch.random.fork_rng():
+    with _Progress(options.max_steps, schedule.step) as progress:
         while schedule.step < options.max_steps:
-            network.train()
-            torch.manual_seed(_step_seed(seed, schedule.step, schedule.rollbacks))
-            cells = training.take(order.rows(schedule.step)).cells_of(model)
-            noise = torch.randn(batch_size, network.config.n_latent, device=device)
+            # Here and nowhere else: all that belongs to the last step is done.
+            if checkpoint is not None and checkpoint.is_due:
+                state.save(checkpoint)
             kl_weight = min(1.0, (schedule.step + 1) / max(1, options.kl_warmup_steps))
-            loss = network.loss(cells, kl_weight=kl_weight, noise=noise).total
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), options.clip_norm)
-            optimizer.step()
-            network.clamp_theta()
-            running += loss.detach()
+            network.train()
+            state.running += step_of(
+                order.rows(schedule.step),
+                kl_weight=kl_weight,
+                seed=_step_seed(seed, schedule.step, schedule.rollbacks),
+            )
             schedule.step += 1
             if schedule.step % options.validate_every and schedule.step < options.max_steps:
                 continue
 
             # One look at the loss per validation: on a GPU each look waits for the device.
             since = (schedule.step - 1) % options.validate_every + 1
-            train_loss = float(running) / since
-            running.zero_()
+            train_loss = float(state.running) / since
+            state.running.zero_()
             held_out = validate(model, validation, seed=seed)
             if not (math.isfinite(train_loss) and math.isfinite(held_out.total)):
-                _roll_back(network, optimizer, good, schedule, options)
+                state.roll_back(options)
                 continue
-            good = _snapshot(network, optimizer)
-            history.append(
-                asdict(
-                    Validation(
-                        schedule.step,
-                        schedule.step * batch_size,
-                        train_loss,
-                        held_out.total,
-                        held_out.reconstruction,
-                        held_out.kl,
-                        kl_weight,
-                        schedule.learning_rate,
-                    )
-                )
+            row = Validation(
+                schedule.step,
+                schedule.step * batch_size,
+                train_loss,
+                held_out.total,
+                held_out.reconstruction,
+                held_out.kl,
+                kl_weight,
+                schedule.learning_rate,
             )
+            state.note(row)
             progress.show(schedule.step, train_loss, held_out.total)
-            if held_out.total < schedule.best_loss:
-                schedule.best_loss, schedule.best_step = held_out.total, schedule.step
-                best = good
             if schedule.step < options.kl_warmup_steps:
                 continue
             waited = schedule.step - max(schedule.best_step, options.kl_warmup_steps)
@@ -172,14 +182,138 @@ def fit(
             ):
                 schedule.learning_rate *= options.plateau_factor
                 schedule.lowered_step = schedule.step
-                _set_rate(optimizer, schedule.learning_rate)
-    if not history:
+                state.set_rate()
+    if not state.history:
         raise FitFailedError(
             "the fit failed: no validation loss was finite. Lower learning_rate or clip_norm."
         )
-    _restore(network, optimizer, best)
+    state.restore_best()
     network.eval()
-    return Fit(history, schedule.best_step, schedule.best_loss, stopped, schedule.rollbacks)
+    return Fit(
+        state.history, schedule.best_step, schedule.best_loss, stopped, schedule.rollbacks
+    )
+
+
+class _State:
+    """Everything a training goes on from, as named tensors and JSON-able values.
+
+    `good` is the state at the last finite validation, `best` the weights of the best one.
+    """
+
+    def __init__(
+        self, network: CountAutoencoder, optimizer: torch.optim.Optimizer, schedule: Schedule
+    ):
+        self.network, self.optimizer, self.schedule = network, optimizer, schedule
+        self.running = torch.zeros((), device=network.input_mean.device)
+        self.history: list[dict[str, Any]] = []
+        self.good = self.best = self._copy()
+        self.set_rate()
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """The tensors that a step changes, themselves and not copies."""
+        tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        for i, parameter in enumerate(parameters):
+            for slot, value in self.optimizer.state[parameter].items():
+                tensors[f"optimizer.{i}.{slot}"] = value
+        return tensors
+
+    def _copy(self) -> dict[str, Tensor]:
+        return {name: value.detach().clone() for name, value in self._tensors().items()}
+
+    def _restore(self, copied: Mapping[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, value in self._tensors().items():
+                value.copy_(copied[name])
+
+    def set_rate(self) -> None:
+        for group in self.optimizer.param_groups:
+            rate = self.schedule.learning_rate * group["rate"]
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)  # a captured graph reads it from where it is
+            else:
+                group["lr"] = rate
+
+    def note(self, row: Validation) -> None:
+        self.history.append(asdict(row))
+        self.good = self._copy()
+        if row.validation_loss < self.schedule.best_loss:
+            self.schedule.best_loss, self.schedule.best_step = row.validation_loss, row.step
+            self.best = self.good
+
+    def restore_best(self) -> None:
+        self._restore(self.best)
+
+    def roll_back(self, options: TrainOptions) -> None:
+        schedule = self.schedule
+        schedule.rollbacks += 1
+        if schedule.rollbacks > _MAX_ROLLBACKS:
+            raise FitFailedError(
+                f"the loss turned non-finite {schedule.rollbacks} times, last at step "
+                f"{schedule.step} with learning rate {schedule.learning_rate:g}. "
+                "Lower learning_rate or clip_norm."
+            )
+        schedule.learning_rate *= options.plateau_factor
+        log.warning(
+            "non-finite loss before step %d: back to the last good weights, learning rate %g",
+            schedule.step,
+            schedule.learning_rate,
+        )
+        self._restore(self.good)
+        self.set_rate()
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        parts = {"now": self._tensors(), "good": self.good}
+        if self.best is not self.good:
+            parts["best"] = self.best
+        tensors = {f"{part}.{k}": v for part, values in parts.items() for k, v in values.items()}
+        checkpoint.save(
+            tensors | {"running": self.running},
+            {"schedule": asdict(self.schedule), "history": self.history},
+        )
+        checkpoint.end_if_asked(self.schedule.step)
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        found = checkpoint.load()
+        if found is None:
+            return
+        tensors, values = found
+        self.running.copy_(tensors.pop("running"))
+        parts: dict[str, dict[str, Tensor]] = {"now": {}, "good": {}, "best": {}}
+        for name, value in tensors.items():
+            part, _, rest = name.partition(".")
+            parts[part][rest] = value
+        self._restore(parts["now"])
+        self.good = parts["good"]
+        self.best = parts["best"] or self.good
+        for name, value in values["schedule"].items():
+            setattr(self.schedule, name, value)
+        self.history[:] = values["history"]
+        self.set_rate()
+        log.info("going on from step %d, saved in '%s'", self.schedule.step, checkpoint.folder)
+
+
+def _identity(
+    model: TrainedModel,
+    training: ModelledCounts,
+    validation: ModelledCounts,
+    options: TrainOptions,
+    *,
+    seed: int,
+) -> dict[str, Any]:
+    """Everything the bits of the result depend on, but the kind of CPU."""
+    network = model.network
+    return {
+        "counts": [one.digest() for one in (training, validation)],
+        "model": asdict(model.config),
+        "options": {k: v for k, v in asdict(options).items() if k not in OPERATIONAL},
+        "seed": seed,
+        "threads": torch.get_num_threads(),
+        "device": str(network.input_mean.device),
+        "kernels": network.kernels if network.is_compiled else "torch",
+        "products": network.products,
+        "versions": {name: version(name) for name in ("scpress", "torch", "numba")},
+    }
 
 
 @dataclass(frozen=True)
@@ -208,8 +342,9 @@ def validate(model: TrainedModel, validation: ModelledCounts, *, seed: int) -> H
 def initialize(network: CountAutoencoder, training: ModelledCounts) -> None:
     """Start the output at the gene means, and the input's shift and scale at the data's."""
     config = network.config
-    values = log_values(training)
-    mean, variance = gene_moments(values)
+    on_counts = LIKELIHOODS[config.likelihood].on_counts
+    if config.input == "zscore" or not on_counts:
+        mean, variance = log_moments(training)
     if config.input == "zscore":
         network.input_mean.copy_(torch.from_numpy(mean))
         network.input_scale.copy_(torch.from_numpy(np.sqrt(np.maximum(variance, 1e-4))))
@@ -218,10 +353,8 @@ def initialize(network: CountAutoencoder, training: ModelledCounts) -> None:
         spread = np.maximum(training.continuous.std(axis=0), 1e-6)
         network.continuous_scale.copy_(torch.from_numpy(spread))
     with torch.no_grad():
-        if LIKELIHOODS[config.likelihood].on_counts:
-            totals = np.asarray(training.X.sum(axis=0), dtype=np.float64).ravel()
-            scale = training.X.sum() if config.library == "observed" else training.size_factor.sum()
-            share = (totals + 0.5) / float(scale)
+        if on_counts:
+            share = (gene_totals(training.X) + 0.5) / library_of(training, config.library).sum()
             network.eta.bias.copy_(torch.from_numpy(np.log(share)))
         else:
             network.eta.bias.copy_(torch.from_numpy(mean))
@@ -290,67 +423,18 @@ def _step_seed(seed: int, step: int, rollbacks: int) -> int:
     return int(np.random.SeedSequence([seed, step, rollbacks]).generate_state(1)[0])
 
 
-def _snapshot(network: CountAutoencoder, optimizer: torch.optim.Optimizer) -> Any:
-    return copy.deepcopy((network.state_dict(), optimizer.state_dict()))
-
-
-def _restore(network: CountAutoencoder, optimizer: torch.optim.Optimizer, snapshot: Any) -> None:
-    network.load_state_dict(snapshot[0])
-    optimizer.load_state_dict(copy.deepcopy(snapshot[1]))
-
-
-def build_optimizer(network: CountAutoencoder, options: TrainOptions) -> torch.optim.Optimizer:
-    """Adam; what is one number per gene moves faster than the weights and is not decayed.
-
-    log theta and the logit of pi have to travel several units, and at the weights' rate they are
-    still on their way when the network already overfits.
-    """
-    named = dict(network.named_parameters())
-    per_gene = [p for name, p in named.items() if name in _PER_GENE]
-    rest = [p for name, p in named.items() if name not in _PER_GENE]
-    groups = [
-        {"params": rest, "rate": 1.0, "weight_decay": options.weight_decay},
-        {"params": per_gene, "rate": _PER_GENE_RATE, "weight_decay": 0.0},
-    ]
-    optimizer = torch.optim.Adam(groups, lr=options.learning_rate, eps=_ADAM_EPSILON, fused=True)
-    _set_rate(optimizer, options.learning_rate)
-    return optimizer
-
-
-def _set_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate * group["rate"]
-
-
-def _roll_back(
-    network: CountAutoencoder,
-    optimizer: torch.optim.Optimizer,
-    good: Any,
-    schedule: Schedule,
-    options: TrainOptions,
-) -> None:
-    schedule.rollbacks += 1
-    if schedule.rollbacks > _MAX_ROLLBACKS:
-        raise FitFailedError(
-            f"the loss turned non-finite {schedule.rollbacks} times, last at step {schedule.step} "
-            f"with learning rate {schedule.learning_rate:g}. Lower learning_rate or clip_norm."
-        )
-    schedule.learning_rate *= options.plateau_factor
-    log.warning(
-        "non-finite loss before step %d: back to the last good weights, learning rate %g",
-        schedule.step,
-        schedule.learning_rate,
-    )
-    _restore(network, optimizer, good)
-    _set_rate(optimizer, schedule.learning_rate)
-
-
 class _Progress:
     """A bar on a terminal, a line every ten seconds in a log."""
 
-    def __init__(self, max_steps: int):
+    def __init__(self, max_steps: int, step: int):
         self.max_steps = max_steps
-        self.bar = tqdm(total=max_steps, unit="step", disable=not sys.stderr.isatty(), leave=False)
+        self.bar = tqdm(
+            total=max_steps,
+            initial=step,
+            unit="step",
+            disable=not sys.stderr.isatty(),
+            leave=False,
+        )
         self.logged = time.monotonic()
 
     def __enter__(self) -> "_Progress":

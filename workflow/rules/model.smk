@@ -27,8 +27,10 @@ rule train:
         mem_mb=memory("train"),
         runtime=minutes("train"),
     params:
-        step_version=1,
+        step_version=2,
         device=config["device"],
+        # Not an output: Snakemake deletes those before each attempt.
+        checkpoints=f"{RESULTS}/checkpoints",
         flags=train_flags,
     shell:
         """
@@ -38,6 +40,7 @@ rule train:
             --model {wildcards.model} \
             --seed {wildcards.seed} \
             --device {params.device} \
+            --checkpoints {params.checkpoints:q} \
             {params.flags:q} \
             --output {output.model:q} \
             --history {output.history:q} \

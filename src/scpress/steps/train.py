@@ -9,14 +9,18 @@ import numpy as np
 import pandas as pd
 import torch
 from anndata import AnnData
+from scipy import sparse
 
 from scpress import slots
+from scpress.checkpoints import Checkpoint
+from scpress.counts import iter_chunks
 from scpress.engines import fit_model
 from scpress.errors import FitFailedError, InputError
 from scpress.likelihoods import LIKELIHOODS, LOG_THETA_MAX, LOG_THETA_MIN
 from scpress.network import CountAutoencoder
 from scpress.options import TrainOptions
 from scpress.presets import resolve_config
+from scpress.rows import RowKeeper
 from scpress.scoring import gene_mean_nll, importance_weighted_nll, reconstruction_nll
 from scpress.trained import (
     ModelledCounts,
@@ -24,7 +28,6 @@ from scpress.trained import (
     continuous_values,
     covariates_of,
     record_options,
-    select_genes,
 )
 from scpress.training import Fit, resolve_device, split_validation
 
@@ -41,6 +44,7 @@ def train(
     *,
     seed: int = 0,
     device: str = "auto",
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[TrainedModel, pd.DataFrame]:
     """Train one model with one seed.
 
@@ -52,6 +56,9 @@ def train(
         [cells, genes] obs: library_size, size_factor; var: highly_variable.
     device
         auto, cpu or cuda.
+    checkpoint
+        Where an unfinished training is kept and looked for; remove it when the model is written.
+        scpress's own training only.
 
     Returns
     -------
@@ -64,6 +71,8 @@ def train(
         A missing column, too few cells or genes, axes that do not go together.
     FitFailedError
         The fit never beat the gene means on the held-out cells.
+    InterruptedTrainingError
+        A signal asked for the end and the checkpoint has the state.
     """
     options = options or TrainOptions()
     chosen = resolve_device(device)
@@ -82,14 +91,8 @@ def train(
     config = resolve_config(options, n_genes=len(columns), batches=batches)
 
     library_size = normalized.obs[slots.LIBRARY_SIZE.name].to_numpy()
-    data = ModelledCounts(
-        select_genes(counts.X, columns),
-        normalized.obs[slots.SIZE_FACTOR.name].to_numpy(dtype=np.float64),
-        batch,
-        continuous_values(counts.obs, config.continuous_covariates),
-    )
     # By sample, whatever the model's own batch: all models are scored on the same cells.
-    strata = np.zeros(len(data), dtype=np.int64)
+    strata = np.zeros(counts.n_obs, dtype=np.int64)
     if slots.SAMPLE.name in counts.obs:
         strata = pd.factorize(counts.obs[slots.SAMPLE.name].astype(str), sort=True)[0]
     training_rows, validation_rows = split_validation(strata, options.validation_fraction)
@@ -102,14 +105,27 @@ def train(
         [str(name) for name in counts.var_names[columns]],
         [str(symbol) for symbol in symbols[columns]],
         float(np.median(library_size)),
-        tuple(np.bincount(batch).tolist()) if batch is not None else (len(data),),
+        tuple(np.bincount(batch).tolist()) if batch is not None else (counts.n_obs,),
         validation_rows,
     )
-    training, validation = data.take(training_rows), data.take(validation_rows)
-    del data  # both parts are copies
-    fitted = fit_model(model, training, validation, options, seed=seed)
-
+    size_factor = normalized.obs[slots.SIZE_FACTOR.name].to_numpy(dtype=np.float64)
+    continuous = continuous_values(counts.obs, config.continuous_covariates)
+    training, validation = (
+        ModelledCounts(
+            X,
+            size_factor[rows],
+            None if batch is None else batch[rows],
+            None if continuous is None else continuous[rows],
+        )
+        for X, rows in zip(
+            divide_rows(counts.X, columns, (training_rows, validation_rows), options.memory_mb),
+            (training_rows, validation_rows),
+            strict=True,
+        )
+    )
+    # Enough to decide when to stop, and no more: a million cells would have 100,000 of them.
     scored = validation.take(_draw(len(validation)))
+    fitted = fit_model(model, training, scored, options, seed=seed, checkpoint=checkpoint)
     held_out = score_held_out(model, scored, seed=seed)
     verdict = judge_fit(
         fitted,
@@ -139,6 +155,27 @@ def train(
         verdict["gene_mean_nll"],
     )
     return model, pd.DataFrame(fitted.history)
+
+
+def divide_rows(
+    X: Any, columns: np.ndarray, parts: tuple[np.ndarray, ...], memory_mb: int
+) -> list[sparse.csr_matrix]:
+    """[rows of the part, columns] Some genes of each part of the cells, in one pass over a matrix.
+
+    What is above the memory goes to files that are mapped.
+    """
+    part_of = np.zeros(X.shape[0], dtype=np.int8)
+    for i, rows in enumerate(parts):
+        part_of[rows] = i
+    keepers = [
+        RowKeeper(n_vars=len(columns), max_bytes=memory_mb * 10**6 * len(rows) // X.shape[0])
+        for rows in parts
+    ]
+    for start, stop, block in iter_chunks(X):
+        chosen = block[:, columns].astype(np.int32, copy=False)
+        for i, keeper in enumerate(keepers):
+            keeper.add(chosen[np.flatnonzero(part_of[start:stop] == i)])
+    return [keeper.matrix() for keeper in keepers]
 
 
 def judge_fit(
