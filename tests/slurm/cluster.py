@@ -1,4 +1,4 @@
-"""Which Slurm cluster the tests run on: one controller and six small nodes, all on this machine.
+"""Which Slurm cluster the tests run on: one controller and eight small nodes, all on this machine.
 
 Everything lives in one folder and in the namespaces that `run.py` makes: an own network of
 loopback alone (so nothing can be fetched, and nobody else can reach the daemons), an own mount of
@@ -16,7 +16,7 @@ CONTROLLER_PORT = 6817
 NODE_PORT = 6820
 # What a node claims to have. The machine has less; the tests start few jobs at a time.
 NODE_CPUS, NODE_MEMORY_MB = 4, 20_000
-CPU_NODES, GPU_NODE = ("n1", "n2", "n3", "n4", "n5"), "g1"
+CPU_NODES, GPU_NODE = tuple(f"n{number}" for number in range(1, 8)), "g1"
 
 # No accounting, as on a good many small clusters; no cgroups, as there is no systemd here.
 _CONFIG = """
@@ -58,6 +58,8 @@ MinJobAge=3600
 PartitionName=cpu Nodes={cpu_nodes} Default=YES PriorityTier=10 MaxTime=60 State=UP
 PartitionName=gpu Nodes={gpu_node} PriorityTier=10 MaxTime=60 State=UP
 PartitionName=scavenge Nodes={cpu_nodes} PriorityTier=1 MaxTime=60 State=UP
+# Closed until a test opens it.
+PartitionName=late Nodes={cpu_nodes} PriorityTier=10 MaxTime=60 State=DOWN
 """
 
 

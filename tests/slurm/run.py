@@ -44,7 +44,9 @@ def main() -> int:
     """Run pytest inside, or outside with the reason to skip."""
     reason = reason_to_skip()
     if reason:
-        return subprocess.run(PYTEST, env=os.environ | {"SCPRESS_SLURM": f"no: {reason}"}).returncode
+        return subprocess.run(
+            PYTEST, env=os.environ | {"SCPRESS_SLURM": f"no: {reason}"}
+        ).returncode
     environment = os.environ | {"SCPRESS_SLURM": "yes"}
     return subprocess.run([*UNSHARE, "sh", "-c", INSIDE, "sh", *PYTEST], env=environment).returncode
 

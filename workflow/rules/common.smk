@@ -6,7 +6,10 @@ import difflib
 import importlib.util
 import os
 import re
+import shutil
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jsonschema
@@ -278,3 +281,30 @@ def memory(rule, size=input_size):
 def minutes(rule, size=input_size):
     """Minutes to ask for."""
     return attempted(prediction.runtime_minutes, "max_runtime", rule, size)
+
+
+def cancel_left_over_jobs():
+    """Cancel the Slurm jobs of a driver that was killed in this folder, and wait for their end.
+
+    They would write what this run is about to write; a training among them saves its state first.
+    """
+    if workflow.remote_exec or shutil.which("squeue") is None:
+        return
+    query = ["squeue", "--me", "--noheader", "--format=%i|%Z|%k"]
+
+    def ours():
+        done = subprocess.run(query, capture_output=True, text=True)
+        rows = [line.split("|", 2) for line in done.stdout.splitlines()]
+        # The executor plugin writes rule or group into every job's comment.
+        return [
+            row[0]
+            for row in rows
+            if row[1] == os.getcwd() and row[2].startswith(("rule_", "group_"))
+        ]
+
+    jobs = ours()
+    if jobs:
+        print(f"scpress: cancelled job {' '.join(jobs)}, left by an earlier run here.")
+        subprocess.run(["scancel", *jobs])
+    while ours():
+        time.sleep(1)
