@@ -8,7 +8,6 @@ h5py only where it is installed: without it the size of a file is the guide.
 import functools
 import gzip
 import json
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,7 +35,7 @@ COSTS = {
     # A text file whose entries are not sorted by cell is held in memory as a whole.
     "ingest": Cost(1000, 2_000, 24, 10, 0.1),
     # Scrublet's copies of the variable genes, observed and simulated, are dense.
-    "qc": Cost(1500, 150_000, 16, 10, 0.5),
+    "qc": Cost(1500, 300_000, 16, 10, 0.7),
     "merge": Cost(1500, 2_000, 2, 20, 0.1),
     "normalize": Cost(1500, 3_000, 8, 20, 0.1),
     # Sparse counts of the modelled genes, at most all of them.
@@ -78,12 +77,12 @@ def runtime_minutes(rule: str, size: Size) -> int:
 
 def largest(sizes: list[Size]) -> Size:
     """Size of the largest of some files, for rules whose inputs are of the same cells."""
-    return Size(*map(max, zip(*sizes)))
+    return Size(*map(max, zip(*sizes, strict=True)))
 
 
 def total(sizes: list[Size]) -> Size:
     """Size of files that will be joined."""
-    return Size(*map(sum, zip(*sizes)))
+    return Size(*map(sum, zip(*sizes, strict=True)))
 
 
 def measure(path) -> Size:
@@ -100,10 +99,10 @@ def measure(path) -> Size:
 
 
 # One file is asked about for several resources of several jobs.
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _measure(path: Path, modified: int) -> Size:
     try:
-        return _read_header(path) or _guess(path)
+        return read_header(path) or _guess(path)
     except FileNotFoundError:
         raise
     except Exception:
@@ -111,7 +110,8 @@ def _measure(path: Path, modified: int) -> Size:
         return _guess(path)
 
 
-def _read_header(path: Path) -> Size | None:
+def read_header(path: Path) -> Size | None:
+    """Size by the header alone; None where nothing here can read it. Damage raises anything."""
     name = path.name.lower().removesuffix(".gz")
     if path.is_dir():
         matrices = sorted(path.glob("*matrix.mtx*"))

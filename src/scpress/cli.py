@@ -18,6 +18,7 @@ from scpress.options import VERBS, add_flags, options_from
 PLAIN_VERBS = {
     "export": "Write a trained scvi-preset model as a directory that scvi-tools loads.",
     "demo": "Write the raw counts of the demo sample.",
+    "doctor": "Check this machine, the cluster and the input before a long run.",
 }
 
 

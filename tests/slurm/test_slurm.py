@@ -1,4 +1,4 @@
-"""On a real Slurm: the whole run, what every job asks for, and what becomes of it when things fail."""
+"""On a real Slurm: a whole run, what each job asks for, and what becomes of it when things fail."""
 
 import importlib.util
 import os
@@ -12,7 +12,6 @@ import anndata as ad
 import numpy as np
 import pytest
 import yaml
-
 from cluster import CPU_NODES, GPU_NODE, Cluster, ask, wait_for
 
 pytestmark = pytest.mark.slurm

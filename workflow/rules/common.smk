@@ -174,6 +174,9 @@ CONFIG_SCHEMA, SAMPLE_SCHEMA = read_schema("config"), read_schema("samples")
 require_valid(config, CONFIG_SCHEMA, "the configuration")
 fill_defaults(config, CONFIG_SCHEMA)
 
+if config["stage_inputs"]:
+    os.environ["SCPRESS_STAGE_INPUTS"] = "1"
+
 RESULTS = config["results"].rstrip("/")
 # A model set to null is left out, so that a second --configfile can drop a shipped one.
 MODELS = {

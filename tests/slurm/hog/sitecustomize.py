@@ -1,4 +1,4 @@
-"""Lets a running `scpress train` outgrow its memory when a file appears; every Python reads this."""
+"""Lets a `scpress train` outgrow its memory when a file appears; every Python reads this file."""
 
 import os
 import sys
