@@ -2,7 +2,9 @@
 
 import argparse
 import filecmp
+import os
 import re
+import resource
 import shlex
 import shutil
 import subprocess
@@ -14,6 +16,7 @@ import anndata as ad
 import numpy as np
 import pytest
 import yaml
+from scipy import sparse
 
 from scpress.options import VERBS, add_flags, options_from
 
@@ -132,13 +135,103 @@ def test_the_workflow_is_a_module_of_another(tmp_path):
 
 
 def test_the_slurm_profile_is_understood(shipped):
-    assert sum(job_counts(snakemake(shipped, "--profile", "profiles/slurm", "-n")).values()) == 26
+    assert (
+        sum(job_counts(snakemake(shipped, "--workflow-profile", "profiles/slurm", "-n")).values())
+        == 26
+    )
 
 
-@pytest.mark.parametrize("profile", ["default", "slurm"])
+def test_the_slurm_profile_repeats_the_default_one(shipped):
+    default, cluster = (
+        yaml.safe_load((shipped / f"profiles/{name}/config.yaml").read_text())
+        for name in ("default", "slurm")
+    )
+    del default["cores"]
+    assert cluster.items() >= default.items()
+    # Without it the plugin asks sacct, and waits for ever where there is no accounting.
+    assert cluster["slurm-status-command"] == "squeue"
+    assert cluster["slurm-requeue"] is True
+    assert cluster["retries"] == 2
+    assert "slurm-array-jobs" not in cluster
+
+
+def test_two_hundred_samples_are_little_more_than_two_hundred_jobs(tmp_path):
+    write_config(
+        tmp_path,
+        seeds=[0, 1, 2],
+        models={"vae": {}, "dca": {"preset": "dca"}, "ldvae": {"preset": "ldvae"}},
+    )
+    ad.AnnData(sparse.random(500, 200, density=0.1, format="csr")).write_h5ad(tmp_path / "raw.h5ad")
+    for number in range(200):
+        shutil.copy(tmp_path / "raw.h5ad", tmp_path / f"s{number}.h5ad")
+    rows = "".join(f"s{number}\ts{number}.h5ad\n" for number in range(200))
+    (tmp_path / "samples.tsv").write_text(f"sample\tpath\n{rows}")
+    start = resource.getrusage(resource.RUSAGE_CHILDREN)
+    text = snakemake(tmp_path, "--snakefile", ROOT / "workflow/Snakefile", "--dry-run")
+    # Of the processor and not of the clock: other tests run beside this one.
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = used.ru_utime + used.ru_stime - start.ru_utime - start.ru_stime
+    counts = job_counts(text)
+    assert counts["ingest"] == counts["qc"] == 200
+    assert counts["train"] == counts["embed"] == 9
+    # A group is one submitted job, and `all` is none.
+    submitted = text.count("Group job sample") + sum(
+        number for rule, number in counts.items() if rule not in ("ingest", "qc", "all")
+    )
+    assert submitted == 200 + 18 + 3 + 3 + 7
+    assert seconds < 20
+
+
+@pytest.mark.parametrize("profile", ["default", "slurm", "other"])
 def test_the_profiles_show_the_line_of_a_failed_verb(profile):
     settings = yaml.safe_load((ROOT / f"profiles/{profile}/config.yaml").read_text())
     assert settings["show-failed-logs"] is True
+
+
+def test_a_submitted_job_asks_only_about_its_own_input(tmp_path, monkeypatch):
+    """Another sample's file that vanished during the run must not end this one's job."""
+    write_config(tmp_path)
+    (tmp_path / "raw.h5ad").unlink()
+    with pytest.raises(SystemExit):
+        load_common(tmp_path, monkeypatch, dict(SMALL))
+    common = load_common(tmp_path, monkeypatch, dict(SMALL), remote_exec=True)
+    assert common.SAMPLES["s1"]["path"] == "raw.h5ad"
+
+
+def test_memory_and_time_double_with_attempts_up_to_the_limits(tmp_path, monkeypatch):
+    write_config(tmp_path)
+    limits = {"max_mem_mb": 5000, "max_runtime": 1000}
+    common = load_common(tmp_path, monkeypatch, SMALL | limits)
+    ad.AnnData(sparse.random(500, 200, density=0.1, format="csr")).write_h5ad(tmp_path / "a.h5ad")
+    inputs, attempts = [str(tmp_path / "a.h5ad"), "markers.tsv"], (1, 2, 3)
+    megabytes = [common.memory("train")(None, inputs, attempt) for attempt in attempts]
+    # 1,500 MB to begin with, 1 kB a cell, 24 bytes a stored value.
+    first = 1500 + round((1000 * 500 + 24 * 10_000) / 1e6)
+    assert megabytes == [first, 2 * first, 5000]
+    minutes = [common.minutes("train")(None, inputs, attempt) for attempt in attempts]
+    assert minutes == [120, 240, 480]
+    # Snakemake asks again once the file exists only if this raises.
+    with pytest.raises(FileNotFoundError):
+        common.memory("train")(None, [str(tmp_path / "later.h5ad")], 1)
+
+
+def test_jobs_of_a_killed_driver_are_cancelled_before_anything_is_submitted(tmp_path, monkeypatch):
+    write_config(tmp_path)
+    common = load_common(tmp_path, monkeypatch, dict(SMALL))
+    asked = []
+    here, comment = os.getcwd(), "rule_train_wildcards_vae"
+    rows = [f"7|{here}|{comment}", f"8|/elsewhere|{comment}", f"9|{here}|my own"]
+
+    def run(words, **_):
+        asked.append(words)
+        if words[0] == "scancel":
+            rows.pop(0)
+        return SimpleNamespace(stdout="\n".join(rows))
+
+    monkeypatch.setattr("shutil.which", lambda _: "/usr/bin/squeue")
+    monkeypatch.setattr(subprocess, "run", run)
+    common.cancel_left_over_jobs()
+    assert [words for words in asked if words[0] == "scancel"] == [["scancel", "7"]]
 
 
 # errors before anything runs ---------------------------------------------------------------------
