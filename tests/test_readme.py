@@ -24,7 +24,7 @@ TESTED = {
     ".venv/bin/snakemake --dry-run": "test_workflow: test_both_entry_points_...",
     ".venv/bin/snakemake": "test_workflow: the fixture `finished`",
     ".venv/bin/scpress doctor": "test_doctor",
-    ".venv/bin/snakemake --workflow-profile profiles/slurm --dry-run": "test_workflow: test_the_slurm_...",
+    ".venv/bin/snakemake --workflow-profile profiles/slurm --dry-run": "test_workflow, tests/slurm",
 }
 
 

@@ -155,6 +155,30 @@ def test_the_slurm_profile_repeats_the_default_one(shipped):
     assert "slurm-array-jobs" not in cluster
 
 
+def test_the_profile_for_other_schedulers_submits(tmp_path, pbmc, monkeypatch):
+    pytest.importorskip(
+        "snakemake_executor_plugin_cluster_generic", reason="`make` installs the plugin"
+    )
+    write_config(tmp_path)
+    pbmc[:100].copy().write_h5ad(tmp_path / "raw.h5ad")
+    # A scheduler that runs at once what it is given, and writes down what it was asked for.
+    qsub = tmp_path / "qsub"
+    qsub.write_text(
+        f"#!{sys.executable}\nimport subprocess, sys\n"
+        f"open({str(tmp_path / 'asked')!r}, 'a').write(' '.join(sys.argv[1:]) + '\\n')\n"
+        "null = subprocess.DEVNULL\n"
+        "print(subprocess.Popen(['bash', sys.argv[-1]], stdout=null, stderr=null).pid)\n"
+    )
+    qsub.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    target = "results/samples/s1/qc.h5ad"
+    words = ["--workflow-profile", ROOT / "profiles/other", "--seconds-between-status-checks", "1"]
+    snakemake(tmp_path, "--snakefile", ROOT / "workflow/Snakefile", *words, target)
+    assert ad.read_h5ad(tmp_path / target).n_obs == 100
+    (asked,) = (tmp_path / "asked").read_text().splitlines()
+    assert re.search(r"-l h_rss=\d{4}M,h_rt=20:0 -pe smp 1 \S+$", asked)
+
+
 def test_two_hundred_samples_are_little_more_than_two_hundred_jobs(tmp_path):
     write_config(
         tmp_path,
