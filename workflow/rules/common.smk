@@ -298,11 +298,11 @@ def cancel_left_over_jobs():
     def ours():
         done = subprocess.run(query, capture_output=True, text=True)
         rows = [line.split("|", 2) for line in done.stdout.splitlines()]
-        # The executor plugin writes rule or group into every job's comment.
+        # The executor plugin writes the rule into every job's comment.
         return [
-            row[0]
-            for row in rows
-            if row[1] == os.getcwd() and row[2].startswith(("rule_", "group_"))
+            number
+            for number, folder, comment in rows
+            if folder == os.getcwd() and comment.startswith("rule_")
         ]
 
     jobs = ours()
