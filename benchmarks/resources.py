@@ -38,7 +38,8 @@ def main() -> int:
     counts = prediction.measure(arguments.results / "counts.h5ad")
     short = 0
     print(
-        f"{'rule':<10}{'job':<24}{'cells':>9}{'asked MB':>10}{'took':>8}{'asked min':>11}{'took':>8}"
+        f"{'rule':<10}{'job':<24}{'cells':>9}{'asked MB':>10}{'took':>8}"
+        f"{'asked min':>11}{'took':>8}"
     )
     for path in sorted((arguments.results / "benchmarks").rglob("*.tsv")):
         rule, *rest = path.relative_to(arguments.results / "benchmarks").with_suffix("").parts
