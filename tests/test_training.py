@@ -179,6 +179,18 @@ def test_too_few_cells(pbmc):
         train(few, normalized_of(few), SHORT)
 
 
+def test_a_gpu_that_was_given_but_is_not_found_is_said(monkeypatch, caplog):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for name in training._GPU_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    assert training.resolve_device("auto") == "cpu"
+    assert not caplog.text
+    monkeypatch.setenv("SLURM_JOB_GPUS", "0")
+    assert training.resolve_device("auto") == "cpu"
+    assert "was given a GPU (SLURM_JOB_GPUS=0), but torch finds none" in caplog.text
+    assert len(caplog.records) == 1
+
+
 def test_cuda_without_a_gpu_is_an_input_error():
     if torch.cuda.is_available():
         assert training.resolve_device("cuda") == "cuda"

@@ -104,6 +104,7 @@ class Checkpoint:
         self._locked.truncate(0)
         self._locked.write(f"process {os.getpid()} on {socket.gethostname()}")
         self._locked.flush()
+
     def _note(self, number: int, _: FrameType | None) -> None:
         # A second signal of those that end must not be lost to a SIGUSR1.
         if self._signal not in _LAST:
@@ -146,7 +147,7 @@ class Checkpoint:
             "digest": _digest(plain),
             "state": state,
         }
-        content = save(plain, metadata={_HEADER_KEY: json.dumps(header, sort_keys=True)})
+        content = save(plain, metadata={_HEADER_KEY: json.dumps(header)})
         temporary = self.folder / f".{_CURRENT}.tmp"
         try:
             with temporary.open("wb") as file:
@@ -224,7 +225,7 @@ def digest_of(*arrays: np.ndarray | None) -> str:
         flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
         # hashlib takes a mapped file as it is; parts keep its pages from piling up.
         for first in range(0, len(flat), 2**26):
-            total.update(flat[first : first + 2**26])
+            total.update(flat[first : first + 2**26].data)
     return total.hexdigest()
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 import torch
+from scipy.special import gammaln
 from torch import Tensor
 from torch.nn import functional
 
@@ -18,8 +19,9 @@ from scpress.likelihoods import SparseBatch
 
 KINDS = {"poisson": kernels.POISSON, "nb": kernels.NB, "zinb": kernels.ZINB}
 # Above this share of nonzeros a densified batch is quicker than the sparse loops: measured with 128
-# outputs and 128 cells, the two are equal at 0.10 to 0.14.
-DENSE_FROM = 0.12
+# outputs and 128 cells, the two are equal at about 0.3.
+DENSE_FROM = 0.3
+_LOG_FACTORIALS = gammaln(np.arange(1024) + 1.0)
 _LIMITS = np.array(
     [
         math.exp(lk.LOG_MU_MIN),
@@ -33,40 +35,39 @@ _LIMITS = np.array(
 )
 
 
-def _use_torchs_threads() -> int:
-    threads = min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
-    numba.set_num_threads(threads)
-    return threads
+def _use_torchs_threads() -> None:
+    most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    numba.set_num_threads(min(torch.get_num_threads(), most))
 
 
 class _SparseLinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, weight: Tensor, bias: Tensor, x: SparseBatch) -> Tensor:
         _use_torchs_threads()
+        batch = x.pointers.numpy(), x.indices.numpy(), x.values.numpy()
         out = bias.detach().expand(x.shape[0], -1).contiguous()
-        kernels.sparse_product(*_arrays(x), weight.detach().t().numpy(), out.numpy())
-        ctx.x, ctx.shape = x, weight.shape
+        kernels.sparse_product(*batch, weight.detach().t().numpy(), out.numpy())
+        ctx.batch, ctx.shape = batch, weight.shape
         return out
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        threads = _use_torchs_threads()
+        _use_torchs_threads()
         gradient = gradient.contiguous()
-        by_weight = torch.zeros(ctx.shape[1], ctx.shape[0])
-        kernels.sparse_gradient(*_arrays(ctx.x), gradient.numpy(), threads, by_weight.numpy())
+        n_outputs, n_genes = ctx.shape
+        pointers, indices, values = ctx.batch
+        by_gene, cells, order = kernels.by_gene(pointers, indices, n_genes)
+        by_weight = torch.empty(n_genes, n_outputs)
+        kernels.sparse_gradient(by_gene, cells, values[order], gradient.numpy(), by_weight.numpy())
         return by_weight.t(), gradient.sum(dim=0), None
 
 
 def sparse_linear(x: SparseBatch, weight: Tensor, bias: Tensor) -> Tensor:
-    """[cells, outputs] x weight^T + bias; quick where weight [outputs, genes] is stored by genes."""
+    """[cells, outputs] x weight^T + bias; quick if weight [outputs, genes] is stored by genes."""
     n_cells, n_genes = x.shape
     if len(x.values) > DENSE_FROM * n_cells * n_genes:
         return functional.linear(x.dense(), weight, bias)
     return _SparseLinear.apply(weight, bias, x)
-
-
-def _arrays(x: SparseBatch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return x.pointers.numpy(), x.indices.numpy(), x.values.numpy()
 
 
 class Heads(NamedTuple):
@@ -95,7 +96,13 @@ class _OutputLikelihood(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, kind: int, softmax: bool, products: str, library: Tensor, x: SparseBatch, *heads: Any
+        ctx: Any,
+        kind: int,
+        softmax: bool,
+        products: str,
+        library: Tensor,
+        x: SparseBatch,
+        *heads: Any,
     ) -> tuple[Tensor, Tensor]:
         _use_torchs_threads()
         one = Heads(*heads)
@@ -136,7 +143,10 @@ class _OutputLikelihood(torch.autograd.Function):
             (zeros if one.theta_bias is None else one.theta_bias.detach()).numpy(),
             one.theta_row.numpy(),
             library.numpy(),
-            *_arrays(x),
+            x.pointers.numpy(),
+            x.indices.numpy(),
+            x.values.numpy(),
+            _LOG_FACTORIALS,
             softmax,
             _LIMITS,
             with_gradient,

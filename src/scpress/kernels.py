@@ -21,8 +21,6 @@ POISSON, NB, ZINB = 0, 1, 2
 CHUNKS = 16
 # Genes at a time; six float32 arrays of this length stay in the first-level cache.
 _BLOCK = 1024
-# float32 numbers in a cache line, which two tasks should not share.
-_LINE = 16
 
 # A float32 + _ROUND has its integer part in the low bits of the mantissa.
 _ROUND, _LOG2_E = f32(1.5 * 2**23), f32(1 / math.log(2))
@@ -257,7 +255,7 @@ def _clamp(values, low, high):  # type: ignore[no-untyped-def]
 
 @_loop
 def _nb_zeros(share, theta, n, slope, scale, low, high):  # type: ignore[no-untyped-def]
-    """n = log NB(0) = -theta log1p(mu / theta), slope = mu / (1 + mu / theta) = -dn/dlog mu."""
+    """N = log NB(0) = -theta log1p(mu / theta), slope = mu / (1 + mu / theta) = -dn/dlog mu."""
     for j in range(share.shape[0]):
         mu = min(max(share[j] * scale, low), high)
         ratio = mu / theta[j]
@@ -314,43 +312,54 @@ def _poisson_zeros(share, slope, zero, scale, low, high):  # type: ignore[no-unt
 
 
 @_loop
-def _nb_nonzeros(x, mu, theta, log_value, by_mu, by_theta):  # type: ignore[no-untyped-def]
-    """log NB(x) and its derivatives by log mu and log theta, float64.
+def _theta_terms(theta, log_theta, lgamma, digamma):  # type: ignore[no-untyped-def]
+    """Log theta, lgamma(theta) and digamma(theta), float64."""
+    for k in range(theta.shape[0]):
+        z = np.float64(theta[k])
+        p, derivative = _rising(z)
+        log_w = _log64(z + 8.0)
+        log_theta[k] = _log64(z)
+        lgamma[k] = _stirling(z + 8.0, log_w) - _log64(p)
+        digamma[k] = _digamma(z + 8.0, log_w) - derivative / p
 
-    lgamma(z) = lgamma(z + 8) - log P(z); the three P share one logarithm.
-    """
-    for k in range(x.shape[0]):
-        total = x[k] + theta[k]
-        both = theta[k] + mu[k]
-        p_total, d_total = _rising(total)
-        p_theta, d_theta = _rising(theta[k])
-        p_x, _ = _rising(x[k] + 1.0)
-        log_total, log_theta = _log64(total + 8.0), _log64(theta[k] + 8.0)
-        log_both = _log64(both / theta[k])
-        lgammas = (
-            _stirling(total + 8.0, log_total)
-            - _stirling(theta[k] + 8.0, log_theta)
-            - _stirling(x[k] + 9.0, _log64(x[k] + 9.0))
-            + _log64(p_theta * p_x / p_total)
-        )
-        digammas = (
-            _digamma(total + 8.0, log_total)
-            - _digamma(theta[k] + 8.0, log_theta)
-            - d_total / p_total
-            + d_theta / p_theta
-        )
-        log_value[k] = lgammas - theta[k] * log_both + x[k] * _log64(mu[k] / both)
-        gap = (x[k] - mu[k]) / both
-        by_mu[k] = theta[k] * gap
-        by_theta[k] = theta[k] * (digammas - log_both - gap)
+
+@_exact
+def _log_factorial(x, table):  # type: ignore[no-untyped-def]
+    if x < table.shape[0]:
+        return table[i32(x)]
+    return _stirling(x + 1.0, _log64(x + 1.0))
 
 
 @_loop
-def _poisson_nonzeros(x, mu, log_value, by_mu):  # type: ignore[no-untyped-def]
+def _nb_nonzeros(  # type: ignore[no-untyped-def]
+    x, mu, theta, log_theta, lgamma, digamma, value, by_mu, by_theta
+):
+    """Log NB(x) but for lgamma(x+1), and its derivatives by log mu and log theta, float64.
+
+    lgamma(z) = lgamma(z + 8) - log P(z), and digamma(z) = digamma(z + 8) - P'(z)/P(z).
+    """
     for k in range(x.shape[0]):
-        p_x, _ = _rising(x[k] + 1.0)
-        lgamma = _stirling(x[k] + 9.0, _log64(x[k] + 9.0)) - _log64(p_x)
-        log_value[k] = x[k] * _log64(mu[k]) - mu[k] - lgamma
+        total, both = x[k] + theta[k], theta[k] + mu[k]
+        p, derivative = _rising(total)
+        log_w, log_both = _log64(total + 8.0), _log64(both)
+        log_fraction = log_both - log_theta[k]
+        gap = (x[k] - mu[k]) / both
+        value[k] = (
+            _stirling(total + 8.0, log_w)
+            - _log64(p)
+            - lgamma[k]
+            - theta[k] * log_fraction
+            + x[k] * (_log64(mu[k]) - log_both)
+        )
+        rest = _digamma(total + 8.0, log_w) - derivative / p - digamma[k]
+        by_mu[k] = theta[k] * gap
+        by_theta[k] = theta[k] * (rest - log_fraction - gap)
+
+
+@_loop
+def _poisson_nonzeros(x, mu, value, by_mu):  # type: ignore[no-untyped-def]
+    for k in range(x.shape[0]):
+        value[k] = x[k] * _log64(mu[k]) - mu[k]
         by_mu[k] = x[k] - mu[k]
 
 
@@ -410,6 +419,7 @@ def log_likelihood(  # type: ignore[no-untyped-def]
     pointers,
     indices,
     counts,
+    log_factorials,
     softmax,
     limits,
     with_gradient,
@@ -436,6 +446,8 @@ def log_likelihood(  # type: ignore[no-untyped-def]
         [cells] Molecules to share out by the softmax, or the size factor that scales exp(eta).
     pointers, indices, counts
         [cells + 1], [nonzeros], [nonzeros] The counts, CSR.
+    log_factorials
+        [any] log 0!, log 1!, ... for the counts that are most frequent.
     limits
         [6] Lowest and highest mu, theta's logarithm and logit of pi.
     by_cell
@@ -447,13 +459,28 @@ def log_likelihood(  # type: ignore[no-untyped-def]
     n_cells, n_genes = eta.shape
     per_cell = theta_row.shape[0] == 0
     mu_low, mu_high = limits[0], limits[1]
+    # What depends on theta alone is computed once for each gene where cells share it, if those are
+    # fewer than the nonzeros.
+    n_rows = log_theta.shape[0]
+    tabled = kind != POISSON and not per_cell and n_rows * n_genes < indices.shape[0]
+    table = np.empty((3, n_rows if tabled else 0, n_genes), np.float64)
+    if tabled:
+        n_blocks = (n_genes + _BLOCK - 1) // _BLOCK
+        for task in prange(n_rows * n_blocks):
+            row, first = task // n_blocks, task % n_blocks * _BLOCK
+            genes = slice(first, min(first + _BLOCK, n_genes))
+            values = np.empty(genes.stop - first, f32)
+            _load_row(log_theta[row, genes], theta_bias[genes], values)
+            _clamp(values, limits[2], limits[3])
+            _exponentials(values, f32(0.0))
+            _theta_terms(values, table[0, row, genes], table[1, row, genes], table[2, row, genes])
     for chunk in prange(CHUNKS):
         share, zero = np.empty(n_genes, f32), np.empty(n_genes, f32)
         by_mu, by_theta = np.empty(n_genes, f32), np.empty(n_genes, f32)
         odds, theta = np.empty(n_genes, f32), np.empty(n_genes, f32)
         raw_odds = np.empty(n_genes if kind == ZINB else 0, f32)
         raw_theta = np.empty(n_genes if per_cell else 0, f32)
-        wide = np.empty((7, n_genes), np.float64)
+        wide = np.empty((10, n_genes), np.float64)
         current, of_theta = -1, f32(0.0)
         if with_gradient:
             sum_eta[chunk] = f32(0.0)
@@ -467,6 +494,8 @@ def log_likelihood(  # type: ignore[no-untyped-def]
             x, mu_x, theta_x = wide[0, :n_nonzero], wide[1, :n_nonzero], wide[2, :n_nonzero]
             value, slope_x = wide[3, :n_nonzero], wide[4, :n_nonzero]
             slope_theta, odds_x = wide[5, :n_nonzero], wide[6, :n_nonzero]
+            log_x, lgamma_x = wide[7, :n_nonzero], wide[8, :n_nonzero]
+            digamma_x = wide[9, :n_nonzero]
 
             _load_row(eta[i], eta_bias, share)
             total = np.float64(_poison(share))
@@ -516,11 +545,22 @@ def log_likelihood(  # type: ignore[no-untyped-def]
             if kind == POISSON:
                 _poisson_nonzeros(x, mu_x, value, slope_x)
             else:
-                _nb_nonzeros(x, mu_x, theta_x, value, slope_x, slope_theta)
+                if tabled:
+                    row = theta_row[i]
+                    for k in range(n_nonzero):
+                        j = columns[k]
+                        log_x[k] = table[0, row, j]
+                        lgamma_x[k] = table[1, row, j]
+                        digamma_x[k] = table[2, row, j]
+                else:
+                    _theta_terms(theta_x, log_x, lgamma_x, digamma_x)
+                _nb_nonzeros(
+                    x, mu_x, theta_x, log_x, lgamma_x, digamma_x, value, slope_x, slope_theta
+                )
             total += _total(value)
             for k in range(n_nonzero):
                 j = columns[k]
-                total -= zero[j]
+                total -= zero[j] + _log_factorial(x[k], log_factorials)
                 by_mu[j] = slope_x[k]
                 if kind != POISSON:
                     by_theta[j] = slope_theta[k]
@@ -552,38 +592,72 @@ def log_likelihood(  # type: ignore[no-untyped-def]
 # the first layer ----------------------------------------------------------------------------------
 
 
+@njit(cache=True)
+def by_gene(pointers, indices, n_genes):  # type: ignore[no-untyped-def]
+    """The nonzeros of a CSR batch in the order of their genes, cells in order within one.
+
+    Returns
+    -------
+    pointers [genes + 1], cells [nonzeros], and where each nonzero was [nonzeros], int32
+    """
+    to_pointers = np.zeros(n_genes + 1, i32)
+    for k in range(indices.shape[0]):
+        to_pointers[indices[k] + 1] += 1
+    for j in range(n_genes):
+        to_pointers[j + 1] += to_pointers[j]
+    place = to_pointers[:-1].copy()
+    cells, order = np.empty(indices.shape[0], i32), np.empty(indices.shape[0], i32)
+    for i in range(pointers.shape[0] - 1):
+        for k in range(pointers[i], pointers[i + 1]):
+            at = place[indices[k]]
+            place[indices[k]] += 1
+            cells[at], order[at] = i, k
+    return to_pointers, cells, order
+
+
 @_loop
-def _add_scaled(source, scale, target):  # type: ignore[no-untyped-def]
-    for j in range(target.shape[0]):
-        target[j] += scale * source[j]
+def _add_products(places, values, start, stop, source, target):  # type: ignore[no-untyped-def]
+    """Add the sum over k of values[k] * source[places[k]] to target.
+
+    Four rows at a time, so that target is read and written a quarter as often: twice as quick.
+    """
+    n = target.shape[0]
+    k = start
+    while k + 4 <= stop:
+        a, b = source[places[k]], source[places[k + 1]]
+        c, d = source[places[k + 2]], source[places[k + 3]]
+        of_a, of_b, of_c, of_d = values[k], values[k + 1], values[k + 2], values[k + 3]
+        for j in range(n):
+            target[j] += (of_a * a[j] + of_b * b[j]) + (of_c * c[j] + of_d * d[j])
+        k += 4
+    while k < stop:
+        a, of_a = source[places[k]], values[k]
+        for j in range(n):
+            target[j] += of_a * a[j]
+        k += 1
 
 
 @_parallel
 def sparse_product(pointers, indices, values, weight, out):  # type: ignore[no-untyped-def]
-    """Add the product of a CSR batch with weight [genes, outputs] to out [cells, outputs]."""
+    """Add to out [cells, outputs] the product of a CSR batch with weight [genes, outputs]."""
     n_cells = out.shape[0]
     for chunk in prange(CHUNKS):
         for i in range(n_cells * chunk // CHUNKS, n_cells * (chunk + 1) // CHUNKS):
-            for k in range(pointers[i], pointers[i + 1]):
-                _add_scaled(weight[indices[k]], values[k], out[i])
+            _add_products(indices, values, pointers[i], pointers[i + 1], weight, out[i])
 
 
 @_parallel
-def sparse_gradient(pointers, indices, values, gradient, n_tasks, out):  # type: ignore[no-untyped-def]
-    """Add to out [genes, outputs] the gradient of the weight of `sparse_product`.
+def sparse_gradient(pointers, cells, values, gradient, out):  # type: ignore[no-untyped-def]
+    """Write to out [genes, outputs] the gradient of the weight of `sparse_product`.
 
-    Tasks share out the outputs and not the cells, as cells would write to the same gene; so their
-    number, best that of the threads, changes no bit.
+    The batch is in the order of `by_gene`: each gene's gradient is written once, in order, and what
+    is read at random, that of the outputs [cells, outputs], fits in the cache.
     """
-    n_cells, n_outputs = gradient.shape
-    n_lines = (n_outputs + _LINE - 1) // _LINE
-    for task in prange(n_tasks):
-        first = n_lines * task // n_tasks * _LINE
-        last = min(n_lines * (task + 1) // n_tasks * _LINE, n_outputs)
-        for i in range(n_cells):
-            row = gradient[i, first:last]
-            for k in range(pointers[i], pointers[i + 1]):
-                _add_scaled(row, values[k], out[indices[k], first:last])
+    n_genes = out.shape[0]
+    for chunk in prange(CHUNKS):
+        for j in range(n_genes * chunk // CHUNKS, n_genes * (chunk + 1) // CHUNKS):
+            out[j] = f32(0.0)
+            _add_products(cells, values, pointers[j], pointers[j + 1], gradient, out[j])
 
 
 # batches ------------------------------------------------------------------------------------------
@@ -591,7 +665,7 @@ def sparse_gradient(pointers, indices, values, gradient, n_tasks, out):  # type:
 
 @njit(cache=True)
 def gather_rows(rows, pointers, indices, counts):  # type: ignore[no-untyped-def]
-    """Copy the given rows of a CSR matrix, in memory or mapped from a file; stored zeros are left out.
+    """Copy rows of a CSR matrix, in memory or mapped from a file; stored zeros are left out.
 
     Returns
     -------

@@ -278,14 +278,14 @@ def _dense_terms(
 
 @cache
 def _dense_terms_on(device: str) -> Callable[..., Any]:
-    """The terms as one kernel where torch can compile for the GPU (it needs triton), else as ops."""
+    """The terms as one kernel where torch can compile for the GPU, which takes triton."""
     if device != "cuda" or importlib.util.find_spec("triton") is None:
         return _dense_terms
     return torch.compile(_dense_terms, dynamic=False)
 
 
 class _SumDenseNb(torch.autograd.Function):
-    """[cells] As `_SumNb`, of a dense batch: every shape is fixed, and nothing waits for a value."""
+    """[cells] As `_SumNb`, of a dense batch: shapes are fixed, and nothing waits for a value."""
 
     @staticmethod
     def forward(
@@ -312,17 +312,13 @@ def _digamma_rest(z: Tensor) -> Tensor:
     return torch.where(z > _SERIES_FROM, series, torch.digamma(small) - torch.log(small))
 
 
-def sum_log_likelihood(
-    name: str, parameters: Parameters, x: "SparseBatch | DenseBatch"
-) -> Tensor:
-    """[cells] Log-likelihood of each cell, nats, summed over genes; by the sparse split if it is."""
+def sum_log_likelihood(name: str, parameters: Parameters, x: "SparseBatch | DenseBatch") -> Tensor:
+    """[cells] Log-likelihood of each cell, nats, summed over genes."""
     likelihood = LIKELIHOODS[name]
     if isinstance(x, DenseBatch):
         if likelihood.has_theta and likelihood.on_counts:
             pi_logits = parameters.pi_logits if likelihood.has_pi else None
-            return _SumDenseNb.apply(
-                parameters.log_mu, parameters.log_theta, pi_logits, x.values
-            )
+            return _SumDenseNb.apply(parameters.log_mu, parameters.log_theta, pi_logits, x.values)
         return likelihood.dense(x.values, parameters).sum(dim=1)
     if likelihood.has_theta and likelihood.on_counts:
         pi_logits = parameters.pi_logits if likelihood.has_pi else None

@@ -128,7 +128,7 @@ class CountAutoencoder(nn.Module):
 
         if config.hidden:
             # Stored by genes, as the products with a sparse batch read and write it.
-            first = self.encoder.linear[0]
+            first = self._first_linear
             first.weight = nn.Parameter(first.weight.detach().t().contiguous().t())
         # Whether the compiled kernels do what they can, and what training multiplies matrices in.
         self.kernels, self.products = "numba", "float32"
@@ -139,6 +139,12 @@ class CountAutoencoder(nn.Module):
         # Mean and deviation of the continuous covariates over the training cells.
         self.register_buffer("continuous_mean", torch.zeros(n_continuous))
         self.register_buffer("continuous_scale", torch.ones(n_continuous))
+
+    @property
+    def _first_linear(self) -> nn.Linear:
+        first = self.encoder.linear[0]
+        assert isinstance(first, nn.Linear)
+        return first
 
     # encode ---------------------------------------------------------------------------------
 
@@ -170,8 +176,9 @@ class CountAutoencoder(nn.Module):
 
     def _first_layer(self, cells: Cells, others: list[Tensor]) -> Tensor:
         """[cells, width] First linear layer of the encoder."""
-        linear, n_genes = self.encoder.linear[0], self.config.n_genes
-        weight, bias = linear.weight[:, :n_genes], linear.bias
+        linear, n_genes = self._first_linear, self.config.n_genes
+        weight: Tensor = linear.weight[:, :n_genes]
+        bias: Tensor = linear.bias
         if self.config.input == "zscore":
             # W (u - mean)/scale = (W/scale) u - (W/scale) mean: the zeros stay unstored.
             weight = weight / self.input_scale
@@ -286,9 +293,8 @@ class CountAutoencoder(nn.Module):
     def is_compiled(self) -> bool:
         """Whether the kernels compute: only float32 on the CPU."""
         weight = self.eta.weight
-        return (
-            self.kernels == "numba" and weight.device.type == "cpu" and weight.dtype is torch.float32
-        )
+        is_plain = weight.device.type == "cpu" and weight.dtype is torch.float32
+        return self.kernels == "numba" and is_plain
 
     def _summed(self, z: Tensor, cells: Cells) -> tuple[Tensor, Tensor]:
         """([] sum over the cells, [cells] its parts) Log-likelihood given a latent."""

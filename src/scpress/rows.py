@@ -27,6 +27,7 @@ class RowKeeper:
         self._blocks: list[sparse.csr_matrix] = []
         self._files: list[IO[bytes]] = []
         self._pointers = [np.zeros(1, dtype=np.int64)]
+        self._n_nonzeros = 0
 
     def add(self, block: sparse.csr_matrix) -> None:
         """Append rows of counts, int32.
@@ -36,15 +37,16 @@ class RowKeeper:
         OSError
             The folder for temporary files is full.
         """
-        self._pointers.append(self._pointers[-1][-1] + block.indptr[1:].astype(np.int64))
+        self._pointers.append(self._n_nonzeros + block.indptr[1:].astype(np.int64))
+        self._n_nonzeros += block.nnz
         self._blocks.append(block)
         # 4 bytes each for the column and the count.
-        if self._files or 8 * int(self._pointers[-1][-1]) > self.max_bytes:
+        if self._files or 8 * self._n_nonzeros > self.max_bytes:
             self._spill()
 
     def _spill(self) -> None:
         if not self._files:
-            self._files = [tempfile.TemporaryFile(prefix="scpress-") for _ in range(2)]
+            self._files = [_nameless_file() for _ in range(2)]
         for block in self._blocks:
             for file, values in zip(self._files, (block.data, block.indices), strict=True):
                 np.ascontiguousarray(values, dtype=np.int32).tofile(file)
@@ -57,16 +59,20 @@ class RowKeeper:
             return stack_rows(blocks, n_vars=self.n_vars, dtype=np.int32)
         pointers = np.concatenate(self._pointers)
         data, indices = (_mapped(file, np.int32) for file in self._files)
-        index = index_type(int(pointers[-1]), self.n_vars)
+        index = index_type(self._n_nonzeros, self.n_vars)
         if index is np.int64:
             # scipy wants both kinds of indices of one type.
-            with_wide = tempfile.TemporaryFile(prefix="scpress-")
+            with_wide = _nameless_file()
             for first in range(0, len(indices), _WIDENED):
                 indices[first : first + _WIDENED].astype(index).tofile(with_wide)
             indices = _mapped(with_wide, index)
         return sparse.csr_matrix(
             (data, indices, pointers.astype(index)), shape=(len(pointers) - 1, self.n_vars)
         )
+
+
+def _nameless_file() -> IO[bytes]:
+    return tempfile.TemporaryFile(prefix="scpress-")
 
 
 def _mapped(file: IO[bytes], dtype: Any) -> np.ndarray:

@@ -203,8 +203,10 @@ class PaddedRows:
             if values is None:
                 return None
             chosen = torch.from_numpy(np.ascontiguousarray(values)).to(dtype)
-            return chosen.to(device) if resident else torch.zeros(n_cells, *chosen.shape[1:]).to(
-                device, dtype
+            return (
+                chosen.to(device)
+                if resident
+                else torch.zeros(n_cells, *chosen.shape[1:]).to(device, dtype)
             )
 
         self._by_cell = {

@@ -348,10 +348,10 @@ class ModelledCounts:
     def cells_at(self, model: TrainedModel, rows: np.ndarray) -> Cells:
         """The tensors of some of the cells, on the CPU; quicker than `take` and `cells_of`."""
         X = self.X
-        pointers, indices, counts, total = kernels.gather_rows(rows, X.indptr, X.indices, X.data)
-        parts = (torch.from_numpy(part) for part in (pointers, indices, counts))
+        *parts, total = kernels.gather_rows(rows, X.indptr, X.indices, X.data)
+        pointers, indices, values = (torch.from_numpy(part) for part in parts)
         return model.cells_from(
-            SparseBatch(*parts, X.shape[1]),
+            SparseBatch(pointers, indices, values, X.shape[1]),
             total,
             self.size_factor[rows],
             None if self.batch is None else self.batch[rows],
@@ -361,9 +361,7 @@ class ModelledCounts:
     def digest(self) -> str:
         """Digest of all that training reads."""
         X = self.X
-        return digest_of(
-            X.data, X.indices, X.indptr, self.size_factor, self.batch, self.continuous
-        )
+        return digest_of(X.data, X.indices, X.indptr, self.size_factor, self.batch, self.continuous)
 
     def blocks(self, *, n_cells: int) -> Iterator[tuple[slice, "ModelledCounts"]]:
         """Blocks of at most `n_cells` cells, in order."""

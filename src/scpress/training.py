@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -32,6 +33,8 @@ _HEAD_SCALE = 0.1
 _FIRST_PI_LOGIT = -2.0
 _LOG_SECONDS = 10.0
 _BLOCK_CELLS = 1024
+# Set by Slurm, or by whoever shares out the GPUs of a machine, for a job that has one.
+_GPU_VARIABLES = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "CUDA_VISIBLE_DEVICES")
 
 
 @dataclass
@@ -72,15 +75,24 @@ class Fit:
 
 
 def resolve_device(device: str) -> str:
-    """`auto` is the GPU where there is one.
+    """`auto` is the GPU where there is one, and the CPU elsewhere.
 
     Raises
     ------
     InputError
         cuda was asked for and is not there.
     """
+    if device == "auto" and not torch.cuda.is_available():
+        given = [f"{name}={os.environ[name]}" for name in _GPU_VARIABLES if os.environ.get(name)]
+        if given:
+            log.warning(
+                "this job was given a GPU (%s), but torch finds none: it computes on the CPU. "
+                "Is torch's CUDA build installed, and the driver? device cuda fails instead.",
+                given[0],
+            )
+        return "cpu"
     if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        return "cuda"
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("device cuda was asked for, but torch finds no GPU. Use --device auto.")
     return device
@@ -189,9 +201,7 @@ def _fit(
         )
     state.restore_best()
     network.eval()
-    return Fit(
-        state.history, schedule.best_step, schedule.best_loss, stopped, schedule.rollbacks
-    )
+    return Fit(state.history, schedule.best_step, schedule.best_loss, stopped, schedule.rollbacks)
 
 
 class _State:

@@ -1,0 +1,397 @@
+"""How fast a model trains and how soon it is good: scpress beside scvi-tools, and DCA if there.
+
+    python benchmarks/training.py pbmc3k_raw_2700.h5ad [--part speed quality ...] [--device cpu]
+
+Cells are resampled from the given raw counts at their own density: each new cell takes every
+molecule of two cells of one type (obs['cell_type']) with probability one half. Every measurement is
+a process of its own with the same number of threads; engines take turns, and medians are printed.
+
+- speed: the same network (128 hidden, 10 latent, zinb), batch size 128, same epochs: cells/s, peak
+  memory, held-out importance-weighted NLL; 10,000 x 2,000 and 5,000 x 15,000.
+- quality: seconds until training with the shipped defaults has ended, and its held-out NLL, beside
+  scvi-tools with early stopping.
+- defaults: the same of other batch sizes and rates, by which the shipped ones were chosen.
+- scale: cells/s of an epoch from a file of 10,000 to 1,000,000 cells, 160 nonzeros each.
+"""
+
+import argparse
+import itertools
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scale import name_machine, write_counts
+from scipy import sparse
+
+SHAPES = {2000: 10_000, 15_000: 5_000}  # genes: cells
+ENGINES = ("scvi-tools", "scpress", "scpress bfloat16", "scpress torch", "dca")
+N_TEST = 1000
+
+
+def resample(source: Path, n_cells: int, n_genes: int, *, seed: int = 0) -> sparse.csr_matrix:
+    """[n_cells, n_genes] New cells from old: 2,000 variable genes, or the most detected ones."""
+    import anndata as ad
+
+    from scpress.options import NormalizeOptions
+    from scpress.steps.ingest import ingest
+    from scpress.steps.normalize import normalize
+
+    raw = ad.read_h5ad(source)
+    if n_genes <= 2000:
+        counts = ingest(raw, sample="all")
+        normalized = normalize(counts, NormalizeOptions(n_top_genes=n_genes))
+        columns = np.flatnonzero(normalized.var["highly_variable"].to_numpy())
+        X = counts.X[:, columns]
+    else:
+        X = raw.X.tocsr()
+        detected = np.asarray((X > 0).sum(axis=0)).ravel()
+        X = X[:, np.sort(np.argsort(-detected, kind="stable")[:n_genes])]
+    types = raw.obs["cell_type"].astype(str).to_numpy()
+    rng = np.random.default_rng(seed)
+    first = rng.integers(0, X.shape[0], n_cells)
+    second = np.empty_like(first)
+    for one in np.unique(types[first]):
+        members = types[first] == one
+        second[members] = rng.choice(np.flatnonzero(types == one), members.sum())
+    halves = [X[rows].astype(np.int32) for rows in (first, second)]
+    for half in halves:
+        half.data = rng.binomial(half.data, 0.5).astype(np.int32)
+    mixed = sparse.csr_matrix(halves[0] + halves[1])
+    mixed.eliminate_zeros()
+    mixed.sort_indices()
+    return mixed
+
+
+# one measurement, in a process of its own ------------------------------------------------------
+
+
+class Peak(threading.Thread):
+    """Peak of the anonymous memory of this process, MB, by looking every 20 ms."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.mb, self.running = 0.0, True
+        self.start()
+
+    def run(self) -> None:
+        """Look until stopped."""
+        while self.running:
+            status = Path("/proc/self/status").read_text()
+            line = next(line for line in status.splitlines() if line.startswith("RssAnon"))
+            self.mb = max(self.mb, int(line.split()[1]) / 1000)
+            time.sleep(0.02)
+
+
+def _model(n_genes: int, options: Any, device: str) -> Any:
+    import torch
+
+    from scpress.network import CountAutoencoder
+    from scpress.presets import resolve_config
+    from scpress.trained import TrainedModel
+
+    torch.manual_seed(0)
+    network = CountAutoencoder(resolve_config(options, n_genes=n_genes)).to(device)
+    return TrainedModel(network, [f"g{i}" for i in range(n_genes)], [], 1.0)
+
+
+def child(task: dict[str, Any]) -> dict[str, float]:
+    """Train one engine once; what it took."""
+    import torch
+
+    from scpress.engines import fit_model
+    from scpress.options import TrainOptions
+    from scpress.scoring import importance_weighted_nll
+    from scpress.trained import ModelledCounts
+
+    torch.set_num_threads(task["threads"])
+    X = sparse.load_npz(task["counts"])
+    library = np.maximum(np.asarray(X.sum(axis=1)).ravel(), 1)
+    data = ModelledCounts(X, library / np.median(library))
+    stops_early = task["part"] != "speed"
+    n_train = X.shape[0] - 2 * N_TEST if stops_early else X.shape[0] - N_TEST
+    training, test = data.take(slice(0, n_train)), data.take(slice(X.shape[0] - N_TEST, None))
+    # Without early stopping nothing looks at the validation cells but the end of the training.
+    validation = (
+        data.take(slice(n_train, n_train + N_TEST)) if stops_early else test.take(slice(0, 64))
+    )
+    engine = task["engine"]
+    steps = math.ceil(n_train / 128) * task["epochs"]
+    options: dict[str, Any] = {"batch_key": None} | task.get("options", {})
+    if engine == "scvi-tools":
+        options |= {"engine": "scvi-tools", "max_steps": steps, "learning_rate": 1e-3}
+        options |= {"patience": math.ceil(n_train / 128) * 45}
+    if engine == "scpress torch":
+        options |= {"kernels": "torch"}
+    if engine == "scpress bfloat16":
+        options |= {"products": "bfloat16"}
+    if not stops_early:
+        never = 10**9
+        options |= {"max_steps": steps, "validate_every": never, "patience": never}
+    if engine == "dca":
+        return _dca(X[:n_train], task)
+    chosen = TrainOptions(**options)
+    if engine != "scvi-tools":
+        # Compiled, or read from numba's cache, before the clock starts.
+        warm = _model(X.shape[1], chosen, task["device"])
+        few = TrainOptions(**(options | {"max_steps": 3}))
+        fit_model(warm, training.take(slice(0, 300)), validation, few, seed=0)
+    peak = Peak()
+    model = _model(X.shape[1], chosen, task["device"])
+    start = time.perf_counter()
+    if engine == "scvi-tools" and not stops_early:
+        _train_scvi(model, training, chosen, task["epochs"])
+    else:
+        fitted = fit_model(model, training, validation, chosen, seed=task["seed"])
+    seconds = time.perf_counter() - start
+    peak.running = False
+    if stops_early:
+        steps = fitted.history[-1]["step"]
+    return {
+        "seconds": seconds,
+        "cells_per_second": steps * chosen.batch_size / seconds,
+        "epochs": steps * chosen.batch_size / n_train,
+        "steps": steps,
+        "peak_mb": peak.mb,
+        "nll": float(importance_weighted_nll(model, test).mean()),
+    }
+
+
+def _train_scvi(model: Any, training: Any, options: Any, epochs: int) -> None:
+    """scvi-tools' own `train` at its quickest: no validation, no logging, no progress bar."""
+    import scvi
+
+    from scpress.scvi_tools import _Quiet, build_scvi, from_scvi_module, scvi_adata
+
+    with _Quiet():
+        scvi.settings.seed = 0
+        adata = scvi_adata(model, training.X.astype(np.float32), None, None)
+        theirs = build_scvi(adata, model.config)
+        theirs.train(
+            max_epochs=epochs,
+            accelerator="gpu" if model.network.input_mean.device.type == "cuda" else "cpu",
+            devices=1,
+            batch_size=128,
+            train_size=1.0,
+            datasplitter_kwargs={"drop_last": True},
+            plan_kwargs={
+                "lr": options.learning_rate,
+                "n_epochs_kl_warmup": None,
+                "n_steps_kl_warmup": options.kl_warmup_steps,
+            },
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            enable_checkpointing=False,
+            logger=False,
+        )
+    from_scvi_module(theirs.module, model.network)
+
+
+def _dca(X: sparse.csr_matrix, task: dict[str, Any]) -> dict[str, float]:
+    """DCA 0.3.4's own training (batch 128), where its old TensorFlow can be installed."""
+    import anndata as ad
+    from dca.api import dca
+
+    peak, start = Peak(), time.perf_counter()
+    dca(
+        ad.AnnData(X.astype(np.float32)),
+        mode="latent",
+        ae_type="zinb",
+        hidden_size=(128, 10, 128),
+        epochs=task["epochs"],
+        batch_size=128,
+        early_stop=10**6,
+        threads=task["threads"],
+    )
+    seconds = time.perf_counter() - start
+    return {
+        "seconds": seconds,
+        "cells_per_second": task["epochs"] * X.shape[0] / seconds,
+        "epochs": task["epochs"],
+        "peak_mb": peak.mb,
+        "nll": math.nan,  # a deterministic model has none
+    }
+
+
+def scale_child(task: dict[str, Any]) -> dict[str, float]:
+    """One epoch from an h5ad, through the step that the pipeline calls."""
+    import torch
+
+    from scpress.io.h5ad import read_h5ad
+    from scpress.options import TrainOptions
+    from scpress.steps import train as step
+
+    torch.set_num_threads(task["threads"])
+    seconds = {}
+    fit = step.fit_model
+
+    def timed(*arguments: Any, **keywords: Any) -> Any:
+        options = TrainOptions(batch_key=None, max_steps=3)
+        fit(_model(2000, options, "cpu"), arguments[1], arguments[2], options, seed=0)
+        start = time.perf_counter()
+        fitted = fit(*arguments, **keywords)
+        seconds["fit"] = time.perf_counter() - start
+        return fitted
+
+    step.fit_model = timed
+    peak = Peak()
+    start = time.perf_counter()
+    counts = read_h5ad(Path(task["counts"]), backed=True)
+    n_cells = counts.n_obs
+    steps = max(task["least_steps"], math.ceil(0.9 * n_cells / 128))
+    options = TrainOptions(batch_key=None, max_steps=steps, patience=10**9, allow_failed_fit=True)
+    step.train(counts, read_h5ad(Path(task["normalized"])), options, seed=0, device="cpu")
+    return {
+        "cells_per_second": steps * 128 / seconds["fit"],
+        "seconds": time.perf_counter() - start,
+        "peak_mb": peak.mb,
+    }
+
+
+# all of them ------------------------------------------------------------------------------------
+
+
+def measure(task: dict[str, Any]) -> dict[str, float]:
+    """Run a task in a process of its own."""
+    threads = str(task["threads"])
+    done = subprocess.run(
+        [sys.executable, __file__, "--child", json.dumps(task)],
+        env=os.environ | dict.fromkeys(("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"), threads),
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise RuntimeError(done.stderr[-3000:])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def medians(runs: list[dict[str, float]]) -> dict[str, float]:
+    """Median of every number over the repeats."""
+    return {name: statistics.median(run[name] for run in runs) for name in runs[0]}
+
+
+def _has_dca() -> bool:
+    import importlib.util
+
+    return importlib.util.find_spec("dca") is not None
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("source", type=Path, nargs="?", help="h5ad of raw counts with cell_type")
+    parser.add_argument("--part", nargs="+", default=["speed", "quality", "scale"])
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=10, help="of each speed run")
+    parser.add_argument("--genes", type=int, nargs="+", default=list(SHAPES))
+    parser.add_argument("--engines", nargs="+", default=list(ENGINES))
+    parser.add_argument("--cells", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[64, 128, 256, 512])
+    parser.add_argument("--rates", type=float, nargs="+", default=[1e-3, 2e-3, 4e-3])
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        task = json.loads(arguments.child)
+        print(json.dumps(scale_child(task) if task["part"] == "scale" else child(task)))
+        return
+    print(f"{name_machine()}; {arguments.threads} threads; {arguments.device}\n")
+    engines = [e for e in arguments.engines if e != "dca" or _has_dca()]
+    common = {"threads": arguments.threads, "device": arguments.device}
+    with tempfile.TemporaryDirectory(prefix="scpress-training-") as name:
+        folder = Path(name)
+        for part in ("speed", "quality"):
+            if part not in arguments.part:
+                continue
+            print("| cells x genes | engine | cells/s | ratio | epochs | seconds | test NLL | MB |")
+            print("|---|---|---|---|---|---|---|---|")
+            for n_genes in arguments.genes:
+                n_cells = SHAPES[n_genes]
+                X = resample(arguments.source, n_cells + 2 * N_TEST, n_genes)
+                sparse.save_npz(folder / "counts.npz", X, compressed=False)
+                epochs = arguments.epochs if part == "speed" else 400
+                task = common | {"part": part, "counts": str(folder / "counts.npz")}
+                runs: dict[str, list[Any]] = {engine: [] for engine in engines}
+                for seed in range(arguments.repeats):
+                    for engine in engines:
+                        if part == "quality" and engine == "dca":
+                            continue
+                        one = task | {"engine": engine, "epochs": epochs, "seed": seed}
+                        runs[engine].append(measure(one))
+                rows = {engine: medians(found) for engine, found in runs.items() if found}
+                key = "cells_per_second" if part == "speed" else "seconds"
+                base = rows.get("scvi-tools", next(iter(rows.values())))[key]
+                for engine, row in rows.items():
+                    ratio = row[key] / base if part == "speed" else base / row[key]
+                    print(
+                        f"| {n_cells:,} x {n_genes:,} | {engine} | {row['cells_per_second']:,.0f} "
+                        f"| {ratio:.2f} | {row['epochs']:.0f} | {row['seconds']:.1f} "
+                        f"| {row['nll']:.2f} | {row['peak_mb']:,.0f} |",
+                        flush=True,
+                    )
+            print(f"\n({part}; density of the last: {X.nnz / np.prod(X.shape):.3f})\n")
+        if "defaults" in arguments.part:
+            _show_defaults(arguments, folder, common)
+        if "scale" in arguments.part:
+            print("| cells | cells/s of an epoch | seconds in all | anonymous memory, MB |")
+            print("|---|---|---|---|")
+            for n_cells in arguments.cells:
+                task = common | {"part": "scale", "least_steps": 1000}
+                task |= _scale_files(folder, n_cells)
+                row = medians([measure(task) for _ in range(arguments.repeats)])
+                print(
+                    f"| {n_cells:,} | {row['cells_per_second']:,.0f} | {row['seconds']:.0f} "
+                    f"| {row['peak_mb']:,.0f} |",
+                    flush=True,
+                )
+
+
+def _show_defaults(arguments: argparse.Namespace, folder: Path, common: dict[str, Any]) -> None:
+    print("| genes | batch_size | learning_rate | steps | seconds | test NLL |")
+    print("|---|---|---|---|---|---|")
+    for n_genes in arguments.genes:
+        X = resample(arguments.source, SHAPES[n_genes] + 2 * N_TEST, n_genes)
+        sparse.save_npz(folder / "counts.npz", X, compressed=False)
+        task = common | {"part": "defaults", "counts": str(folder / "counts.npz"), "epochs": 0}
+        for batch_size, rate in itertools.product(arguments.batch_sizes, arguments.rates):
+            options = {"batch_size": batch_size, "learning_rate": rate}
+            one = task | {"engine": "scpress", "options": options}
+            row = medians([measure(one | {"seed": seed}) for seed in range(arguments.repeats)])
+            print(
+                f"| {n_genes:,} | {batch_size} | {rate:g} | {row['steps']:.0f} "
+                f"| {row['seconds']:.1f} | {row['nll']:.2f} |",
+                flush=True,
+            )
+
+
+def _scale_files(folder: Path, n_cells: int) -> dict[str, str]:
+    import anndata as ad
+    import pandas as pd
+
+    from scpress.counts import library_sizes, size_factors
+    from scpress.io.h5ad import read_h5ad, write_h5ad
+
+    paths = {"counts": folder / "scale.h5ad", "normalized": folder / "scale_normalized.h5ad"}
+    write_counts(paths["counts"], n_cells)
+    counts = read_h5ad(paths["counts"], backed=True)
+    library_size = library_sizes(counts.X)
+    obs = pd.DataFrame(
+        {"library_size": library_size, "size_factor": size_factors(library_size)},
+        index=counts.obs_names,
+    )
+    var = pd.DataFrame({"highly_variable": True}, index=counts.var_names)
+    write_h5ad(ad.AnnData(obs=obs, var=var), paths["normalized"])
+    return {name: str(path) for name, path in paths.items()}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""What a GPU is given, computed here on the CPU: everything but the capture of the graph."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import modelled
+from scipy import sparse
+
+from scpress import likelihoods as lk
+from scpress.network import CountAutoencoder
+from scpress.options import TrainOptions
+from scpress.presets import resolve_config
+from scpress.stepping import GraphStepper, PaddedRows, Stepper, build_optimizer
+from scpress.trained import TrainedModel
+
+
+def _model(data, options, batches=()):
+    torch.manual_seed(0)
+    config = resolve_config(options, n_genes=data.X.shape[1], batches=batches)
+    network = CountAutoencoder(config)
+    return TrainedModel(network, [str(i) for i in range(data.X.shape[1])], [], 1.0)
+
+
+@pytest.fixture
+def data(pbmc):
+    data = modelled(pbmc)
+    data.batch = np.arange(len(data)) % 2
+    data.continuous = np.linspace(-1, 1, len(data), dtype=np.float32)[:, None]
+    return data
+
+
+@pytest.mark.parametrize("resident", [True, False])
+def test_padded_rows_are_the_cells(data, resident):
+    model = _model(data, TrainOptions(continuous_covariates=("depth",)), ("a", "b"))
+    padded = PaddedRows(data, 30, torch.device("cpu"), resident=resident)
+    for seed in range(2):
+        rows = np.sort(np.random.default_rng(seed).permutation(len(data))[:30])
+        padded.choose(rows)
+        ours, theirs = padded.cells(model), data.take(rows).cells_of(model)
+        torch.testing.assert_close(ours.counts.dense(), theirs.counts.dense(), rtol=0, atol=0)
+        for name in ("size_factor", "total", "batch", "continuous"):
+            assert torch.equal(getattr(ours, name), getattr(theirs, name)), name
+
+
+@pytest.mark.parametrize("preset", ["scvi", "dca"])
+@pytest.mark.parametrize("likelihood", ["zinb", "nb", "poisson", "gaussian"])
+def test_the_step_of_a_gpu_moves_the_network_as_the_one_of_the_cpu(data, preset, likelihood):
+    options = TrainOptions(
+        preset=preset,
+        likelihood=likelihood,
+        batch_size=30,
+        dropout_rate=0.0,
+        clip_norm=50.0,
+        learning_rate=1e-3,
+    )
+    rows = np.arange(0, 60, 2)
+    networks = []
+    for kind in (Stepper, GraphStepper):
+        model = _model(data, options, ("a", "b"))
+        model.network.train()
+        if kind is Stepper:
+            step = Stepper(model, data, options)
+            loss = step.update(data.cells_at(model, rows), noise := torch.randn(30, 10), 0.5)
+        else:
+            step = _unmeasured(model, data, options)
+            step.rows.choose(rows)
+            step.noise.copy_(noise)
+            step.kl_weight.fill_(0.5)
+            loss = step.compute()
+        networks.append((loss, model.network.state_dict()))
+    torch.testing.assert_close(networks[0][0], networks[1][0], rtol=1e-5, atol=1e-3)
+    for name, value in networks[0][1].items():
+        torch.testing.assert_close(networks[1][1][name], value, rtol=1e-4, atol=1e-5, msg=name)
+
+
+def _unmeasured(model, data, options):
+    """A GraphStepper where there is no GPU to ask for its memory."""
+    import scpress.stepping
+
+    fits, scpress.stepping.fits = scpress.stepping.fits, lambda *_: True
+    noise_width = model.network.config.n_latent
+    try:
+        step = GraphStepper(model, data, options)
+    finally:
+        scpress.stepping.fits = fits
+    step.noise = torch.zeros(30, min(noise_width, 10))
+    return step
+
+
+@pytest.mark.parametrize("name", ["zinb", "nb"])
+@pytest.mark.parametrize("theta_shape", ["gene", "cell"])
+def test_the_dense_terms_are_autograds(name, theta_shape):
+    generator = torch.Generator().manual_seed(1)
+    x = torch.poisson(torch.full((5, 40), 0.4), generator=generator).double() * 3
+    draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
+    leaves = [draw(5, 40), draw(1, 40) if theta_shape == "gene" else draw(5, 40), draw(5, 40)]
+    used = [leaf.requires_grad_() for leaf in leaves[: 2 + (name == "zinb")]]
+    ours = lk.sum_log_likelihood(name, lk.Parameters(*used), lk.DenseBatch(x))
+    plain = lk.LIKELIHOODS[name].dense(x, lk.Parameters(*used)).sum(1)
+    torch.testing.assert_close(ours, plain)
+    for one, two in zip(
+        torch.autograd.grad(ours.sum(), used), torch.autograd.grad(plain.sum(), used), strict=True
+    ):
+        torch.testing.assert_close(one, two)
+
+
+def test_adam_moves_the_first_layer_where_it_lies(data):
+    options = TrainOptions(batch_size=30)
+    model = _model(data, options)
+    network = model.network
+    weight = network.encoder.linear[0].weight
+    assert weight.t().is_contiguous()
+    optimizer = build_optimizer(network, options)
+    moved = [p for g in optimizer.param_groups for p in g["params"]]
+    assert all(p.is_contiguous() for p in moved)
+    assert sum(p.numel() for p in moved) == sum(p.numel() for p in network.parameters())
+    before = weight.detach().clone()
+    step = Stepper(model, data, options)
+    network.train()
+    step(np.arange(30), kl_weight=1.0, seed=0)
+    assert not torch.equal(weight, before)
+
+
+def test_gradients_above_the_limit_are_scaled_to_it(data):
+    options = TrainOptions(batch_size=30, clip_norm=0.5)
+    model = _model(data, options)
+    model.network.train()
+    step = Stepper(model, data, options)
+    step(np.arange(30), kl_weight=1.0, seed=0)
+    norm = torch.nn.utils.get_total_norm([p.grad for p in model.network.parameters()])
+    assert float(norm) == pytest.approx(0.5, rel=1e-4)
+
+
+def test_a_row_without_nonzeros_and_stored_zeros_are_padding():
+    from scpress.trained import ModelledCounts
+
+    X = sparse.csr_matrix(np.array([[0, 0, 0], [0, 2, 1]], dtype=np.int32))
+    data = ModelledCounts(X, np.ones(2))
+    model = _model(data, TrainOptions(n_latent=2))
+    padded = PaddedRows(data, 2, torch.device("cpu"), resident=True)
+    padded.choose(np.array([0, 1]))
+    assert padded.cells(model).counts.dense().tolist() == [[0, 0, 0], [0, 2, 1]]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("products", ["float32", "bfloat16"])
+def test_a_captured_graph_trains_as_the_cpu_does(data, products):
+    options = TrainOptions(batch_size=30, dropout_rate=0.0, products=products)
+    losses = []
+    for device in ("cpu", "cuda"):
+        model = _model(data, options)
+        model.network.to(device).train()
+        model.network.products = products
+        step = (GraphStepper if device == "cuda" else Stepper)(model, data, options)
+        rows = np.random.default_rng(0).permutation(len(data))
+        losses.append(
+            np.mean(
+                [
+                    float(step(np.sort(rows[30 * i : 30 * i + 30]), kl_weight=1.0, seed=i))
+                    for i in range(20)
+                ]
+            )
+        )
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
