@@ -158,11 +158,17 @@ def test_slurm_was_asked_for_what_is_predicted(cluster, finished):
 DISTURBANCES = ("scancel", "requeue", "preemption", "time limit", "memory", "lost node", "driver")
 
 
+# What the others are compared with. Not the whole run's own latent: on a machine that is new to
+# scpress that training compiled the loops, and a process that compiles them computes other last
+# bits than one that finds them compiled.
+UNDISTURBED = "undisturbed"
+
+
 @pytest.fixture(scope="session")
 def disturbed(cluster, finished, tmp_path_factory):
     """Each disturbance in a folder of its own, side by side, once its training has a checkpoint."""
     drivers = {}
-    for number, name in enumerate(DISTURBANCES):
+    for number, name in enumerate((*DISTURBANCES, UNDISTURBED)):
         folder = tmp_path_factory.mktemp(name.replace(" ", "_"))
         for path in ("config", "samples.tsv", "s0.h5ad", "s1.h5ad", "results"):
             copy = shutil.copytree if (finished.folder / path).is_dir() else shutil.copy2
@@ -222,13 +228,14 @@ def _disturb(name: str, drivers: dict[str, Driver], cluster: Cluster, job) -> No
 
 
 @pytest.mark.parametrize("name", DISTURBANCES)
-def test_a_disturbed_training_ends_with_the_bits_of_the_undisturbed(finished, disturbed, name):
+def test_a_disturbed_training_ends_with_the_bits_of_the_undisturbed(disturbed, name):
     driver = disturbed[name]
     driver.finish()
+    disturbed[UNDISTURBED].finish()
     # Emptied before every attempt: this is what the last one said.
     log = (driver.folder / "results/logs/train/vae/all/0.log").read_text()
     assert "going on from step" in log
-    wanted, found = (ad.read_h5ad(one.folder / LATENT) for one in (finished, driver))
+    wanted, found = (ad.read_h5ad(one.folder / LATENT) for one in (disturbed[UNDISTURBED], driver))
     np.testing.assert_array_equal(found.obsm["X_vae"], wanted.obsm["X_vae"])
     assert not list(driver.folder.glob("results/checkpoints/*"))
 

@@ -26,7 +26,7 @@ os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
 # A training that comes to the time limit of the Slurm job it was submitted as, and no other, may
 # put that job back into the queue; it goes on from its checkpoint (src/scpress/slurm.py).
 if workflow.remote_exec:
-    os.environ["SCPRESS_REQUEUE"] = "1"
+    os.environ.update(SCPRESS_REQUEUE="1")
 
 
 def stop(message):
@@ -175,7 +175,7 @@ require_valid(config, CONFIG_SCHEMA, "the configuration")
 fill_defaults(config, CONFIG_SCHEMA)
 
 if config["stage_inputs"]:
-    os.environ["SCPRESS_STAGE_INPUTS"] = "1"
+    os.environ.update(SCPRESS_STAGE_INPUTS="1")
 
 RESULTS = config["results"].rstrip("/")
 # A model set to null is left out, so that a second --configfile can drop a shipped one.
