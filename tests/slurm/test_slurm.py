@@ -168,15 +168,13 @@ UNDISTURBED = "undisturbed"
 def disturbed(cluster, finished, tmp_path_factory):
     """Each disturbance in a folder of its own, side by side, once its training has a checkpoint."""
     drivers = {}
-    for number, name in enumerate((*DISTURBANCES, UNDISTURBED)):
+    for name in (*DISTURBANCES, UNDISTURBED):
         folder = tmp_path_factory.mktemp(name.replace(" ", "_"))
         for path in ("config", "samples.tsv", "s0.h5ad", "s1.h5ad", "results"):
             copy = shutil.copytree if (finished.folder / path).is_dir() else shutil.copy2
             copy(finished.folder / path, folder / path)
         shutil.rmtree(folder / "results/models")
-        drivers[name] = Driver(
-            folder, *_words(name, number), environment=_environment(name, folder)
-        )
+        drivers[name] = Driver(folder, *_words(name), environment=_environment(name, folder))
     waiting, end = set(DISTURBANCES), time.monotonic() + 600
     while waiting:
         assert time.monotonic() < end, f"no checkpoint of {waiting}"
@@ -189,11 +187,12 @@ def disturbed(cluster, finished, tmp_path_factory):
     return drivers
 
 
-def _words(name: str, number: int) -> list[str]:
+def _words(name: str) -> list[str]:
     partition = "scavenge" if name == "preemption" else "cpu"
-    # Each on a node of its own, but for the lost one: there must be another to go to.
-    nodes = ",".join(CPU_NODES[:5])
-    place = f"--exclude={nodes}" if name == "lost node" else f"--nodelist=n{number % 5 + 1}"
+    # The preempted one has n1 for itself, as its rival wants the whole node; the lost one has two, as
+    # there must be another to go to.
+    others = {"preemption": CPU_NODES[1:], "lost node": CPU_NODES[:5]}
+    place = "--exclude=" + ",".join(others.get(name, ("n1", "n6", "n7")))
     # Times alone: the copied folder has no records of how its files were made.
     words = [LATENT, "--rerun-triggers", "mtime", "--default-resources"]
     return [*words, f"slurm_partition={partition}", f"slurm_extra='{place}'"]
@@ -224,7 +223,7 @@ def _disturb(name: str, drivers: dict[str, Driver], cluster: Cluster, job) -> No
     else:
         drivers[name].process.kill()
         drivers[name].process.wait()
-        drivers[name] = Driver(drivers[name].folder, *_words(name, DISTURBANCES.index(name)))
+        drivers[name] = Driver(drivers[name].folder, *_words(name))
 
 
 @pytest.mark.parametrize("name", DISTURBANCES)
