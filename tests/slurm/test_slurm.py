@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import anndata as ad
@@ -95,6 +96,10 @@ def finished(cluster, tmp_path_factory, pbmc):
     for number in (0, 1):
         pbmc[number::2].copy().write_h5ad(folder / f"s{number}.h5ad")
     (folder / "samples.tsv").write_text("sample\tpath\ns0\ts0.h5ad\ns1\ts1.h5ad\n")
+    words = ["--snakefile", ROOT / "workflow/Snakefile", "--profile", ROOT / "profiles/slurm"]
+    with (folder / "doctor.txt").open("w") as file:
+        command = [sys.executable, "-m", "scpress", "doctor", *words]
+        subprocess.run(command, cwd=folder, stdout=file, stderr=subprocess.STDOUT, check=True)
     gpu = ["--set-resources", "train:slurm_partition=gpu", "train:gres=gpu:1"]
     driver = Driver(folder, *gpu)
     driver.finish()
@@ -153,6 +158,19 @@ def test_slurm_was_asked_for_what_is_predicted(cluster, finished):
     assert seen == set(prediction.COSTS) - {"denoise"}
 
 
+def test_the_doctor_had_said_so_before(cluster, finished):
+    text = (finished.folder / "doctor.txt").read_text()
+    assert "no accounting, status by squeue" in text
+    plan = {line.split()[0]: line.split() for line in text.splitlines() if " MB " in line}
+    submitted = Counter(job.rule.partition("_")[0] for job in finished.jobs(cluster))
+    assert {name: int(words[1]) for name, words in plan.items()} == submitted
+    for job in finished.jobs(cluster):
+        words = plan[job.rule.partition("_")[0]]
+        # Of the whole sample sheet, before the cells and genes of low quality were dropped.
+        assert job.memory_mb <= int(words[2]) <= 1.05 * job.memory_mb, job.rule
+        assert job.minutes <= int(words[4]), job.rule
+
+
 # one latent each, from the finished normalized.h5ad ---------------------------------------------
 
 DISTURBANCES = ("scancel", "requeue", "preemption", "time limit", "memory", "lost node", "driver")
@@ -189,8 +207,8 @@ def disturbed(cluster, finished, tmp_path_factory):
 
 def _words(name: str) -> list[str]:
     partition = "scavenge" if name == "preemption" else "cpu"
-    # The preempted one has n1 for itself, as its rival wants the whole node; the lost one has two, as
-    # there must be another to go to.
+    # The preempted one has n1 for itself, as its rival wants the whole node; the lost one has two,
+    # as there must be another to go to.
     others = {"preemption": CPU_NODES[1:], "lost node": CPU_NODES[:5]}
     place = "--exclude=" + ",".join(others.get(name, ("n1", "n6", "n7")))
     # Times alone: the copied folder has no records of how its files were made.
