@@ -9,7 +9,13 @@ import shutil
 import subprocess
 import sys
 
-PACKAGES = ("slurmctld", "slurmd", "slurm-client")
+# Package -> a command of it.
+PACKAGES = {
+    "slurmctld": "slurmctld",
+    "slurmd": "slurmd",
+    "slurm-client": "sbatch",
+    "iproute2": "ip",
+}
 PYTEST = [sys.executable, "-m", "pytest", "-m", "slurm", "tests/slurm", *sys.argv[1:]]
 # An own process table, so that no daemon or job outlives the tests; an own network without a way
 # out; own mounts, so that /etc/slurm of this machine is not touched.
@@ -25,7 +31,7 @@ def reason_to_skip() -> str:
     """What is missing, after an attempt to install it; empty when nothing is."""
     if os.getuid() != 0:
         return "needs root, to start a Slurm of its own"
-    if not (shutil.which("slurmctld") and shutil.which("slurmd") and shutil.which("sbatch")):
+    if not all(shutil.which(command) for command in PACKAGES.values()):
         if not shutil.which("apt-get"):
             return f"needs {', '.join(PACKAGES)}, and there is no apt-get to install them"
         environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
