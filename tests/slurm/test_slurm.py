@@ -161,7 +161,8 @@ def test_slurm_was_asked_for_what_is_predicted(cluster, finished):
 def test_the_doctor_had_said_so_before(cluster, finished):
     text = (finished.folder / "doctor.txt").read_text()
     assert "no accounting, status by squeue" in text
-    plan = {line.split()[0]: line.split() for line in text.splitlines() if " MB " in line}
+    rows = [line.split() for line in text.splitlines() if line.startswith("  ")]
+    plan = {words[0]: words for words in rows}
     submitted = Counter(job.rule.partition("_")[0] for job in finished.jobs(cluster))
     assert {name: int(words[1]) for name, words in plan.items()} == submitted
     for job in finished.jobs(cluster):
