@@ -1,5 +1,6 @@
 # make demo    the demo sample to results/scpress.h5ad and results/report.html
 # make test    every check: style, types, workflow, tests
+# make test-slurm   a real Slurm on this machine (root), and what becomes of a run on it
 # make schema  write workflow/schemas/config.schema.yaml from the options
 PYTHON ?= python3
 BIN := .venv/bin
@@ -7,7 +8,7 @@ STAMP := .venv/.installed
 # The verbs, snakefmt's shfmt and Snakemake's job scripts are found by name.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test schema clean
+.PHONY: demo test test-slurm schema clean
 .DELETE_ON_ERROR:
 
 demo: $(STAMP) data/demo.h5ad
@@ -26,6 +27,9 @@ test: $(STAMP) data/demo.h5ad
 	$(BIN)/snakemake --lint
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+
+test-slurm: $(STAMP)
+	$(BIN)/python tests/slurm/run.py
 
 schema: $(STAMP)
 	$(BIN)/python -m scpress.schema > workflow/schemas/config.schema.yaml

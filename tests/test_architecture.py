@@ -1,11 +1,19 @@
 """The walls of docs/architecture.md, read from the imports."""
 
 import ast
+import os
 import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import venv
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+import setuptools
+import yaml
 
 from scpress import slots
 from scpress.cli import PLAIN_VERBS
@@ -114,10 +122,6 @@ def test_the_formats_page_lists_every_slot():
 
 
 def test_both_conda_environments_follow_pyproject():
-    import tomllib
-
-    import yaml
-
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     wanted = {one for one in project if not one.startswith(("snakemake", "torch="))}
     torch = next(one for one in project if one.startswith("torch="))
@@ -125,3 +129,55 @@ def test_both_conda_environments_follow_pyproject():
         environment = yaml.safe_load((ROOT / f"envs/{name}.yaml").read_text())["dependencies"]
         assert set(environment[-1]["pip"]) == wanted
         assert f"pytorch-{kind} ={torch.removeprefix('torch==')}" in environment
+
+
+def test_the_container_is_built_from_what_the_tests_ran_with():
+    text = (ROOT / "envs/Containerfile").read_text()
+    copied = {name for line in re.findall(r"^COPY (.*) \S+$", text, re.M) for name in line.split()}
+    assert copied == {"pyproject.toml", "constraints.txt", "README.md", "LICENSE", "src"}
+    assert all((ROOT / name).exists() for name in copied)
+    assert "--constraint constraints.txt ." in text
+    # `python:3.12-slim` is the Python of the conda environments.
+    version = re.search(r"^FROM python:([\d.]+)-slim$", text, re.M)[1]
+    assert f"python ={version}" in (ROOT / "envs/scpress.yaml").read_text()
+
+
+def test_every_requirement_has_its_version_in_the_constraints():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    pinned = re.findall(r"^([\w.-]+)==", (ROOT / "constraints.txt").read_text(), re.M)
+    pinned = {name.lower().replace("_", "-") for name in pinned}
+    for requirement in wanted:
+        assert re.match(r"[\w-]+", requirement)[0].lower() in pinned, requirement
+
+
+def test_the_script_after_conda_installs_this_package(tmp_path):
+    """What Snakemake runs in a new environment, in a new virtual environment instead of conda's."""
+    venv.create(tmp_path / "env", with_pip=True)
+    # Nothing is fetched: setuptools is lent, as conda has it.
+    lent = tmp_path / "lent"
+    lent.mkdir()
+    packages = Path(setuptools.__file__).parent.parent
+    for path in (*packages.glob("setuptools*"), *packages.glob("_distutils_hack")):
+        (lent / path.name).symlink_to(path)
+    source = tmp_path / "source"
+    shutil.copytree(ROOT / "src", source / "src")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    environment = os.environ | {
+        "PATH": f"{tmp_path}/env/bin:{os.environ['PATH']}",
+        "PYTHONPATH": str(lent),
+        "PIP_NO_BUILD_ISOLATION": "0",
+        "PIP_NO_INDEX": "1",
+        "SCPRESS_SOURCE": str(source),
+    }
+    for name in ("scpress", "scpress-gpu"):
+        script = ROOT / f"envs/{name}.post-deploy.sh"
+        done = subprocess.run(
+            ["bash", script], cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    found = list((tmp_path / "env").rglob("site-packages/scpress/cli.py"))
+    assert found
+    assert (tmp_path / "env/bin/scpress").exists()
+    assert sys.prefix not in str(found[0])

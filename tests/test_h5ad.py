@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
+from scpress.counts import iter_chunks
 from scpress.errors import InputError
 from scpress.io import h5ad
 from scpress.io.files import atomic_path, read_json, read_lines, write_json, write_table
@@ -146,3 +147,17 @@ def test_atomic_path_replaces_only_on_success(tmp_path):
         temporary.write_text(str(2 / 0))
     assert (tmp_path / "a").read_text() == "1"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_staged_counts_are_read_from_a_copy_that_leaves_nothing(simulated, tmp_path, monkeypatch):
+    write_h5ad(simulated.copy(), tmp_path / "a.h5ad")
+    (tmp_path / "local").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "local"))
+    monkeypatch.setenv("SCPRESS_STAGE_INPUTS", "1")
+    staged = read_h5ad(tmp_path / "a.h5ad", backed=True)
+    # Not the original, which may go away; and a killed process would leave no copy behind.
+    (tmp_path / "a.h5ad").unlink()
+    assert not list((tmp_path / "local").iterdir())
+    blocks = [block for _, _, block in iter_chunks(staged.X, max_bytes=10_000)]
+    assert len(blocks) > 1
+    assert (sparse.vstack(blocks) != simulated.X).nnz == 0

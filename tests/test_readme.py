@@ -23,7 +23,8 @@ TESTED = {
     "make test": "here: test_make_runs_what_it_promises; it is what runs this test",
     ".venv/bin/snakemake --dry-run": "test_workflow: test_both_entry_points_...",
     ".venv/bin/snakemake": "test_workflow: the fixture `finished`",
-    ".venv/bin/snakemake --profile profiles/slurm --dry-run": "test_workflow: test_the_slurm_...",
+    ".venv/bin/scpress doctor": "test_doctor",
+    ".venv/bin/snakemake --workflow-profile profiles/slurm --dry-run": "test_workflow, tests/slurm",
 }
 
 
@@ -44,6 +45,7 @@ def test_every_command_of_the_readme_is_run_by_a_test():
             "test",
             ["ruff check", "ruff format --check", "snakefmt --check", "--lint", "mypy", "pytest"],
         ),
+        ("test-slurm", [r"\.venv/bin/python tests/slurm/run\.py$"]),
         ("schema", [r"scpress\.schema > workflow/schemas/config\.schema\.yaml"]),
     ],
 )

@@ -2,7 +2,9 @@
 
 import argparse
 import filecmp
+import os
 import re
+import resource
 import shlex
 import shutil
 import subprocess
@@ -14,6 +16,7 @@ import anndata as ad
 import numpy as np
 import pytest
 import yaml
+from scipy import sparse
 
 from scpress.options import VERBS, add_flags, options_from
 
@@ -132,25 +135,141 @@ def test_the_workflow_is_a_module_of_another(tmp_path):
 
 
 def test_the_slurm_profile_is_understood(shipped):
-    assert sum(job_counts(snakemake(shipped, "--profile", "profiles/slurm", "-n")).values()) == 26
+    assert (
+        sum(job_counts(snakemake(shipped, "--workflow-profile", "profiles/slurm", "-n")).values())
+        == 26
+    )
 
 
-@pytest.mark.parametrize("profile", ["default", "slurm"])
+def test_the_slurm_profile_repeats_the_default_one(shipped):
+    default, cluster = (
+        yaml.safe_load((shipped / f"profiles/{name}/config.yaml").read_text())
+        for name in ("default", "slurm")
+    )
+    del default["cores"]
+    assert cluster.items() >= default.items()
+    # Without it the plugin asks sacct, and waits for ever where there is no accounting.
+    assert cluster["slurm-status-command"] == "squeue"
+    assert cluster["slurm-requeue"] is True
+    assert cluster["retries"] == 2
+    assert "slurm-array-jobs" not in cluster
+
+
+def test_the_profile_for_other_schedulers_submits(tmp_path, pbmc, monkeypatch):
+    pytest.importorskip(
+        "snakemake_executor_plugin_cluster_generic", reason="`make` installs the plugin"
+    )
+    write_config(tmp_path)
+    pbmc[:100].copy().write_h5ad(tmp_path / "raw.h5ad")
+    # A scheduler that runs at once what it is given, and writes down what it was asked for.
+    qsub = tmp_path / "qsub"
+    qsub.write_text(
+        f"#!{sys.executable}\nimport subprocess, sys\n"
+        f"open({str(tmp_path / 'asked')!r}, 'a').write(' '.join(sys.argv[1:]) + '\\n')\n"
+        "null = subprocess.DEVNULL\n"
+        "print(subprocess.Popen(['bash', sys.argv[-1]], stdout=null, stderr=null).pid)\n"
+    )
+    qsub.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    target = "results/samples/s1/qc.h5ad"
+    words = ["--workflow-profile", ROOT / "profiles/other", "--seconds-between-status-checks", "1"]
+    snakemake(tmp_path, "--snakefile", ROOT / "workflow/Snakefile", *words, target)
+    assert ad.read_h5ad(tmp_path / target).n_obs == 100
+    (asked,) = (tmp_path / "asked").read_text().splitlines()
+    assert re.search(r"-l h_rss=\d{4}M,h_rt=20:0 -pe smp 1 \S+$", asked)
+
+
+def test_two_hundred_samples_are_little_more_than_two_hundred_jobs(tmp_path):
+    write_config(
+        tmp_path,
+        seeds=[0, 1, 2],
+        models={"vae": {}, "dca": {"preset": "dca"}, "ldvae": {"preset": "ldvae"}},
+    )
+    ad.AnnData(sparse.random(500, 200, density=0.1, format="csr")).write_h5ad(tmp_path / "raw.h5ad")
+    for number in range(200):
+        shutil.copy(tmp_path / "raw.h5ad", tmp_path / f"s{number}.h5ad")
+    rows = "".join(f"s{number}\ts{number}.h5ad\n" for number in range(200))
+    (tmp_path / "samples.tsv").write_text(f"sample\tpath\n{rows}")
+    start = resource.getrusage(resource.RUSAGE_CHILDREN)
+    text = snakemake(tmp_path, "--snakefile", ROOT / "workflow/Snakefile", "--dry-run")
+    # Of the processor and not of the clock: other tests run beside this one.
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = used.ru_utime + used.ru_stime - start.ru_utime - start.ru_stime
+    counts = job_counts(text)
+    assert counts["ingest"] == counts["qc"] == 200
+    assert counts["train"] == counts["embed"] == 9
+    # A group is one submitted job, and `all` is none.
+    submitted = text.count("Group job sample") + sum(
+        number for rule, number in counts.items() if rule not in ("ingest", "qc", "all")
+    )
+    assert submitted == 200 + 18 + 3 + 3 + 7
+    assert seconds < 20
+
+
+@pytest.mark.parametrize("profile", ["default", "slurm", "other"])
 def test_the_profiles_show_the_line_of_a_failed_verb(profile):
     settings = yaml.safe_load((ROOT / f"profiles/{profile}/config.yaml").read_text())
     assert settings["show-failed-logs"] is True
 
 
+def test_a_submitted_job_asks_only_about_its_own_input(tmp_path, monkeypatch):
+    """Another sample's file that vanished during the run must not end this one's job."""
+    write_config(tmp_path)
+    (tmp_path / "raw.h5ad").unlink()
+    with pytest.raises(SystemExit):
+        load_common(tmp_path, monkeypatch, dict(SMALL))
+    common = load_common(tmp_path, monkeypatch, dict(SMALL), remote_exec=True)
+    assert common.SAMPLES["s1"]["path"] == "raw.h5ad"
+
+
+def test_memory_and_time_double_with_attempts_up_to_the_limits(tmp_path, monkeypatch):
+    write_config(tmp_path)
+    limits = {"max_mem_mb": 5000, "max_runtime": 1000}
+    common = load_common(tmp_path, monkeypatch, SMALL | limits)
+    ad.AnnData(sparse.random(500, 200, density=0.1, format="csr")).write_h5ad(tmp_path / "a.h5ad")
+    inputs, attempts = [str(tmp_path / "a.h5ad"), "markers.tsv"], (1, 2, 3)
+    megabytes = [common.memory("train")(None, inputs, attempt) for attempt in attempts]
+    # 1,500 MB to begin with, 1 kB a cell, 24 bytes a stored value.
+    first = 1500 + round((1000 * 500 + 24 * 10_000) / 1e6)
+    assert megabytes == [first, 2 * first, 5000]
+    minutes = [common.minutes("train")(None, inputs, attempt) for attempt in attempts]
+    assert minutes == [120, 240, 480]
+    # Snakemake asks again once the file exists only if this raises.
+    with pytest.raises(FileNotFoundError):
+        common.memory("train")(None, [str(tmp_path / "later.h5ad")], 1)
+
+
+def test_jobs_of_a_killed_driver_are_cancelled_before_anything_is_submitted(tmp_path, monkeypatch):
+    write_config(tmp_path)
+    common = load_common(tmp_path, monkeypatch, dict(SMALL))
+    asked = []
+    here, comment = os.getcwd(), "rule_train_wildcards_vae"
+    rows = [f"7|{here}|{comment}", f"8|/elsewhere|{comment}", f"9|{here}|my own"]
+
+    def run(words, **_):
+        asked.append(words)
+        if words[0] == "scancel":
+            rows.pop(0)
+        return SimpleNamespace(stdout="\n".join(rows))
+
+    monkeypatch.setattr("shutil.which", lambda _: "/usr/bin/squeue")
+    monkeypatch.setattr(subprocess, "run", run)
+    common.cancel_left_over_jobs()
+    assert [words for words in asked if words[0] == "scancel"] == [["scancel", "7"]]
+
+
 # errors before anything runs ---------------------------------------------------------------------
 
 
-def load_common(folder, monkeypatch, config):
+def load_common(folder, monkeypatch, config, *, remote_exec=False):
     """Run rules/common.smk, which is plain Python, as Snakemake would."""
     monkeypatch.chdir(folder)
     path = ROOT / "workflow/rules/common.smk"
     names = {
         "config": config,
-        "workflow": SimpleNamespace(source_path=lambda name: (path.parent / name).resolve()),
+        "workflow": SimpleNamespace(
+            source_path=lambda name: (path.parent / name).resolve(), remote_exec=remote_exec
+        ),
     }
     exec(compile(path.read_text(), str(path), "exec"), names)
     return SimpleNamespace(**names)
@@ -241,18 +360,6 @@ def test_null_is_said_only_against_a_default(tmp_path, monkeypatch):
     words = common.flags("train", {"n_latent": None})
     assert words[words.index("--batch-key") + 1] == "null"
     assert "--n-latent" not in words
-
-
-def test_memory_grows_with_attempts_up_to_the_limit(tmp_path, monkeypatch):
-    write_config(tmp_path)
-    common = load_common(tmp_path, monkeypatch, SMALL | {"max_mem_mb": 10_000})
-    amount = common.request("max_mem_mb", 3000, 10)
-    raw = tmp_path / "raw.h5ad"
-    raw.write_bytes(bytes(2_000_000))
-    assert [amount(None, [raw], attempt) for attempt in (1, 2, 3)] == [3020, 6040, 10_000]
-    # Snakemake asks again once the file exists only if this raises.
-    with pytest.raises(FileNotFoundError):
-        amount(None, [tmp_path / "later.h5ad"], 1)
 
 
 # a whole run -------------------------------------------------------------------------------------

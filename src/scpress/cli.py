@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from importlib.metadata import version
 from typing import NoReturn
 
-from scpress import settings
+from scpress import settings, slurm
 from scpress.errors import FitFailedError, InputError, InterruptedTrainingError
 from scpress.options import VERBS, add_flags, options_from
 
@@ -18,6 +18,7 @@ from scpress.options import VERBS, add_flags, options_from
 PLAIN_VERBS = {
     "export": "Write a trained scvi-preset model as a directory that scvi-tools loads.",
     "demo": "Write the raw counts of the demo sample.",
+    "doctor": "Check this machine, the cluster and the input before a long run.",
 }
 
 
@@ -59,6 +60,8 @@ def main(argv: list[str] | None = None) -> int:
         return error.exit_code
     except InterruptedTrainingError as stop:
         print(f"scpress {verb}: {stop}", file=sys.stderr)
+        if job := slurm.requeue_at_time_limit():
+            print(f"scpress {verb}: time limit: job {job} is queued again.", file=sys.stderr)
         return stop.exit_code
     except OSError as error:
         # Of files a step makes for itself; those of the outputs are InputErrors by now.

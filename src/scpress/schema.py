@@ -76,6 +76,9 @@ def _workflow_keys(train: dict[str, Any]) -> dict[str, Any]:
         },
         "threads": _key("integer", 1, "threads of every verb", minimum=1),
         "device": _key("string", "auto", "where models are trained", enum=list(DEVICES)),
+        "stage_inputs": _key(
+            "boolean", False, "copy counts to the job's temporary directory before reading them"
+        ),
         "max_mem_mb": _key("integer", 256_000, "most memory a job asks for, MB", minimum=1000),
         "max_runtime": _key("integer", 1440, "longest time a job asks for, minutes", minimum=1),
     }

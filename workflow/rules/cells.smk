@@ -18,8 +18,8 @@ rule cluster:
         "../../envs/scpress.yaml"
     threads: config["threads"]
     resources:
-        mem_mb=request("max_mem_mb", 4000, 50),
-        runtime=request("max_runtime", 60, 2),
+        mem_mb=memory("cluster"),
+        runtime=minutes("cluster"),
     params:
         step_version=1,
         model=PRIMARY,
@@ -59,8 +59,8 @@ rule annotate:
         "../../envs/scpress.yaml"
     threads: config["threads"]
     resources:
-        mem_mb=request("max_mem_mb", 4000, 20),
-        runtime=request("max_runtime", 30, 0.2),
+        mem_mb=memory("annotate"),
+        runtime=minutes("annotate"),
     params:
         step_version=1,
         flags=flags("annotate"),
@@ -99,8 +99,8 @@ rule subtype:
         "../../envs/scpress.yaml"
     threads: config["threads"]
     resources:
-        mem_mb=request("max_mem_mb", 4000, 20),
-        runtime=request("max_runtime", 60, 0.5),
+        mem_mb=memory("subtype"),
+        runtime=minutes("subtype"),
     params:
         step_version=1,
         seed=seeds(PRIMARY)[0],

@@ -3,9 +3,13 @@
 import copy
 import csv
 import difflib
+import importlib.util
 import os
 import re
+import shutil
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jsonschema
@@ -19,6 +23,10 @@ os.environ.update(
 )
 # HDF5's locks fail on many network file systems; no two jobs write the same file.
 os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
+# A training that comes to the time limit of the Slurm job it was submitted as, and no other, may
+# put that job back into the queue; it goes on from its checkpoint (src/scpress/slurm.py).
+if workflow.remote_exec:
+    os.environ.update(SCPRESS_REQUEUE="1")
 
 
 def stop(message):
@@ -69,6 +77,16 @@ def read_schema(name):
         return yaml.safe_load(file)
 
 
+def load_module(path):
+    """A module of this workflow, which may have been fetched to anywhere."""
+    spec = importlib.util.spec_from_file_location(
+        Path(path).stem, workflow.source_path(path)
+    )
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
 def require_valid(data, schema, where):
     """Check data against a schema; the first violation ends the run."""
     errors = jsonschema.Draft202012Validator(schema).iter_errors(data)
@@ -96,10 +114,18 @@ def require_models():
         )
 
 
+def is_missing(path):
+    """Whether a named file is not there. A submitted job asks only about its own input.
+
+    Every job reads the whole configuration; a file that vanished must not end all of them.
+    """
+    return not (workflow.remote_exec or Path(path).exists())
+
+
 def named_file(section, key):
     """File a key of the configuration names, as a list of inputs; empty when the key is null."""
     path = config[section][key]
-    if path is not None and not Path(path).is_file():
+    if path is not None and is_missing(path):
         stop(
             f"no such file: '{path}', which '{section}.{key}' in the configuration names."
         )
@@ -132,7 +158,7 @@ def read_samples(path):
             stop(
                 f"sample '{row['sample']}' is twice in '{path}'; give every sample its own name."
             )
-        if not Path(row["path"]).exists():
+        if is_missing(row["path"]):
             stop(
                 f"no such file: '{row['path']}' ({where}); paths are relative to the directory "
                 f"snakemake runs in, {os.getcwd()}."
@@ -143,9 +169,13 @@ def read_samples(path):
     return samples
 
 
+prediction = load_module("../prediction.py")
 CONFIG_SCHEMA, SAMPLE_SCHEMA = read_schema("config"), read_schema("samples")
 require_valid(config, CONFIG_SCHEMA, "the configuration")
 fill_defaults(config, CONFIG_SCHEMA)
+
+if config["stage_inputs"]:
+    os.environ.update(SCPRESS_STAGE_INPUTS="1")
 
 RESULTS = config["results"].rstrip("/")
 # A model set to null is left out, so that a second --configfile can drop a shipped one.
@@ -217,31 +247,67 @@ def model_files(name, models=None, *, every_seed=False):
     ]
 
 
-def path_mb(path):
-    """Size of a file, or of all files in a folder, MB.
-
-    A file that is not there yet must raise: Snakemake then asks again when it is.
-    """
-    path = Path(path)
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files) / 1e6
-
-
-def sample_mb(wildcards, input):
+def sample_size(wildcards, input):
     """Size of a sample's raw file; the rules of a group know no other before they run."""
-    return path_mb(SAMPLES[wildcards.sample]["path"])
+    return prediction.measure(SAMPLES[wildcards.sample]["path"])
 
 
-def input_mb(wildcards, input):
-    """Size of the input files."""
-    return sum(path_mb(path) for path in input)
+def input_size(wildcards, input):
+    """Size of the cells a job works on: every input is of the same ones."""
+    files = [path for path in input if path.endswith(".h5ad")]
+    return prediction.largest([prediction.measure(path) for path in files])
 
 
-def request(limit, base, per_mb, size=input_mb):
-    """MB or minutes of a job: base + per_mb x size, doubled with every attempt, up to a limit."""
+def merged_size(wildcards, input):
+    """Size of all samples together."""
+    return prediction.total([prediction.measure(path) for path in input.counts])
+
+
+def attempted(predict, limit, rule, size):
+    """A prediction for a rule's jobs, doubled with every attempt, up to the limit.
+
+    An input that is not there yet raises FileNotFoundError: Snakemake asks again when it is.
+    """
 
     def amount(wildcards, input, attempt):
-        wanted = (base + per_mb * size(wildcards, input)) * 2 ** (attempt - 1)
-        return min(config[limit], int(wanted))
+        wanted = predict(rule, size(wildcards, input)) * 2 ** (attempt - 1)
+        return min(config[limit], wanted)
 
     return amount
+
+
+def memory(rule, size=input_size):
+    """MB to ask for."""
+    return attempted(prediction.memory_mb, "max_mem_mb", rule, size)
+
+
+def minutes(rule, size=input_size):
+    """Minutes to ask for."""
+    return attempted(prediction.runtime_minutes, "max_runtime", rule, size)
+
+
+def cancel_left_over_jobs():
+    """Cancel the Slurm jobs of a driver that was killed in this folder, and wait for their end.
+
+    They would write what this run is about to write; a training among them saves its state first.
+    """
+    if workflow.remote_exec or shutil.which("squeue") is None:
+        return
+    query = ["squeue", "--me", "--noheader", "--format=%i|%Z|%k"]
+
+    def ours():
+        done = subprocess.run(query, capture_output=True, text=True)
+        rows = [line.split("|", 2) for line in done.stdout.splitlines()]
+        # The executor plugin writes the rule into every job's comment.
+        return [
+            number
+            for number, folder, comment in rows
+            if folder == os.getcwd() and comment.startswith("rule_")
+        ]
+
+    jobs = ours()
+    if jobs:
+        print(f"scpress: cancelled job {' '.join(jobs)}, left by an earlier run here.")
+        subprocess.run(["scancel", *jobs])
+    while ours():
+        time.sleep(1)

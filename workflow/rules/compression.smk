@@ -19,8 +19,8 @@ rule compress:
         "../../envs/scpress.yaml"
     threads: config["threads"]
     resources:
-        mem_mb=request("max_mem_mb", 4000, 20),
-        runtime=request("max_runtime", 60, 0.5),
+        mem_mb=memory("compress"),
+        runtime=minutes("compress"),
     params:
         step_version=1,
         flags=flags("compress"),

@@ -21,8 +21,8 @@ rule ingest:
         "../../envs/scpress.yaml"
     threads: config["threads"]
     resources:
-        mem_mb=request("max_mem_mb", 2000, 10, sample_mb),
-        runtime=request("max_runtime", 20, 0.1, sample_mb),
+        mem_mb=memory("ingest", sample_size),
+        runtime=minutes("ingest", sample_size),
     params:
         step_version=1,
         flags=ingest_flags,
@@ -52,8 +52,8 @@ rule qc:
         "../../envs/scpress.yaml"
     threads: config["threads"]
     resources:
-        mem_mb=request("max_mem_mb", 2000, 20, sample_mb),
-        runtime=request("max_runtime", 20, 0.2, sample_mb),
+        mem_mb=memory("qc", sample_size),
+        runtime=minutes("qc", sample_size),
     params:
         step_version=1,
         flags=flags("qc"),
@@ -82,8 +82,8 @@ rule merge:
         "../../envs/scpress.yaml"
     threads: config["threads"]
     resources:
-        mem_mb=request("max_mem_mb", 4000, 2),
-        runtime=request("max_runtime", 30, 0.1),
+        mem_mb=memory("merge", merged_size),
+        runtime=minutes("merge", merged_size),
     params:
         step_version=1,
         flags=flags("merge"),
@@ -113,8 +113,8 @@ rule normalize:
         "../../envs/scpress.yaml"
     threads: config["threads"]
     resources:
-        mem_mb=request("max_mem_mb", 4000, 10),
-        runtime=request("max_runtime", 30, 0.1),
+        mem_mb=memory("normalize"),
+        runtime=minutes("normalize"),
     params:
         step_version=1,
         flags=flags("normalize"),

@@ -24,8 +24,8 @@ rule train:
         NETWORK_ENV
     threads: config["threads"]
     resources:
-        mem_mb=request("max_mem_mb", 4000, 10),
-        runtime=request("max_runtime", 60, 1),
+        mem_mb=memory("train"),
+        runtime=minutes("train"),
     params:
         step_version=2,
         device=config["device"],
@@ -64,8 +64,8 @@ rule embed:
         NETWORK_ENV
     threads: config["threads"]
     resources:
-        mem_mb=request("max_mem_mb", 4000, 10),
-        runtime=request("max_runtime", 30, 0.1),
+        mem_mb=memory("embed"),
+        runtime=minutes("embed"),
     params:
         step_version=1,
         device=config["device"],
@@ -101,8 +101,8 @@ rule evaluate:
         "../../envs/scpress.yaml"
     threads: config["threads"]
     resources:
-        mem_mb=request("max_mem_mb", 4000, 5),
-        runtime=request("max_runtime", 60, 0.2),
+        mem_mb=memory("evaluate"),
+        runtime=minutes("evaluate"),
     params:
         step_version=1,
         flags=flags("evaluate"),
@@ -134,8 +134,8 @@ rule denoise:
         NETWORK_ENV
     threads: config["threads"]
     resources:
-        mem_mb=request("max_mem_mb", 4000, 10),
-        runtime=request("max_runtime", 30, 0.5),
+        mem_mb=memory("denoise"),
+        runtime=minutes("denoise"),
     params:
         step_version=1,
         device=config["device"],

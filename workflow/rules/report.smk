@@ -27,8 +27,8 @@ rule assemble:
         "../../envs/scpress.yaml"
     threads: config["threads"]
     resources:
-        mem_mb=request("max_mem_mb", 4000, 5),
-        runtime=request("max_runtime", 30, 0.2),
+        mem_mb=memory("assemble"),
+        runtime=minutes("assemble"),
     params:
         step_version=1,
         model=lambda wildcards, input: (
@@ -82,8 +82,8 @@ rule report:
         "../../envs/scpress.yaml"
     threads: config["threads"]
     resources:
-        mem_mb=request("max_mem_mb", 4000, 5),
-        runtime=request("max_runtime", 30, 0.1),
+        mem_mb=memory("report"),
+        runtime=minutes("report"),
     params:
         step_version=1,
         flags=flags("report"),
