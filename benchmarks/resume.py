@@ -9,6 +9,7 @@ left alone, and its model and history are compared, byte for byte, with those of
 
 import argparse
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -50,24 +51,37 @@ def main() -> None:
         subprocess.run([sys.executable, "-m", "scpress", *map(str, normalize)], check=True)
         for i in range(arguments.kills):
             number = (signal.SIGKILL, signal.SIGTERM)[i % 2]
+            had = _saved(folder)
             process = subprocess.Popen(command(folder, "killed"), stderr=subprocess.PIPE, text=True)
-            begun = ""
-            for line in process.stderr or ():
-                begun = line.strip()
-                if "going on" in line or i == 0:
-                    break
-            time.sleep(rng.uniform(0.2, 2.5))
+            # Until it has saved something of its own.
+            while process.poll() is None and _saved(folder) == had:
+                time.sleep(0.05)
+            time.sleep(rng.uniform(0, 1.5))
             process.send_signal(number)
             _, said = process.communicate()
-            last = said.strip().splitlines()[-1:] or ["-"]
-            print(f"{i + 1:>3} {number.name}: exit {process.returncode}; {begun}; {last[0]}")
+            if process.returncode == 0:
+                sys.exit("the training ended before it was killed: lower --kills")
+            print(f"{i + 1:>3} {number.name}: exit {process.returncode}; {_told(said)}", flush=True)
         for one in ("killed", "undisturbed"):
             subprocess.run(command(folder, one), check=True)
-        for part in ("model.safetensors", "history.tsv"):
-            same = (folder / "killed" / part).read_bytes() == (
-                folder / "undisturbed" / part
-            ).read_bytes()
-            print(f"{part}: {'the same bytes' if same else 'DIFFERENT'}")
+        different = [
+            part
+            for part in ("model.safetensors", "history.tsv")
+            if (folder / "killed" / part).read_bytes()
+            != (folder / "undisturbed" / part).read_bytes()
+        ]
+    print(f"different: {', '.join(different)}" if different else "the same bytes")
+    sys.exit(bool(different))
+
+
+def _saved(folder: Path) -> dict[Path, int]:
+    paths = folder.glob("checkpoints_killed/*/current.safetensors")
+    return {path: path.stat().st_mtime_ns for path in paths}
+
+
+def _told(said: str) -> str:
+    steps = re.findall(r"going on from step \d+|SIGTERM at step \d+", said)
+    return ", ".join(steps)
 
 
 if __name__ == "__main__":
