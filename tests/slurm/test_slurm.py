@@ -177,9 +177,7 @@ def test_the_doctor_had_said_so_before(cluster, finished):
 DISTURBANCES = ("scancel", "requeue", "preemption", "time limit", "memory", "lost node", "driver")
 
 
-# What the others are compared with. Not the whole run's own latent: on a machine that is new to
-# scpress that training compiled the loops, and a process that compiles them computes other last
-# bits than one that finds them compiled.
+# What the others are compared with: the same, left alone beside them.
 UNDISTURBED = "undisturbed"
 
 
