@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import linalg, sparse
 
-from scpress.counts import iter_chunks, log_normalize
+from scpress.counts import gene_totals, iter_chunks, log_normalize
 from scpress.errors import InputError
 
 # A predicted mean is never lower than this fraction of the gene mean: PCA's clipped zeros would
@@ -37,10 +37,7 @@ class GeneMean:
 
 def fit_gene_mean(X: Any, size_factor: np.ndarray) -> GeneMean:
     """Fit the gene means; X [cells, genes] raw counts as for `counts.iter_chunks`."""
-    total = np.zeros(X.shape[1])
-    for _, _, block in iter_chunks(X):
-        total += np.asarray(block.sum(axis=0, dtype=np.float64)).ravel()
-    return GeneMean(total / np.sum(size_factor))
+    return GeneMean(gene_totals(X) / np.sum(size_factor))
 
 
 @dataclass(frozen=True)

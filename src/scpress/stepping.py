@@ -1,7 +1,6 @@
 """How one step of the optimizer is computed: op by op on the CPU, as a captured graph on a GPU."""
 
 import ctypes
-import dataclasses
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,14 +45,14 @@ def build_optimizer(network: CountAutoencoder, options: TrainOptions) -> torch.o
     rate = options.learning_rate
     optimizer = torch.optim.Adam(
         groups,
-        # A captured graph reads the rate from where it is.
-        lr=torch.tensor(rate, device=device) if on_gpu else rate,
+        lr=rate,
         eps=_ADAM_EPSILON,
         fused=True,
         capturable=on_gpu,
     )
     for group in optimizer.param_groups:
         if on_gpu:
+            # A captured graph reads the rate from where it is.
             group["lr"] = torch.tensor(rate, device=device)
         for parameter in group["params"]:
             # What Adam makes at its first step, so that a saved state has somewhere to go.
@@ -261,11 +260,12 @@ class PaddedRows:
         dense.scatter_add_(1, columns, values)
         size_factor, continuous = by_cell["size_factor"], by_cell["continuous"]
         assert size_factor is not None
-        cells = Cells(DenseBatch(dense), size_factor, values.sum(dim=1), None, None)
-        return dataclasses.replace(
-            cells,
-            batch=by_cell["batch"] if model.config.n_batches else None,
-            continuous=None if continuous is None else model.standardized(continuous),
+        return Cells(
+            DenseBatch(dense),
+            size_factor,
+            values.sum(dim=1),
+            by_cell["batch"] if model.config.n_batches else None,
+            None if continuous is None else model.standardized(continuous),
         )
 
 
