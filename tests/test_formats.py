@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from scipy import io as scipy_io
 from scipy import sparse
@@ -373,6 +373,7 @@ def test_truncated_files_give_one_line(cases, tmp_path, name, fraction):
     place=st.floats(0, 0.999),
     value=st.integers(0, 255),
 )
+@example(name="10x_v2", place=0.0216447, value=0)
 def test_a_changed_byte_never_gives_a_traceback(cases, tmp_path, name, place, value):
     path, options = cases[name]
     data = bytearray(path.read_bytes())

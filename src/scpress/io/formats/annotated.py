@@ -26,7 +26,7 @@ def is_annotated_h5(path: Path) -> bool:
     try:
         with h5py.File(path, "r") as file:
             return "obs" in file and "var" in file
-    except OSError:
+    except (OSError, RuntimeError):  # damaged: its reader says so
         return False
 
 
