@@ -63,6 +63,43 @@ def test_best_weights_are_restored(pbmc, monkeypatch):
     assert model.record["verdict"]["best_step"] == 40
 
 
+def _train_watched(pbmc, monkeypatch, **changes):
+    """What was validated at the end, and the weights before the first step and after every one."""
+    seen = _script_validation(monkeypatch, [])
+    weights = []
+    average = training._State.average
+
+    def watched(state):
+        if not weights:
+            weights.append({name: t.clone() for name, t in state.best.items()})
+        weights.append({name: t.clone() for name, t in state.network.state_dict().items()})
+        average(state)
+
+    monkeypatch.setattr(training._State, "average", watched)
+    train(pbmc, normalized_of(pbmc), short(validate_every=60, allow_failed_fit=True, **changes))
+    return seen[-1], weights
+
+
+def test_an_exponential_average_of_the_weights_is_validated(pbmc, monkeypatch):
+    validated, weights = _train_watched(pbmc, monkeypatch, averaged_steps=20)
+    for name, value in validated.items():
+        if not value.is_floating_point():
+            assert torch.equal(value, weights[-1][name])
+            continue
+        expected = weights[0][name].double()
+        # Every fifth step is a term: the early ones weigh more, the later ones 5/20.
+        for n in range(1, 13):
+            expected += max(0.25, 9 / (n + 9)) * (weights[5 * n][name].double() - expected)
+        torch.testing.assert_close(value, expected.float(), rtol=1e-5, atol=1e-6)
+        if value.numel() and "weight" in name:
+            assert not torch.equal(value, weights[-1][name])
+
+
+def test_without_averaging_the_last_weights_are_validated(pbmc, monkeypatch):
+    validated, weights = _train_watched(pbmc, monkeypatch, averaged_steps=0)
+    assert all(torch.equal(value, weights[-1][name]) for name, value in validated.items())
+
+
 def test_early_stopping_waits_for_the_patience_and_lowers_the_rate(pbmc, monkeypatch):
     _script_validation(monkeypatch, [100.0, 90.0])
     options = short(validate_every=10, max_steps=600, patience=100, plateau=40)

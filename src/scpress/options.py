@@ -197,11 +197,19 @@ class TrainOptions(Options):
     continuous_covariates: tuple[str, ...] = option((), "continuous covariates: obs columns")
     encode_covariates: bool = option(False, "give the covariates to the encoder, too")
     batch_size: int = option(128, "cells per step", minimum=2)
-    learning_rate: float = option(2e-3, "Adam's rate at the start", minimum=1e-8, maximum=1)
+    learning_rate: float = option(8e-3, "Adam's rate at the start", minimum=1e-8, maximum=1)
+    epsilon: float = option(
+        3e-2, "Adam's epsilon, nats per cell and unit of weight", minimum=1e-12, maximum=1
+    )
     weight_decay: float = option(1e-6, "L2 penalty of the weights", minimum=0)
+    averaged_steps: int = option(
+        100,
+        "steps over which the weights are averaged that are validated and kept; 0: the last ones",
+        minimum=0,
+    )
     max_steps: int = option(20_000, "most steps of the optimizer", minimum=1)
     kl_warmup_steps: int = option(
-        400, "steps over which the weight of the KL term rises from 0 to 1", minimum=0
+        200, "steps over which the weight of the KL term rises from 0 to 1", minimum=0
     )
     validation_fraction: float = option(
         0.1, "fraction of the cells held out to decide when to stop", minimum=0.01, maximum=0.5

@@ -5,7 +5,8 @@ import math
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
@@ -34,7 +35,9 @@ _FIRST_PI_LOGIT = -2.0
 _LOG_SECONDS = 10.0
 _BLOCK_CELLS = 1024
 # Raised when the same input gives other bits: no state of the old kind is gone on from.
-_METHOD = 1
+_METHOD = 2
+# Steps between two terms of the average: each is a pass over all weights.
+_AVERAGE_EVERY = 5
 # Set by Slurm, or by whoever shares out the GPUs of a machine, for a job that has one.
 _GPU_VARIABLES = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "CUDA_VISIBLE_DEVICES")
 
@@ -113,6 +116,11 @@ def fit(
 ) -> Fit:
     """Train the model's network in place and leave its best weights in it.
 
+    What is validated and kept is an exponential average of the weights over the last
+    `averaged_steps` (Polyak and Juditsky 1992, as Adam's users know it from Kingma and Ba 2015,
+    section 7.2): it is as good at once as a lowered rate would make the weights in time, so the
+    rate can be high.
+
     Every random number is a function of (seed, step): the order of the cells of (seed, epoch),
     the noise and the dropout of (seed, step). So the state of a training is the weights, the
     optimizer, the `Schedule` and what has been measured, and nothing else.
@@ -146,7 +154,7 @@ def _fit(
     order = Order(len(training), batch_size, seed)
     initialize(network, training)
     step_of = stepper(model, training, options)
-    state = _State(network, step_of.optimizer, Schedule(options.learning_rate))
+    state = _State(network, step_of.optimizer, Schedule(options.learning_rate), options)
     if checkpoint is not None:
         state.resume(checkpoint)
     schedule = state.schedule
@@ -163,6 +171,7 @@ def _fit(
                 seed=_step_seed(seed, schedule.step, schedule.rollbacks),
             )
             schedule.step += 1
+            state.average()
             if schedule.step % options.validate_every and schedule.step < options.max_steps:
                 continue
 
@@ -170,9 +179,10 @@ def _fit(
             since = (schedule.step - 1) % options.validate_every + 1
             train_loss = float(state.running) / since
             state.running.zero_()
-            held_out = validate(model, validation, seed=seed)
+            with state.averaged_in_place():
+                held_out = validate(model, validation, seed=seed)
             if not (math.isfinite(train_loss) and math.isfinite(held_out.total)):
-                state.roll_back(options)
+                state.roll_back()
                 continue
             row = Validation(
                 schedule.step,
@@ -216,34 +226,61 @@ class _State:
     """
 
     def __init__(
-        self, network: CountAutoencoder, optimizer: torch.optim.Optimizer, schedule: Schedule
+        self,
+        network: CountAutoencoder,
+        optimizer: torch.optim.Optimizer,
+        schedule: Schedule,
+        options: TrainOptions,
     ):
         self.network, self.optimizer, self.schedule = network, optimizer, schedule
+        self.options = options
         self.running = torch.zeros((), device=network.input_mean.device)
         self.history: list[dict[str, Any]] = []
-        self.good = self.best = self._copy()
+        self._weights = {name: value.detach() for name, value in network.state_dict().items()}
+        self._averaged = _copied(self._weights)
+        self._mixed = [
+            name
+            for name, value in self._weights.items()
+            if options.averaged_steps and value.is_floating_point()
+        ]
+        self.good = _copied(self._tensors())
+        self.best = _copied(self._averaged)
         self.set_rate()
 
     def _tensors(self) -> dict[str, Tensor]:
         """The tensors that a step changes, themselves and not copies."""
-        tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        tensors = {f"network.{name}": value for name, value in self._weights.items()}
+        tensors |= {f"averaged.{name}": value for name, value in self._averaged.items()}
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         for i, parameter in enumerate(parameters):
             for slot, value in self.optimizer.state[parameter].items():
                 tensors[f"optimizer.{i}.{slot}"] = value
         return tensors
 
-    def _copy(self) -> dict[str, Tensor]:
-        return {name: value.detach().clone() for name, value in self._tensors().items()}
+    def average(self) -> None:
+        """Move the average towards the weights, where the step is one of its terms."""
+        terms, rest = divmod(self.schedule.step, _AVERAGE_EVERY)
+        if rest or not self._mixed:
+            return
+        # Early on the average is of all there has been, or the first weights would stay in it.
+        term = max(_AVERAGE_EVERY / self.options.averaged_steps, 9 / (terms + 9))
+        averaged, weights = ([of[k] for k in self._mixed] for of in (self._averaged, self._weights))
+        torch._foreach_lerp_(averaged, weights, min(1.0, term))
 
-    def _restore(self, copied: Mapping[str, Tensor]) -> None:
-        with torch.no_grad():
-            for name, value in self._tensors().items():
-                value.copy_(copied[name])
+    @contextmanager
+    def averaged_in_place(self) -> Iterator[None]:
+        """The network has the averaged weights inside, and its own again afterwards."""
+        own = _copied(self._weights)
+        _copy({k: v for k, v in own.items() if k not in self._mixed}, self._averaged)
+        _copy(self._averaged, self._weights)
+        try:
+            yield
+        finally:
+            _copy(own, self._weights)
 
     def set_rate(self) -> None:
         for group in self.optimizer.param_groups:
-            rate = self.schedule.learning_rate * group["rate"]
+            rate = self.schedule.learning_rate
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(rate)  # a captured graph reads it from where it is
             else:
@@ -251,15 +288,15 @@ class _State:
 
     def note(self, row: Validation) -> None:
         self.history.append(asdict(row))
-        self.good = self._copy()
+        self.good = _copied(self._tensors())
         if row.validation_loss < self.schedule.best_loss:
             self.schedule.best_loss, self.schedule.best_step = row.validation_loss, row.step
-            self.best = self.good
+            self.best = _copied(self._averaged)
 
     def restore_best(self) -> None:
-        self._restore(self.best)
+        _copy(self.best, self._weights)
 
-    def roll_back(self, options: TrainOptions) -> None:
+    def roll_back(self) -> None:
         schedule = self.schedule
         schedule.rollbacks += 1
         if schedule.rollbacks > _MAX_ROLLBACKS:
@@ -268,19 +305,17 @@ class _State:
                 f"{schedule.step} with learning rate {schedule.learning_rate:g}. "
                 "Lower learning_rate or clip_norm."
             )
-        schedule.learning_rate *= options.plateau_factor
+        schedule.learning_rate *= self.options.plateau_factor
         log.warning(
             "non-finite loss before step %d: back to the last good weights, learning rate %g",
             schedule.step,
             schedule.learning_rate,
         )
-        self._restore(self.good)
+        _copy(self.good, self._tensors())
         self.set_rate()
 
     def save(self, checkpoint: Checkpoint) -> None:
-        parts = {"now": self._tensors(), "good": self.good}
-        if self.best is not self.good:
-            parts["best"] = self.best
+        parts = {"now": self._tensors(), "good": self.good, "best": self.best}
         tensors = {f"{part}.{k}": v for part, values in parts.items() for k, v in values.items()}
         schedule = asdict(self.schedule)
         if not self.history:
@@ -300,14 +335,22 @@ class _State:
         for name, value in tensors.items():
             part, _, rest = name.partition(".")
             parts[part][rest] = value
-        self._restore(parts["now"])
-        self.good = parts["good"]
-        self.best = parts["best"] or self.good
+        _copy(parts["now"], self._tensors())
+        self.good, self.best = parts["good"], parts["best"]
         for name, value in values["schedule"].items():
             setattr(self.schedule, name, math.inf if value is None else value)
         self.history[:] = values["history"]
         self.set_rate()
         log.info("going on from step %d, saved in '%s'", self.schedule.step, checkpoint.folder)
+
+
+def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in tensors.items()}
+
+
+def _copy(source: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> None:
+    for name, value in source.items():
+        target[name].copy_(value)
 
 
 def _identity(
