@@ -4,9 +4,12 @@ Same counts, same variable genes, same training, validation and test cells, same
 importance-weighted -log p(x) of test cells that neither trained nor stopped either model.
 
     python benchmarks/held_out.py counts.h5ad --label cell_type
+    python benchmarks/held_out.py counts.h5ad --label cell_type --engines scpress \
+        --set learning_rate=0.002 averaged_steps=0
 """
 
 import argparse
+import json
 import logging
 import platform
 import statistics
@@ -27,6 +30,8 @@ from scpress.steps.normalize import normalize
 from scpress.steps.train import train
 from scpress.trained import ModelledCounts, TrainedModel
 
+ENGINES = ["scpress", "scvi-tools, early stopping", "scvi-tools, its defaults"]
+
 
 def main() -> None:
     """Print one line per run and the medians."""
@@ -36,7 +41,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--n-top-genes", type=int, default=2000)
     parser.add_argument("--epochs", type=int, default=400, help="scvi-tools' epochs [its default]")
-    parser.add_argument("--skip-defaults", action="store_true", help="leave out the longest run")
+    parser.add_argument("--engines", nargs="+", default=ENGINES, choices=ENGINES, help="which")
+    parser.add_argument("--set", nargs="+", default=[], help="options of scpress's own training")
     arguments = parser.parse_args()
     logging.getLogger("scpress").setLevel(logging.ERROR)
 
@@ -48,8 +54,9 @@ def main() -> None:
     test = np.random.default_rng(1).permutation(counts.n_obs)[: counts.n_obs // 10]
     fit = np.setdiff1d(np.arange(counts.n_obs), test)
     steps = int(np.ceil(0.9 * len(fit) / 128)) * arguments.epochs
+    chosen = {k: json.loads(v) for k, _, v in (one.partition("=") for one in arguments.set)}
     runs = {
-        "scpress": TrainOptions(batch_key=None),
+        "scpress": TrainOptions(batch_key=None, **chosen),
         "scvi-tools, early stopping": TrainOptions(
             engine="scvi-tools", batch_key=None, max_steps=steps, patience=steps * 45 // 400
         ),
@@ -61,14 +68,13 @@ def main() -> None:
             kl_warmup_steps=steps,
         ),
     }
-    if arguments.skip_defaults:
-        del runs["scvi-tools, its defaults"]
     print(
         f"{arguments.counts.name}: {counts.n_obs} cells, {len(test)} of them test cells; "
         f"{platform.processor() or platform.machine()}, 1 process"
     )
     print(f"{'engine':28}{'seed':>5}{'test NLL':>11}{'ARI':>8}{'NMI':>8}{'seconds':>9}")
-    for name, options in runs.items():
+    for name in arguments.engines:
+        options = runs[name]
         rows = [_run(counts, normalized, fit, test, options, seed=seed) for seed in arguments.seeds]
         for seed, row in zip(arguments.seeds, rows, strict=True):
             _show(name, str(seed), row)

@@ -347,12 +347,15 @@ def main() -> None:
         task = json.loads(arguments.child)
         print(json.dumps(scale_child(task) if task["part"] == "scale" else child(task)))
         return
+    resampled = {"speed", "quality", "defaults"} & set(arguments.part)
+    if resampled and arguments.source is None:
+        parser.error(f"--part {' '.join(sorted(resampled))} resamples a file of counts: name it")
     print(f"{name_machine()}; {arguments.threads} threads; {arguments.device}\n")
     engines = [e for e in arguments.engines if e != "dca" or _has_dca()]
     common = {"threads": arguments.threads, "device": arguments.device}
     with tempfile.TemporaryDirectory(prefix="scpress-training-") as name:
         folder = Path(name)
-        for n_genes in arguments.genes:
+        for n_genes in arguments.genes if resampled else ():
             X = resample(arguments.source, SHAPES[n_genes] + 2 * N_TEST, n_genes)
             sparse.save_npz(folder / "counts.npz", X, compressed=False)
             common["counts"] = str(folder / "counts.npz")
