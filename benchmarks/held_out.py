@@ -9,7 +9,6 @@ importance-weighted -log p(x) of test cells that neither trained nor stopped eit
 """
 
 import argparse
-import json
 import logging
 import platform
 import statistics
@@ -19,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from anndata import AnnData
 from scipy import sparse
+from training import parse_options
 
 from scpress.io.h5ad import read_h5ad
 from scpress.options import EvaluateOptions, IngestOptions, NormalizeOptions, TrainOptions
@@ -54,15 +54,19 @@ def main() -> None:
     test = np.random.default_rng(1).permutation(counts.n_obs)[: counts.n_obs // 10]
     fit = np.setdiff1d(np.arange(counts.n_obs), test)
     steps = int(np.ceil(0.9 * len(fit) / 128)) * arguments.epochs
-    chosen = {k: json.loads(v) for k, _, v in (one.partition("=") for one in arguments.set)}
     runs = {
-        "scpress": TrainOptions(batch_key=None, **chosen),
+        "scpress": TrainOptions(batch_key=None, **parse_options(arguments.set)),
         "scvi-tools, early stopping": TrainOptions(
-            engine="scvi-tools", batch_key=None, max_steps=steps, patience=steps * 45 // 400
+            engine="scvi-tools",
+            batch_key=None,
+            learning_rate=1e-3,
+            max_steps=steps,
+            patience=steps * 45 // 400,
         ),
         "scvi-tools, its defaults": TrainOptions(
             engine="scvi-tools",
             batch_key=None,
+            learning_rate=1e-3,
             max_steps=steps,
             patience=steps,
             kl_warmup_steps=steps,

@@ -23,7 +23,12 @@ from scpress.options import TrainOptions
 from scpress.steps.train import train
 
 OPTIONS = TrainOptions(
-    max_steps=90, validate_every=20, kl_warmup_steps=20, batch_size=64, batch_key=None
+    max_steps=90,
+    validate_every=20,
+    kl_warmup_steps=20,
+    batch_size=64,
+    batch_key=None,
+    averaged_steps=10,  # so that the average's terms have their final weight from step 45
 )
 ALWAYS, NEVER = 0.0, 1e9
 

@@ -64,7 +64,7 @@ def test_best_weights_are_restored(pbmc, monkeypatch):
 
 
 def _train_watched(pbmc, monkeypatch, **changes):
-    """What was validated at the end, and the weights before the first step and after every one."""
+    """What was validated at the end, and the weights before the first step and at every term."""
     seen = _script_validation(monkeypatch, [])
     weights = []
     average = training._State.average
@@ -86,13 +86,22 @@ def test_an_exponential_average_of_the_weights_is_validated(pbmc, monkeypatch):
         if not value.is_floating_point():
             assert torch.equal(value, weights[-1][name])
             continue
+        assert len(weights) == 1 + 60 / 5
         expected = weights[0][name].double()
         # Every fifth step is a term: the early ones weigh more, the later ones 5/20.
         for n in range(1, 13):
-            expected += max(0.25, 9 / (n + 9)) * (weights[5 * n][name].double() - expected)
+            expected += max(0.25, 9 / (n + 9)) * (weights[n][name].double() - expected)
         torch.testing.assert_close(value, expected.float(), rtol=1e-5, atol=1e-6)
         if value.numel() and "weight" in name:
             assert not torch.equal(value, weights[-1][name])
+
+
+def test_a_validation_between_two_terms_is_a_term(pbmc, monkeypatch):
+    seen = _script_validation(monkeypatch, [])
+    train(pbmc, normalized_of(pbmc), short(max_steps=3, validate_every=2, allow_failed_fit=True))
+    names = [name for name, value in seen[0].items() if value.is_floating_point()]
+    assert len(seen) == 2
+    assert any(not torch.equal(seen[0][name], seen[1][name]) for name in names)
 
 
 def test_without_averaging_the_last_weights_are_validated(pbmc, monkeypatch):

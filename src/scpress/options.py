@@ -204,7 +204,7 @@ class TrainOptions(Options):
     weight_decay: float = option(1e-6, "L2 penalty of the weights", minimum=0)
     averaged_steps: int = option(
         100,
-        "steps over which the weights are averaged that are validated and kept; 0: the last ones",
+        "time constant of the average of the weights that is validated and kept, steps; 0: none",
         minimum=0,
     )
     max_steps: int = option(20_000, "most steps of the optimizer", minimum=1)

@@ -116,14 +116,14 @@ def fit(
 ) -> Fit:
     """Train the model's network in place and leave its best weights in it.
 
-    What is validated and kept is an exponential average of the weights over the last
+    What is validated and kept is an exponential average of the weights with a time constant of
     `averaged_steps` (Polyak and Juditsky 1992, as Adam's users know it from Kingma and Ba 2015,
     section 7.2): it is as good at once as a lowered rate would make the weights in time, so the
     rate can be high.
 
     Every random number is a function of (seed, step): the order of the cells of (seed, epoch),
-    the noise and the dropout of (seed, step). So the state of a training is the weights, the
-    optimizer, the `Schedule` and what has been measured, and nothing else.
+    the noise and the dropout of (seed, step). So the state of a training is the weights, their
+    average, the optimizer, the `Schedule` and what has been measured, and nothing else.
 
     Raises
     ------
@@ -171,8 +171,11 @@ def _fit(
                 seed=_step_seed(seed, schedule.step, schedule.rollbacks),
             )
             schedule.step += 1
-            state.average()
-            if schedule.step % options.validate_every and schedule.step < options.max_steps:
+            is_last = schedule.step == options.max_steps
+            is_validated = is_last or schedule.step % options.validate_every == 0
+            if is_validated or schedule.step % _AVERAGE_EVERY == 0:
+                state.average()
+            if not is_validated:
                 continue
 
             # One look at the loss per validation: on a GPU each look waits for the device.
@@ -222,7 +225,7 @@ def _fit(
 class _State:
     """Everything a training goes on from, as named tensors and JSON-able values.
 
-    `good` is the state at the last finite validation, `best` the weights of the best one.
+    `good` is the state at the last finite validation, `best` the averaged weights of the best one.
     """
 
     def __init__(
@@ -258,11 +261,11 @@ class _State:
         return tensors
 
     def average(self) -> None:
-        """Move the average towards the weights, where the step is one of its terms."""
-        terms, rest = divmod(self.schedule.step, _AVERAGE_EVERY)
-        if rest or not self._mixed:
+        """Move the average towards the weights."""
+        if not self._mixed:
             return
         # Early on the average is of all there has been, or the first weights would stay in it.
+        terms = math.ceil(self.schedule.step / _AVERAGE_EVERY)
         term = max(_AVERAGE_EVERY / self.options.averaged_steps, 9 / (terms + 9))
         averaged, weights = ([of[k] for k in self._mixed] for of in (self._averaged, self._weights))
         torch._foreach_lerp_(averaged, weights, min(1.0, term))
@@ -271,7 +274,7 @@ class _State:
     def averaged_in_place(self) -> Iterator[None]:
         """The network has the averaged weights inside, and its own again afterwards."""
         own = _copied(self._weights)
-        _copy({k: v for k, v in own.items() if k not in self._mixed}, self._averaged)
+        _copy(own, {k: v for k, v in self._averaged.items() if k not in self._mixed})
         _copy(self._averaged, self._weights)
         try:
             yield
@@ -279,8 +282,8 @@ class _State:
             _copy(own, self._weights)
 
     def set_rate(self) -> None:
+        rate = self.schedule.learning_rate
         for group in self.optimizer.param_groups:
-            rate = self.schedule.learning_rate
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(rate)  # a captured graph reads it from where it is
             else:
@@ -349,8 +352,8 @@ def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _copy(source: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> None:
-    for name, value in source.items():
-        target[name].copy_(value)
+    for name, value in target.items():
+        value.copy_(source[name])
 
 
 def _identity(
