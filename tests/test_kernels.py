@@ -18,7 +18,7 @@ from scipy import sparse, special
 
 from scpress import fused, kernels
 from scpress import likelihoods as lk
-from scpress.network import CountAutoencoder
+from scpress.network import CountAutoencoder, kl_to_standard_normal
 from scpress.options import TrainOptions
 from scpress.presets import resolve_config
 from scpress.trained import TrainedModel
@@ -149,6 +149,58 @@ def test_gradients_equal_autograds_on_the_plain_path(
         error = float((gradients[name].double() - theirs).abs().max())
         # A bias that batch norm takes out again has no gradient but the rounding of what cancels.
         assert error <= limit * (largest if largest > 1e-10 else 1.0), name
+
+
+@pytest.mark.parametrize("dropout_rate", [0.0, 0.3])
+def test_a_hidden_layer_is_torchs_norm_relu_and_dropout(dropout_rate):
+    torch.manual_seed(0)
+    h, gradient = torch.randn(2, 30, 16)
+    h = 2 + 3 * h
+    found = []
+    for is_fused in (True, False):
+        norm = torch.nn.BatchNorm1d(16, eps=1e-3, momentum=0.01)
+        with torch.no_grad():
+            norm.weight.copy_(torch.linspace(0.5, 2, 16))
+            norm.bias.copy_(torch.linspace(-1, 1, 16))
+        x = h.clone().requires_grad_()
+        torch.manual_seed(1)
+        if is_fused:
+            out = fused.hidden(x, norm, dropout_rate)
+        else:
+            kept = torch.ones(30, 16)
+            if dropout_rate:
+                kept.bernoulli_(1 - dropout_rate).div_(1 - dropout_rate)
+            out = torch.relu(norm(x)) * kept
+        out.backward(gradient)
+        found.append([out, x.grad, norm.weight.grad, norm.bias.grad, *norm.buffers()])
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_what_is_not_a_number_passes_a_hidden_layer():
+    norm = torch.nn.BatchNorm1d(4)
+    h = torch.randn(5, 4)
+    h[2, 1] = float("nan")
+    assert torch.isnan(fused.hidden(h, norm, 0.1)[:, 1]).any()
+
+
+def test_the_posterior_is_the_plain_one():
+    torch.manual_seed(0)
+    mean, log_variance, noise, by_z = torch.randn(4, 30, 10)
+    log_variance *= 4
+    found = []
+    for is_fused in (True, False):
+        m, v = mean.clone().requires_grad_(), log_variance.clone().requires_grad_()
+        if is_fused:
+            z, kl = fused.posterior(m, v, noise, 1e-4)
+        else:
+            m, v = m.detach().double().requires_grad_(), v.detach().double().requires_grad_()
+            sd = torch.sqrt(torch.exp(v) + 1e-4)
+            z, kl = m + sd * noise, kl_to_standard_normal(m, sd).mean()
+        ((z * by_z).sum() + 0.7 * kl).backward()
+        found.append([one.float() for one in (z, kl, m.grad, v.grad)])
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
 def test_clamped_entries_have_no_gradient(pbmc):

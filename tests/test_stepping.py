@@ -121,6 +121,21 @@ def test_adam_moves_the_first_layer_where_it_lies(data):
     assert not torch.equal(weight, before)
 
 
+def test_the_step_is_adams(data):
+    options = TrainOptions(batch_size=30, weight_decay=1e-3)
+    states = []
+    for is_ours in (True, False):
+        model = _model(data, options)
+        model.network.train()
+        step = Stepper(model, data, options)
+        if not is_ours:
+            step._move = step.optimizer.step
+        for seed in range(3):
+            step(np.arange(30), kl_weight=1.0, seed=seed)
+        states.append(model.network.state_dict())
+    assert all(torch.equal(states[1][name], value) for name, value in states[0].items())
+
+
 def test_gradients_above_the_limit_are_scaled_to_it(data):
     options = TrainOptions(batch_size=30, clip_norm=0.5)
     model = _model(data, options)

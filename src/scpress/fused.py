@@ -10,7 +10,7 @@ import numba
 import numpy as np
 import torch
 from scipy.special import gammaln
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from scpress import kernels
@@ -68,6 +68,105 @@ def sparse_linear(x: SparseBatch, weight: Tensor, bias: Tensor) -> Tensor:
     if len(x.values) > DENSE_FROM * n_cells * n_genes:
         return functional.linear(x.dense(), weight, bias)
     return _SparseLinear.apply(weight, bias, x)
+
+
+class _Hidden(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, h: Tensor, gain: Tensor, shift: Tensor, norm: nn.BatchNorm1d, rate: float
+    ) -> Tensor:
+        n_cells, width = h.shape
+        h, out = h.detach().contiguous(), torch.empty(n_cells, width)
+        kept = torch.empty(n_cells if rate > 0 else 0, width).bernoulli_(1 - rate)
+        mean, inverse, variance = torch.empty(3, width)
+        scale = np.float32(1 / (1 - rate))
+        statistics = (mean.numpy(), inverse.numpy(), variance.numpy())
+        kernels.hidden(
+            h.numpy(),
+            gain.detach().numpy(),
+            shift.detach().numpy(),
+            kept.numpy(),
+            scale,
+            np.float32(norm.eps),
+            out.numpy(),
+            *statistics,
+        )
+        # As torch's own norm does it: the variance that is kept is the unbiased one.
+        momentum = norm.momentum
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        assert norm.num_batches_tracked is not None
+        assert momentum is not None
+        norm.running_mean.lerp_(mean, momentum)
+        norm.running_var.lerp_(variance.mul_(n_cells / max(1, n_cells - 1)), momentum)
+        norm.num_batches_tracked.add_(1)
+        ctx.saved = h, out, gain.detach(), scale, mean, inverse
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        h, out, gain, scale, mean, inverse = ctx.saved
+        by_h, by_gain, by_shift = (
+            torch.empty_like(h),
+            torch.empty_like(gain),
+            torch.empty_like(gain),
+        )
+        kernels.hidden_gradient(
+            gradient.contiguous().numpy(),
+            h.numpy(),
+            out.numpy(),
+            gain.numpy(),
+            scale,
+            mean.numpy(),
+            inverse.numpy(),
+            by_h.numpy(),
+            by_gain.numpy(),
+            by_shift.numpy(),
+        )
+        return by_h, by_gain, by_shift, None, None
+
+
+def hidden(h: Tensor, norm: nn.BatchNorm1d, dropout_rate: float) -> Tensor:
+    """[cells, width] Dropout of relu of the batch norm of h, in training; the norm keeps count."""
+    return _Hidden.apply(h, norm.weight, norm.bias, norm, dropout_rate)
+
+
+class _Posterior(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, mean: Tensor, log_variance: Tensor, noise: Tensor, floor: float
+    ) -> tuple[Tensor, Tensor]:
+        z, variance, least = torch.empty_like(mean), torch.empty_like(mean), np.float32(floor)
+        parts = mean.detach().numpy(), log_variance.detach().numpy(), noise.numpy()
+        kl = kernels.posterior(*parts, least, z.numpy(), variance.numpy())
+        ctx.saved = parts[0], variance.numpy(), parts[2], least
+        return z, torch.tensor(kl / len(mean), dtype=torch.float32)
+
+    @staticmethod
+    def backward(ctx: Any, by_z: Tensor, by_kl: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        mean, variance, noise, floor = ctx.saved
+        by_mean, by_log_variance = torch.empty(mean.shape), torch.empty(mean.shape)
+        kernels.posterior_gradient(
+            by_z.contiguous().numpy(),
+            np.float32(float(by_kl) / len(mean)),
+            mean,
+            variance,
+            noise,
+            floor,
+            by_mean.numpy(),
+            by_log_variance.numpy(),
+        )
+        return by_mean, by_log_variance, None, None
+
+
+def posterior(
+    mean: Tensor, log_variance: Tensor, noise: Tensor, floor: float
+) -> tuple[Tensor, Tensor]:
+    """([cells, n_latent] z = mean + s noise, [] mean KL(N(mean, s^2) || N(0, 1)), nats).
+
+    s^2 is exp(log_variance) + floor.
+    """
+    return _Posterior.apply(mean, log_variance, noise, floor)
 
 
 class Heads(NamedTuple):

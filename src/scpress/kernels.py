@@ -47,6 +47,7 @@ _loop = njit(fastmath={"reassoc", "contract", "nsz"}, error_model="numpy", force
 _parallel = njit(
     fastmath={"reassoc", "contract", "nsz"}, error_model="numpy", parallel=True, cache=True
 )
+_serial = njit(fastmath={"reassoc", "contract", "nsz"}, error_model="numpy", cache=True)
 
 
 def _bitcast(source: Any, target: Any, width: Any) -> Any:
@@ -267,9 +268,8 @@ def _nb_zeros(share, theta, n, slope, scale, low, high):  # type: ignore[no-unty
     """N = log NB(0) = -theta log1p(mu / theta), slope = mu / (1 + mu / theta) = -dn/dlog mu."""
     for j in range(share.shape[0]):
         mu = min(max(share[j] * scale, low), high)
-        ratio = mu / theta[j]
-        n[j] = -theta[j] * _log1p(ratio)
-        slope[j] = mu / (f32(1.0) + ratio)
+        n[j] = -theta[j] * _log1p(mu / theta[j])
+        slope[j] = mu * theta[j] / (theta[j] + mu)
 
 
 @_loop
@@ -297,9 +297,11 @@ def _zinb_finish(n, slope, odds, zero):  # type: ignore[no-untyped-def]
         v = n[j]
         e = _exp(v)
         o = odds[j]
-        of_odds = f32(1.0) / (f32(1.0) + o)
-        of_zero = f32(1.0) / (o + e)
-        l = _log((o + e) * of_odds)  # noqa: E741
+        # Both inverses from one division: o is within e^-30 and e^30.
+        plain, zeros = f32(1.0) + o, o + e
+        inverse = f32(1.0) / (plain * zeros)
+        of_odds, of_zero = zeros * inverse, plain * inverse
+        l = _log(zeros * of_odds)  # noqa: E741
         rest = e * of_zero
         zero[j] = l
         total += l
@@ -667,6 +669,113 @@ def sparse_gradient(pointers, cells, values, gradient, out):  # type: ignore[no-
         for j in range(n_genes * chunk // CHUNKS, n_genes * (chunk + 1) // CHUNKS):
             out[j] = f32(0.0)
             _add_products(cells, values, pointers[j], pointers[j + 1], gradient, out[j])
+
+
+# the middle ---------------------------------------------------------------------------------------
+
+
+@_serial
+def hidden(h, gain, shift, kept, scale, epsilon, out, mean, inverse, variance):  # type: ignore[no-untyped-def]
+    """Batch norm, relu and dropout of a hidden layer, in training.
+
+    Parameters
+    ----------
+    h
+        [cells, width] What the linear layer gave.
+    gain, shift
+        [width] Of the norm.
+    kept, scale
+        [cells, width] 1 where dropout keeps a value, which is then multiplied by scale; no rows
+        where there is no dropout.
+    out
+        [cells, width] Written: the layer's output.
+    mean, inverse, variance
+        [width] Written: over the cells, inverse the one of the deviation.
+    """
+    n_cells, width = h.shape
+    mean[:] = f32(0.0)
+    variance[:] = f32(0.0)
+    for i in range(n_cells):
+        for j in range(width):
+            mean[j] += h[i, j]
+    for j in range(width):
+        mean[j] /= f32(n_cells)
+    for i in range(n_cells):
+        for j in range(width):
+            d = h[i, j] - mean[j]
+            variance[j] += d * d
+    for j in range(width):
+        variance[j] /= f32(n_cells)
+        inverse[j] = f32(1.0) / np.sqrt(variance[j] + epsilon)
+    for i in range(n_cells):
+        for j in range(width):
+            value = (h[i, j] - mean[j]) * inverse[j] * gain[j] + shift[j]
+            # Not max(): it would turn what is not a number into 0.
+            out[i, j] = f32(0.0) if value <= f32(0.0) else value
+    for i in range(kept.shape[0]):
+        for j in range(width):
+            out[i, j] *= kept[i, j] * scale
+
+
+@_serial
+def hidden_gradient(  # type: ignore[no-untyped-def]
+    gradient, h, out, gain, scale, mean, inverse, by_h, by_gain, by_shift
+):
+    """Write the gradients of `hidden` by its input, gain and shift.
+
+    With x the normalized h and g what comes back through dropout and relu:
+    dl/dh = gain / deviation * (g - mean g - x mean(x g)).
+    """
+    n_cells, width = h.shape
+    by_gain[:] = f32(0.0)
+    by_shift[:] = f32(0.0)
+    for i in range(n_cells):
+        for j in range(width):
+            g = gradient[i, j] * scale if out[i, j] > f32(0.0) else f32(0.0)
+            by_h[i, j] = g
+            by_shift[j] += g
+    for i in range(n_cells):
+        for j in range(width):
+            by_gain[j] += by_h[i, j] * ((h[i, j] - mean[j]) * inverse[j])
+    share = f32(1.0) / f32(n_cells)
+    for i in range(n_cells):
+        for j in range(width):
+            x = (h[i, j] - mean[j]) * inverse[j]
+            rest = by_h[i, j] - share * (by_shift[j] + x * by_gain[j])
+            by_h[i, j] = gain[j] * inverse[j] * rest
+
+
+@_serial
+def posterior(mean, log_variance, noise, floor, z, variance):  # type: ignore[no-untyped-def]
+    """Write draws z = m + s noise and s^2 = exp(log_variance) + floor, all [cells, n_latent].
+
+    Returns
+    -------
+    Sum over the cells of KL(N(m, s^2) || N(0, 1)), nats
+    """
+    n_cells, n_latent = mean.shape
+    kl = 0.0
+    for i in range(n_cells):
+        for j in range(n_latent):
+            m = mean[i, j]
+            v = _exp(log_variance[i, j]) + floor
+            variance[i, j] = v
+            z[i, j] = m + np.sqrt(v) * noise[i, j]
+            kl += 0.5 * np.float64(m * m + v - f32(1.0) - _log(v))
+    return kl
+
+
+@_serial
+def posterior_gradient(  # type: ignore[no-untyped-def]
+    by_z, by_kl, mean, variance, noise, floor, by_mean, by_log_variance
+):
+    """Write the gradients of `posterior` by mean and log-variance; by_kl is of the sum."""
+    for i in range(mean.shape[0]):
+        for j in range(mean.shape[1]):
+            v = variance[i, j]
+            by_mean[i, j] = by_z[i, j] + by_kl * mean[i, j]
+            by_v = by_z[i, j] * noise[i, j] / np.sqrt(v) + by_kl * (f32(1.0) - f32(1.0) / v)
+            by_log_variance[i, j] = f32(0.5) * by_v * (v - floor)
 
 
 # batches ------------------------------------------------------------------------------------------

@@ -76,14 +76,21 @@ class _Layers(nn.Module):
         self.activation = _ACTIVATIONS[config.activation]()
         self.dropout = nn.Dropout(dropout_rate) if dropout_rate > 0 else nn.Identity()
 
-    def forward(self, h: Tensor, one_hot: Tensor | None, *, n_applied: int = 0) -> Tensor:
+    def forward(
+        self, h: Tensor, one_hot: Tensor | None, *, n_applied: int = 0, is_compiled: bool = False
+    ) -> Tensor:
         """Apply all layers; the first `n_applied` linear ones have been already."""
+        is_relu = isinstance(self.activation, nn.ReLU)
+        rate = self.dropout.p if isinstance(self.dropout, nn.Dropout) else 0.0
         for i, (linear, norm) in enumerate(zip(self.linear, self.norm, strict=True)):
             if i >= n_applied:
                 if self.n_batches and one_hot is not None:
                     h = torch.cat([h, one_hot], dim=-1)
                 h = linear(h)
-            h = self.dropout(self.activation(norm(h)))
+            if is_compiled and self.training and is_relu and isinstance(norm, nn.BatchNorm1d):
+                h = fused.hidden(h, norm, rate)
+            else:
+                h = self.dropout(self.activation(norm(h)))
         return h
 
 
@@ -150,17 +157,27 @@ class CountAutoencoder(nn.Module):
 
     def encode(self, cells: Cells) -> tuple[Tensor, Tensor | None]:
         """([cells, n_latent] mean or code, [cells, n_latent] deviation or None)."""
+        z_mean, log_variance = self._encoded(cells)
+        if log_variance is None:
+            return z_mean, None
+        return z_mean, torch.sqrt(torch.exp(log_variance) + _VARIANCE_FLOOR)
+
+    def _encoded(self, cells: Cells) -> tuple[Tensor, Tensor | None]:
+        """([cells, n_latent] mean or code, [cells, n_latent] log-variance before its floor)."""
         one_hot = self._one_hot(cells.batch) if self.config.encode_covariates else None
         continuous = cells.continuous if self.config.encode_covariates else None
         others = [part for part in (continuous, one_hot) if part is not None]
         if self.config.hidden:
-            h = self.encoder(self._first_layer(cells, others), one_hot, n_applied=1)
+            h = self.encoder(
+                self._first_layer(cells, others),
+                one_hot,
+                n_applied=1,
+                is_compiled=self.is_compiled,
+            )
         else:
             h = torch.cat([self._input(cells), *others], dim=-1)
         z_mean = self.z_mean(h)
-        if self.z_log_variance is None:
-            return z_mean, None
-        return z_mean, torch.sqrt(torch.exp(self.z_log_variance(h)) + _VARIANCE_FLOOR)
+        return z_mean, None if self.z_log_variance is None else self.z_log_variance(h)
 
     def _input_values(self, cells: Cells) -> SparseBatch | DenseBatch:
         if self.config.input == "log1p":
@@ -224,7 +241,7 @@ class CountAutoencoder(nn.Module):
         if cells.continuous is not None:
             h = torch.cat([h, cells.continuous], dim=-1)
         if len(self.decoder.linear):
-            h = self.decoder(h, one_hot)
+            h = self.decoder(h, one_hot, is_compiled=self.is_compiled)
         elif one_hot is not None:
             h = torch.cat([h, one_hot], dim=-1)
         return h
@@ -272,13 +289,18 @@ class CountAutoencoder(nn.Module):
         noise
             [cells, n_latent] Standard normal draws of the reparametrization; variational only.
         """
-        z_mean, z_sd = self.encode(cells)
-        z = z_mean if z_sd is None or noise is None else z_mean + z_sd * noise
-        reconstruction = -self._summed(z, cells)[0] / len(z)
-        if self.config.prior == "kl" and z_sd is not None:
-            kl = kl_to_standard_normal(z_mean, z_sd).mean()
-        else:
+        z, log_variance = self._encoded(cells)
+        kl = torch.zeros((), device=z.device)
+        if log_variance is not None:
+            if self.is_compiled and noise is not None:
+                z, kl = fused.posterior(z, log_variance, noise, _VARIANCE_FLOOR)
+            else:
+                sd = torch.sqrt(torch.exp(log_variance) + _VARIANCE_FLOOR)
+                kl = kl_to_standard_normal(z, sd).mean()
+                z = z if noise is None else z + sd * noise
+        if self.config.prior != "kl":
             kl = torch.zeros((), device=z.device)
+        reconstruction = -self._summed(z, cells)[0] / len(z)
         return Loss(reconstruction + kl_weight * kl, reconstruction, kl)
 
     def log_likelihood(self, z: Tensor, cells: Cells) -> Tensor:

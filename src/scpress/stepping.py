@@ -75,7 +75,8 @@ class Stepper:
 
     def __call__(self, rows: np.ndarray, *, kl_weight: float, seed: int) -> Tensor:
         """[] Loss of the given training cells, without its gradient; the network moves a step."""
-        torch.manual_seed(seed)
+        # torch.manual_seed seeds every kind of device, which takes 0.13 ms.
+        torch.default_generator.manual_seed(seed)
         noise = torch.randn(len(rows), self.network.config.n_latent)
         return self.update(self.training.cells_at(self.model, rows), noise, kl_weight)
 
@@ -91,13 +92,40 @@ class Stepper:
                 moved.grad = parameter.grad if moved is parameter else parameter.grad.t()
                 gradients.append(moved)
         self._clip(gradients)
-        self.optimizer.step()
+        self._move()
         self.network.clamp_theta()
         return loss.detach()
 
+    def _move(self) -> None:
+        """What `optimizer.step` computes, without 0.1 to 0.3 ms of Python around it."""
+        for group in self.optimizer.param_groups:
+            pairs = [(p, p.grad) for p in group["params"] if p.grad is not None]
+            if not pairs:
+                continue
+            slots = [self.optimizer.state[p] for p, _ in pairs]
+            steps = [slot["step"] for slot in slots]
+            torch._foreach_add_(steps, 1)
+            beta1, beta2 = group["betas"]
+            torch._fused_adam_(
+                [p for p, _ in pairs],
+                [gradient for _, gradient in pairs],
+                [slot["exp_avg"] for slot in slots],
+                [slot["exp_avg_sq"] for slot in slots],
+                [],
+                steps,
+                lr=group["lr"],
+                beta1=beta1,
+                beta2=beta2,
+                weight_decay=group["weight_decay"],
+                eps=group["eps"],
+                amsgrad=False,
+                maximize=False,
+            )
+
     def _clip(self, parameters: list[torch.nn.Parameter]) -> None:
         limit = self.options.clip_norm
-        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters])  # type: ignore[misc]
+        norms = torch._foreach_norm([p.grad for p in parameters])  # type: ignore[misc]
+        norm = torch.linalg.vector_norm(torch.stack(norms))
         # Few steps are clipped, and the others need no pass over all gradients.
         if norm > limit:
             torch.nn.utils.clip_grads_with_norm_(parameters, limit, norm)

@@ -164,7 +164,8 @@ def _fit(
             if checkpoint is not None and checkpoint.is_due:
                 state.save(checkpoint)
             kl_weight = min(1.0, (schedule.step + 1) / max(1, options.kl_warmup_steps))
-            network.train()
+            if not network.training:
+                network.train()
             state.running += step_of(
                 order.rows(schedule.step),
                 kl_weight=kl_weight,
