@@ -90,7 +90,7 @@ def resample(source: Path, n_cells: int, n_genes: int, *, seed: int = 0) -> spar
 
 
 class Peak(threading.Thread):
-    """Peak of the anonymous memory of this process, MB, by looking every 20 ms."""
+    """Peak of the anonymous memory of this process, MB, by looking every 100 ms."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -103,7 +103,7 @@ class Peak(threading.Thread):
             status = Path("/proc/self/status").read_text()
             line = next(line for line in status.splitlines() if line.startswith("RssAnon"))
             self.mb = max(self.mb, int(line.split()[1]) / 1000)
-            time.sleep(0.02)
+            time.sleep(0.1)
 
 
 class Watch:
