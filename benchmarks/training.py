@@ -41,7 +41,7 @@ SHAPES = {2000: 10_000, 15_000: 5_000}  # genes: cells
 ENGINES = ("scvi-tools", "scpress", "scpress bfloat16", "scpress torch", "dca")
 N_TEST = 1000
 VARIANTS = [
-    "batch_size=128",
+    "batch_size=128",  # as shipped
     "batch_size=64",
     "batch_size=256",
     "learning_rate=0.002",
@@ -114,7 +114,7 @@ class Watch:
 
         self.seen: list[tuple[float, Any]] = []
         self.start = time.perf_counter()
-        note, keep_best = training._State.note, scvi_tools._keep_best
+        note, keep_best = training.TrainingState.note, scvi_tools._keep_best
 
         def noted(state: Any, row: Any) -> None:
             note(state, row)
@@ -134,7 +134,7 @@ class Watch:
             keeper.on_validation_epoch_end = ended
             return keeper
 
-        training._State.note = noted  # type: ignore[assignment,method-assign]
+        training.TrainingState.note = noted  # type: ignore[assignment,method-assign]
         scvi_tools._keep_best = keeping
 
     def _add(self, weights: Any) -> None:
@@ -211,11 +211,9 @@ def child(task: dict[str, Any]) -> dict[str, float]:
         _train_scvi(warm, few, chosen, 1)
     else:
         fit_model(warm, few, validation, TrainOptions(**(options | {"max_steps": 3})), seed=0)
-    peak, watch = Peak(), Watch() if "target" in task else None
     model = _model(X.shape[1], chosen, task["device"])
+    peak, watch = Peak(), Watch() if "target" in task else None
     start = time.perf_counter()
-    if watch:
-        watch.start = start
     if engine == "scvi-tools" and not stops_early:
         _train_scvi(model, training, chosen, task["epochs"])
     else:

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse, special
 
-from scpress import fused, kernels
+from scpress import fused, kernels, layer_kernels
 from scpress import likelihoods as lk
 from scpress.network import CountAutoencoder, kl_to_standard_normal
 from scpress.options import TrainOptions
@@ -280,7 +280,7 @@ def test_rows_and_products_of_any_small_matrix(values, draw):
     rows = np.array(
         draw.draw(st.lists(st.integers(0, len(values) - 1), max_size=5)), dtype=np.int64
     )
-    pointers, indices, counts, totals = kernels.gather_rows(rows, X.indptr, X.indices, X.data)
+    pointers, indices, counts, totals = layer_kernels.gather_rows(rows, X.indptr, X.indices, X.data)
     dense = X.toarray()[rows]
     found = sparse.csr_matrix((counts, indices, pointers), shape=(len(rows), 7))
     np.testing.assert_array_equal(found.toarray(), dense)
@@ -289,12 +289,12 @@ def test_rows_and_products_of_any_small_matrix(values, draw):
 
     weight = np.arange(7 * 5, dtype=np.float32).reshape(7, 5)
     out = np.ones((len(rows), 5), np.float32)
-    kernels.sparse_product(pointers, indices, counts, weight, out)
+    layer_kernels.sparse_product(pointers, indices, counts, weight, out)
     np.testing.assert_array_equal(out, dense @ weight + 1)
-    by_gene, cells, order = kernels.by_gene(pointers, indices, 7)
+    by_gene, cells, order = layer_kernels.by_gene(pointers, indices, 7)
     gradient = np.arange(len(rows) * 5, dtype=np.float32).reshape(-1, 5)
     to = np.full((7, 5), np.nan, np.float32)
-    kernels.sparse_gradient(by_gene, cells, counts[order], gradient, to)
+    layer_kernels.sparse_gradient(by_gene, cells, counts[order], gradient, to)
     np.testing.assert_array_equal(to, dense.T @ gradient)
 
 

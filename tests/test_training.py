@@ -67,15 +67,15 @@ def _train_watched(pbmc, monkeypatch, **changes):
     """What was validated at the end, and the weights before the first step and at every term."""
     seen = _script_validation(monkeypatch, [])
     weights = []
-    average = training._State.average
+    average = training.TrainingState.average
 
     def watched(state):
         if not weights:
             weights.append({name: t.clone() for name, t in state.best.items()})
-        weights.append({name: t.clone() for name, t in state.network.state_dict().items()})
+        weights.append({name: t.clone() for name, t in state._weights.items()})
         average(state)
 
-    monkeypatch.setattr(training._State, "average", watched)
+    monkeypatch.setattr(training.TrainingState, "average", watched)
     train(pbmc, normalized_of(pbmc), short(validate_every=60, allow_failed_fit=True, **changes))
     return seen[-1], weights
 

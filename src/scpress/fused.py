@@ -1,4 +1,4 @@
-"""The two ends of the network as single autograd functions over the compiled kernels.
+"""The parts of the network as single autograd functions over the compiled kernels.
 
 The products of matrices stay with torch; what lies between them is one compiled pass each way.
 """
@@ -13,7 +13,7 @@ from scipy.special import gammaln
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scpress import kernels
+from scpress import kernels, layer_kernels
 from scpress import likelihoods as lk
 from scpress.likelihoods import SparseBatch
 
@@ -46,7 +46,7 @@ class _SparseLinear(torch.autograd.Function):
         _use_torchs_threads()
         batch = x.pointers.numpy(), x.indices.numpy(), x.values.numpy()
         out = bias.detach().expand(x.shape[0], -1).contiguous()
-        kernels.sparse_product(*batch, weight.detach().t().numpy(), out.numpy())
+        layer_kernels.sparse_product(*batch, weight.detach().t().numpy(), out.numpy())
         ctx.batch, ctx.shape = batch, weight.shape
         return out
 
@@ -56,9 +56,11 @@ class _SparseLinear(torch.autograd.Function):
         gradient = gradient.contiguous()
         n_outputs, n_genes = ctx.shape
         pointers, indices, values = ctx.batch
-        by_gene, cells, order = kernels.by_gene(pointers, indices, n_genes)
+        by_gene, cells, order = layer_kernels.by_gene(pointers, indices, n_genes)
         by_weight = torch.empty(n_genes, n_outputs)
-        kernels.sparse_gradient(by_gene, cells, values[order], gradient.numpy(), by_weight.numpy())
+        layer_kernels.sparse_gradient(
+            by_gene, cells, values[order], gradient.numpy(), by_weight.numpy()
+        )
         return by_weight.t(), gradient.sum(dim=0), None
 
 
@@ -80,8 +82,7 @@ class _Hidden(torch.autograd.Function):
         kept = torch.empty(n_cells if rate > 0 else 0, width).bernoulli_(1 - rate)
         mean, inverse, variance = torch.empty(3, width)
         scale = np.float32(1 / (1 - rate))
-        statistics = (mean.numpy(), inverse.numpy(), variance.numpy())
-        kernels.hidden(
+        layer_kernels.hidden(
             h.numpy(),
             gain.detach().numpy(),
             shift.detach().numpy(),
@@ -89,17 +90,16 @@ class _Hidden(torch.autograd.Function):
             scale,
             np.float32(norm.eps),
             out.numpy(),
-            *statistics,
+            mean.numpy(),
+            inverse.numpy(),
+            variance.numpy(),
         )
         # As torch's own norm does it: the variance that is kept is the unbiased one.
-        momentum = norm.momentum
-        assert norm.running_mean is not None
-        assert norm.running_var is not None
-        assert norm.num_batches_tracked is not None
-        assert momentum is not None
-        norm.running_mean.lerp_(mean, momentum)
-        norm.running_var.lerp_(variance.mul_(n_cells / max(1, n_cells - 1)), momentum)
-        norm.num_batches_tracked.add_(1)
+        kept_mean, kept_variance, n_batches = norm.buffers()
+        assert norm.momentum is not None
+        kept_mean.lerp_(mean, norm.momentum)
+        kept_variance.lerp_(variance.mul_(n_cells / max(1, n_cells - 1)), norm.momentum)
+        n_batches.add_(1)
         ctx.saved = h, out, gain.detach(), scale, mean, inverse
         return out
 
@@ -111,7 +111,7 @@ class _Hidden(torch.autograd.Function):
             torch.empty_like(gain),
             torch.empty_like(gain),
         )
-        kernels.hidden_gradient(
+        layer_kernels.hidden_gradient(
             gradient.contiguous().numpy(),
             h.numpy(),
             out.numpy(),
@@ -137,9 +137,15 @@ class _Posterior(torch.autograd.Function):
         ctx: Any, mean: Tensor, log_variance: Tensor, noise: Tensor, floor: float
     ) -> tuple[Tensor, Tensor]:
         z, variance, least = torch.empty_like(mean), torch.empty_like(mean), np.float32(floor)
-        parts = mean.detach().numpy(), log_variance.detach().numpy(), noise.numpy()
-        kl = kernels.posterior(*parts, least, z.numpy(), variance.numpy())
-        ctx.saved = parts[0], variance.numpy(), parts[2], least
+        kl = kernels.posterior(
+            mean.detach().numpy(),
+            log_variance.detach().numpy(),
+            noise.numpy(),
+            least,
+            z.numpy(),
+            variance.numpy(),
+        )
+        ctx.saved = mean.detach().numpy(), variance.numpy(), noise.numpy(), least
         return z, torch.tensor(kl / len(mean), dtype=torch.float32)
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""The compiled loops of a training step on the CPU: what they compute, each in one pass.
+"""The compiled loops of the likelihood and the posterior on the CPU, values and gradients.
 
 Every function has a plain torch twin (`likelihoods`, `network`) that runs where numba or the CPU is
 not what computes; tests compare the two. Loops are written so that LLVM vectorizes them: few arrays
@@ -43,11 +43,11 @@ _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 # What is called is always inlined: else the process that compiles runs the callee's own machine
 # code, the ones that read numba's cache a copy optimized within its caller, and the bits differ.
 _exact = njit(fastmath={"contract"}, error_model="numpy", forceinline=True)
-_loop = njit(fastmath={"reassoc", "contract", "nsz"}, error_model="numpy", forceinline=True)
-_parallel = njit(
+loop = njit(fastmath={"reassoc", "contract", "nsz"}, error_model="numpy", forceinline=True)
+parallel = njit(
     fastmath={"reassoc", "contract", "nsz"}, error_model="numpy", parallel=True, cache=True
 )
-_serial = njit(fastmath={"reassoc", "contract", "nsz"}, error_model="numpy", cache=True)
+serial = njit(fastmath={"reassoc", "contract", "nsz"}, error_model="numpy", cache=True)
 
 
 def _bitcast(source: Any, target: Any, width: Any) -> Any:
@@ -216,17 +216,17 @@ def _store_as_type(source, target):  # type: ignore[no-untyped-def]
     return store
 
 
-@_loop
+@loop
 def _load_row(source, bias, target):  # type: ignore[no-untyped-def]
     _load(source, bias, target)
 
 
-@_loop
+@loop
 def _store_row(source, target):  # type: ignore[no-untyped-def]
     _store(source, target)
 
 
-@_loop
+@loop
 def _add(source, target):  # type: ignore[no-untyped-def]
     for j in range(target.shape[0]):
         target[j] += source[j]
@@ -235,7 +235,7 @@ def _add(source, target):  # type: ignore[no-untyped-def]
 # the likelihood of one cell -----------------------------------------------------------------------
 
 
-@_loop
+@loop
 def _softmax(eta):  # type: ignore[no-untyped-def]
     """Turn eta into shares of the library, in place."""
     top = f32(-3e38)
@@ -251,19 +251,19 @@ def _softmax(eta):  # type: ignore[no-untyped-def]
         eta[j] *= scale
 
 
-@_loop
+@loop
 def _exponentials(logs, shift):  # type: ignore[no-untyped-def]
     for j in range(logs.shape[0]):
         logs[j] = _exp(logs[j] + shift)
 
 
-@_loop
+@loop
 def _clamp(values, low, high):  # type: ignore[no-untyped-def]
     for j in range(values.shape[0]):
         values[j] = min(max(values[j], low), high)
 
 
-@_loop
+@loop
 def _nb_zeros(share, theta, n, slope, scale, low, high):  # type: ignore[no-untyped-def]
     """N = log NB(0) = -theta log1p(mu / theta), slope = mu / (1 + mu / theta) = -dn/dlog mu."""
     for j in range(share.shape[0]):
@@ -272,7 +272,7 @@ def _nb_zeros(share, theta, n, slope, scale, low, high):  # type: ignore[no-unty
         slope[j] = mu * theta[j] / (theta[j] + mu)
 
 
-@_loop
+@loop
 def _nb_finish(n, slope, zero):  # type: ignore[no-untyped-def]
     """Sum of log NB(0); n becomes dl/dlog theta, slope becomes dl/dlog mu."""
     total = f32(0.0)
@@ -285,7 +285,7 @@ def _nb_finish(n, slope, zero):  # type: ignore[no-untyped-def]
     return total
 
 
-@_loop
+@loop
 def _zinb_finish(n, slope, odds, zero):  # type: ignore[no-untyped-def]
     """Sum of log ZINB(0) = log((O + e^n) / (1 + O)), O = e^o.
 
@@ -311,7 +311,7 @@ def _zinb_finish(n, slope, odds, zero):  # type: ignore[no-untyped-def]
     return total
 
 
-@_loop
+@loop
 def _poisson_zeros(share, slope, zero, scale, low, high):  # type: ignore[no-untyped-def]
     total = f32(0.0)
     for j in range(share.shape[0]):
@@ -322,7 +322,7 @@ def _poisson_zeros(share, slope, zero, scale, low, high):  # type: ignore[no-unt
     return total
 
 
-@_loop
+@loop
 def _theta_terms(theta, log_theta, lgamma, digamma):  # type: ignore[no-untyped-def]
     """Log theta, lgamma(theta) and digamma(theta), float64."""
     for k in range(theta.shape[0]):
@@ -341,7 +341,7 @@ def _log_factorial(x, table):  # type: ignore[no-untyped-def]
     return _stirling(x + 1.0, _log64(x + 1.0))
 
 
-@_loop
+@loop
 def _nb_nonzeros(  # type: ignore[no-untyped-def]
     x, mu, theta, log_theta, lgamma, digamma, value, by_mu, by_theta
 ):
@@ -367,14 +367,14 @@ def _nb_nonzeros(  # type: ignore[no-untyped-def]
         by_theta[k] = theta[k] * (rest - log_fraction - gap)
 
 
-@_loop
+@loop
 def _poisson_nonzeros(x, mu, value, by_mu):  # type: ignore[no-untyped-def]
     for k in range(x.shape[0]):
         value[k] = x[k] * _log64(mu[k]) - mu[k]
         by_mu[k] = x[k] - mu[k]
 
 
-@_loop
+@loop
 def _poison(values):  # type: ignore[no-untyped-def]
     """0, or not a number where a value is not finite: clamping would hide it."""
     total = f32(0.0)
@@ -383,7 +383,7 @@ def _poison(values):  # type: ignore[no-untyped-def]
     return total * f32(0.0)
 
 
-@_loop
+@loop
 def _total(values):  # type: ignore[no-untyped-def]
     total = 0.0
     for k in range(values.shape[0]):
@@ -391,7 +391,7 @@ def _total(values):  # type: ignore[no-untyped-def]
     return total
 
 
-@_loop
+@loop
 def _mask(share, by_mu, scale, low, high):  # type: ignore[no-untyped-def]
     """No gradient where log mu is clamped; returns the sum of the rest."""
     total = f32(0.0)
@@ -403,20 +403,20 @@ def _mask(share, by_mu, scale, low, high):  # type: ignore[no-untyped-def]
     return total
 
 
-@_loop
+@loop
 def _subtract_shares(share, by_mu, total):  # type: ignore[no-untyped-def]
     """Backward of the softmax: dl/deta = dl/dlog mu - share * their sum."""
     for j in range(share.shape[0]):
         by_mu[j] -= share[j] * total
 
 
-@_loop
+@loop
 def _mask_clamped(raw, gradient, low, high):  # type: ignore[no-untyped-def]
     for j in range(raw.shape[0]):
         gradient[j] = gradient[j] if (raw[j] >= low) & (raw[j] <= high) else f32(0.0)
 
 
-@_parallel
+@parallel
 def log_likelihood(  # type: ignore[no-untyped-def]
     kind,
     eta,
@@ -600,152 +600,10 @@ def log_likelihood(  # type: ignore[no-untyped-def]
                     _add(by_theta, sum_theta[chunk, theta_row[i]])
 
 
-# the first layer ----------------------------------------------------------------------------------
+# the posterior ------------------------------------------------------------------------------------
 
 
-@njit(cache=True)
-def by_gene(pointers, indices, n_genes):  # type: ignore[no-untyped-def]
-    """The nonzeros of a CSR batch in the order of their genes, cells in order within one.
-
-    Returns
-    -------
-    pointers [genes + 1], cells [nonzeros], and where each nonzero was [nonzeros], int32
-    """
-    to_pointers = np.zeros(n_genes + 1, i32)
-    for k in range(indices.shape[0]):
-        to_pointers[indices[k] + 1] += 1
-    for j in range(n_genes):
-        to_pointers[j + 1] += to_pointers[j]
-    place = to_pointers[:-1].copy()
-    cells, order = np.empty(indices.shape[0], i32), np.empty(indices.shape[0], i32)
-    for i in range(pointers.shape[0] - 1):
-        for k in range(pointers[i], pointers[i + 1]):
-            at = place[indices[k]]
-            place[indices[k]] += 1
-            cells[at], order[at] = i, k
-    return to_pointers, cells, order
-
-
-@_loop
-def _add_products(places, values, start, stop, source, target):  # type: ignore[no-untyped-def]
-    """Add the sum over k of values[k] * source[places[k]] to target.
-
-    Four rows at a time, so that target is read and written a quarter as often: twice as quick.
-    """
-    n = target.shape[0]
-    k = start
-    while k + 4 <= stop:
-        a, b = source[places[k]], source[places[k + 1]]
-        c, d = source[places[k + 2]], source[places[k + 3]]
-        of_a, of_b, of_c, of_d = values[k], values[k + 1], values[k + 2], values[k + 3]
-        for j in range(n):
-            target[j] += (of_a * a[j] + of_b * b[j]) + (of_c * c[j] + of_d * d[j])
-        k += 4
-    while k < stop:
-        a, of_a = source[places[k]], values[k]
-        for j in range(n):
-            target[j] += of_a * a[j]
-        k += 1
-
-
-@_parallel
-def sparse_product(pointers, indices, values, weight, out):  # type: ignore[no-untyped-def]
-    """Add to out [cells, outputs] the product of a CSR batch with weight [genes, outputs]."""
-    n_cells = out.shape[0]
-    for chunk in prange(CHUNKS):
-        for i in range(n_cells * chunk // CHUNKS, n_cells * (chunk + 1) // CHUNKS):
-            _add_products(indices, values, pointers[i], pointers[i + 1], weight, out[i])
-
-
-@_parallel
-def sparse_gradient(pointers, cells, values, gradient, out):  # type: ignore[no-untyped-def]
-    """Write to out [genes, outputs] the gradient of the weight of `sparse_product`.
-
-    The batch is in the order of `by_gene`: each gene's gradient is written once, in order, and what
-    is read at random, that of the outputs [cells, outputs], fits in the cache.
-    """
-    n_genes = out.shape[0]
-    for chunk in prange(CHUNKS):
-        for j in range(n_genes * chunk // CHUNKS, n_genes * (chunk + 1) // CHUNKS):
-            out[j] = f32(0.0)
-            _add_products(cells, values, pointers[j], pointers[j + 1], gradient, out[j])
-
-
-# the middle ---------------------------------------------------------------------------------------
-
-
-@_serial
-def hidden(h, gain, shift, kept, scale, epsilon, out, mean, inverse, variance):  # type: ignore[no-untyped-def]
-    """Batch norm, relu and dropout of a hidden layer, in training.
-
-    Parameters
-    ----------
-    h
-        [cells, width] What the linear layer gave.
-    gain, shift
-        [width] Of the norm.
-    kept, scale
-        [cells, width] 1 where dropout keeps a value, which is then multiplied by scale; no rows
-        where there is no dropout.
-    out
-        [cells, width] Written: the layer's output.
-    mean, inverse, variance
-        [width] Written: over the cells, inverse the one of the deviation.
-    """
-    n_cells, width = h.shape
-    mean[:] = f32(0.0)
-    variance[:] = f32(0.0)
-    for i in range(n_cells):
-        for j in range(width):
-            mean[j] += h[i, j]
-    for j in range(width):
-        mean[j] /= f32(n_cells)
-    for i in range(n_cells):
-        for j in range(width):
-            d = h[i, j] - mean[j]
-            variance[j] += d * d
-    for j in range(width):
-        variance[j] /= f32(n_cells)
-        inverse[j] = f32(1.0) / np.sqrt(variance[j] + epsilon)
-    for i in range(n_cells):
-        for j in range(width):
-            value = (h[i, j] - mean[j]) * inverse[j] * gain[j] + shift[j]
-            # Not max(): it would turn what is not a number into 0.
-            out[i, j] = f32(0.0) if value <= f32(0.0) else value
-    for i in range(kept.shape[0]):
-        for j in range(width):
-            out[i, j] *= kept[i, j] * scale
-
-
-@_serial
-def hidden_gradient(  # type: ignore[no-untyped-def]
-    gradient, h, out, gain, scale, mean, inverse, by_h, by_gain, by_shift
-):
-    """Write the gradients of `hidden` by its input, gain and shift.
-
-    With x the normalized h and g what comes back through dropout and relu:
-    dl/dh = gain / deviation * (g - mean g - x mean(x g)).
-    """
-    n_cells, width = h.shape
-    by_gain[:] = f32(0.0)
-    by_shift[:] = f32(0.0)
-    for i in range(n_cells):
-        for j in range(width):
-            g = gradient[i, j] * scale if out[i, j] > f32(0.0) else f32(0.0)
-            by_h[i, j] = g
-            by_shift[j] += g
-    for i in range(n_cells):
-        for j in range(width):
-            by_gain[j] += by_h[i, j] * ((h[i, j] - mean[j]) * inverse[j])
-    share = f32(1.0) / f32(n_cells)
-    for i in range(n_cells):
-        for j in range(width):
-            x = (h[i, j] - mean[j]) * inverse[j]
-            rest = by_h[i, j] - share * (by_shift[j] + x * by_gain[j])
-            by_h[i, j] = gain[j] * inverse[j] * rest
-
-
-@_serial
+@serial
 def posterior(mean, log_variance, noise, floor, z, variance):  # type: ignore[no-untyped-def]
     """Write draws z = m + s noise and s^2 = exp(log_variance) + floor, all [cells, n_latent].
 
@@ -765,7 +623,7 @@ def posterior(mean, log_variance, noise, floor, z, variance):  # type: ignore[no
     return kl
 
 
-@_serial
+@serial
 def posterior_gradient(  # type: ignore[no-untyped-def]
     by_z, by_kl, mean, variance, noise, floor, by_mean, by_log_variance
 ):
@@ -776,34 +634,3 @@ def posterior_gradient(  # type: ignore[no-untyped-def]
             by_mean[i, j] = by_z[i, j] + by_kl * mean[i, j]
             by_v = by_z[i, j] * noise[i, j] / np.sqrt(v) + by_kl * (f32(1.0) - f32(1.0) / v)
             by_log_variance[i, j] = f32(0.5) * by_v * (v - floor)
-
-
-# batches ------------------------------------------------------------------------------------------
-
-
-@njit(cache=True)
-def gather_rows(rows, pointers, indices, counts):  # type: ignore[no-untyped-def]
-    """Copy rows of a CSR matrix, in memory or mapped from a file; stored zeros are left out.
-
-    Returns
-    -------
-    pointers [rows + 1] int64, indices [nonzeros] int32, counts [nonzeros] float32, totals [rows]
-    """
-    size = 0
-    for i in range(rows.shape[0]):
-        size += pointers[rows[i] + 1] - pointers[rows[i]]
-    to_pointers = np.zeros(rows.shape[0] + 1, np.int64)
-    to_indices, to_counts = np.empty(size, i32), np.empty(size, f32)
-    totals = np.empty(rows.shape[0], f32)
-    at = 0
-    for i in range(rows.shape[0]):
-        total = 0.0
-        for k in range(pointers[rows[i]], pointers[rows[i] + 1]):
-            if counts[k] != 0:
-                to_indices[at] = indices[k]
-                to_counts[at] = counts[k]
-                total += counts[k]
-                at += 1
-        totals[i] = total
-        to_pointers[i + 1] = at
-    return to_pointers, to_indices[:at], to_counts[:at], totals

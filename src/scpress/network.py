@@ -74,21 +74,21 @@ class _Layers(nn.Module):
             }
             self.norm.append(norms[config.norm])
         self.activation = _ACTIVATIONS[config.activation]()
+        self.dropout_rate = dropout_rate
         self.dropout = nn.Dropout(dropout_rate) if dropout_rate > 0 else nn.Identity()
 
     def forward(
         self, h: Tensor, one_hot: Tensor | None, *, n_applied: int = 0, is_compiled: bool = False
     ) -> Tensor:
         """Apply all layers; the first `n_applied` linear ones have been already."""
-        is_relu = isinstance(self.activation, nn.ReLU)
-        rate = self.dropout.p if isinstance(self.dropout, nn.Dropout) else 0.0
+        is_fused = is_compiled and self.training and isinstance(self.activation, nn.ReLU)
         for i, (linear, norm) in enumerate(zip(self.linear, self.norm, strict=True)):
             if i >= n_applied:
                 if self.n_batches and one_hot is not None:
                     h = torch.cat([h, one_hot], dim=-1)
                 h = linear(h)
-            if is_compiled and self.training and is_relu and isinstance(norm, nn.BatchNorm1d):
-                h = fused.hidden(h, norm, rate)
+            if is_fused and isinstance(norm, nn.BatchNorm1d):
+                h = fused.hidden(h, norm, self.dropout_rate)
             else:
                 h = self.dropout(self.activation(norm(h)))
         return h
@@ -158,9 +158,7 @@ class CountAutoencoder(nn.Module):
     def encode(self, cells: Cells) -> tuple[Tensor, Tensor | None]:
         """([cells, n_latent] mean or code, [cells, n_latent] deviation or None)."""
         z_mean, log_variance = self._encoded(cells)
-        if log_variance is None:
-            return z_mean, None
-        return z_mean, torch.sqrt(torch.exp(log_variance) + _VARIANCE_FLOOR)
+        return z_mean, None if log_variance is None else _deviation(log_variance)
 
     def _encoded(self, cells: Cells) -> tuple[Tensor, Tensor | None]:
         """([cells, n_latent] mean or code, [cells, n_latent] log-variance before its floor)."""
@@ -290,15 +288,14 @@ class CountAutoencoder(nn.Module):
             [cells, n_latent] Standard normal draws of the reparametrization; variational only.
         """
         z, log_variance = self._encoded(cells)
-        kl = torch.zeros((), device=z.device)
-        if log_variance is not None:
-            if self.is_compiled and noise is not None:
-                z, kl = fused.posterior(z, log_variance, noise, _VARIANCE_FLOOR)
-            else:
-                sd = torch.sqrt(torch.exp(log_variance) + _VARIANCE_FLOOR)
-                kl = kl_to_standard_normal(z, sd).mean()
-                z = z if noise is None else z + sd * noise
-        if self.config.prior != "kl":
+        kl = None
+        if log_variance is not None and noise is not None and self.is_compiled:
+            z, kl = fused.posterior(z, log_variance, noise, _VARIANCE_FLOOR)
+        elif log_variance is not None:
+            sd = _deviation(log_variance)
+            kl = kl_to_standard_normal(z, sd).mean()
+            z = z if noise is None else z + sd * noise
+        if kl is None or self.config.prior != "kl":
             kl = torch.zeros((), device=z.device)
         reconstruction = -self._summed(z, cells)[0] / len(z)
         return Loss(reconstruction + kl_weight * kl, reconstruction, kl)
@@ -364,6 +361,10 @@ class CountAutoencoder(nn.Module):
         if isinstance(self.log_theta, nn.Parameter):
             with torch.no_grad():
                 self.log_theta.clamp_(lk.LOG_THETA_MIN, lk.LOG_THETA_MAX)
+
+
+def _deviation(log_variance: Tensor) -> Tensor:
+    return torch.sqrt(torch.exp(log_variance) + _VARIANCE_FLOOR)
 
 
 def kl_to_standard_normal(mean: Tensor, sd: Tensor) -> Tensor:

@@ -123,12 +123,15 @@ class Stepper:
             )
 
     def _clip(self, parameters: list[torch.nn.Parameter]) -> None:
-        limit = self.options.clip_norm
-        norms = torch._foreach_norm([p.grad for p in parameters])  # type: ignore[misc]
-        norm = torch.linalg.vector_norm(torch.stack(norms))
+        limit, norm = self.options.clip_norm, _norm_of_gradients(parameters)
         # Few steps are clipped, and the others need no pass over all gradients.
         if norm > limit:
             torch.nn.utils.clip_grads_with_norm_(parameters, limit, norm)
+
+
+def _norm_of_gradients(parameters: list[torch.nn.Parameter]) -> Tensor:
+    norms = torch._foreach_norm([p.grad for p in parameters])  # type: ignore[misc]
+    return torch.linalg.vector_norm(torch.stack(norms))
 
 
 class GraphStepper(Stepper):
@@ -165,7 +168,7 @@ class GraphStepper(Stepper):
         return self.update(self.rows.cells(self.model), self.noise, self.kl_weight)
 
     def _clip(self, parameters: list[torch.nn.Parameter]) -> None:
-        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters])  # type: ignore[misc]
+        norm = _norm_of_gradients(parameters)
         torch.nn.utils.clip_grads_with_norm_(parameters, self.options.clip_norm, norm)
 
     def _capture(self) -> None:

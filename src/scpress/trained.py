@@ -15,7 +15,7 @@ from safetensors.torch import save
 from scipy import sparse
 from torch import Tensor
 
-from scpress import counts, kernels
+from scpress import counts, layer_kernels
 from scpress.checkpoints import digest_of
 from scpress.errors import InputError
 from scpress.genes import genes_digest, without_version
@@ -348,7 +348,7 @@ class ModelledCounts:
     def cells_at(self, model: TrainedModel, rows: np.ndarray) -> Cells:
         """The tensors of some of the cells, on the CPU; quicker than `take` and `cells_of`."""
         X = self.X
-        *parts, total = kernels.gather_rows(rows, X.indptr, X.indices, X.data)
+        *parts, total = layer_kernels.gather_rows(rows, X.indptr, X.indices, X.data)
         pointers, indices, values = (torch.from_numpy(part) for part in parts)
         return model.cells_from(
             SparseBatch(pointers, indices, values, X.shape[1]),

@@ -5,15 +5,12 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from scpress.checkpoints import Checkpoint
@@ -25,48 +22,18 @@ from scpress.options import OPERATIONAL, TrainOptions
 from scpress.scoring import library_of, log_moments
 from scpress.stepping import large_blocks_stay, stepper
 from scpress.trained import ModelledCounts, TrainedModel
+from scpress.training_state import AVERAGE_EVERY, TrainingState, Validation
 
 log = logging.getLogger("scpress")
 
-# Rollbacks after which a fit that keeps turning non-finite is given up.
-_MAX_ROLLBACKS = 8
 _HEAD_SCALE = 0.1
 _FIRST_PI_LOGIT = -2.0
 _LOG_SECONDS = 10.0
 _BLOCK_CELLS = 1024
 # Raised when the same input gives other bits: no state of the old kind is gone on from.
 _METHOD = 2
-# Steps between two terms of the average: each is a pass over all weights.
-_AVERAGE_EVERY = 5
 # Set by Slurm, or by whoever shares out the GPUs of a machine, for a job that has one.
 _GPU_VARIABLES = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "CUDA_VISIBLE_DEVICES")
-
-
-@dataclass
-class Schedule:
-    """Where the training stands: all that the next step depends on beside weights and optimizer."""
-
-    learning_rate: float
-    step: int = 0
-    best_loss: float = math.inf
-    best_step: int = 0
-    lowered_step: int = 0
-    rollbacks: int = 0
-    stopped: str = ""
-
-
-@dataclass(frozen=True)
-class Validation:
-    """One row of the history; losses are nats per cell."""
-
-    step: int
-    cells_seen: int
-    train_loss: float
-    validation_loss: float
-    validation_reconstruction: float
-    validation_kl: float
-    kl_weight: float
-    learning_rate: float
 
 
 @dataclass
@@ -154,7 +121,7 @@ def _fit(
     order = Order(len(training), batch_size, seed)
     initialize(network, training)
     step_of = stepper(model, training, options)
-    state = _State(network, step_of.optimizer, Schedule(options.learning_rate), options)
+    state = TrainingState(network, step_of.optimizer, options)
     if checkpoint is not None:
         state.resume(checkpoint)
     schedule = state.schedule
@@ -174,7 +141,7 @@ def _fit(
             schedule.step += 1
             is_last = schedule.step == options.max_steps
             is_validated = is_last or schedule.step % options.validate_every == 0
-            if is_validated or schedule.step % _AVERAGE_EVERY == 0:
+            if is_validated or schedule.step % AVERAGE_EVERY == 0:
                 state.average()
             if not is_validated:
                 continue
@@ -221,140 +188,6 @@ def _fit(
     network.eval()
     stopped = schedule.stopped or "max_steps"
     return Fit(state.history, schedule.best_step, schedule.best_loss, stopped, schedule.rollbacks)
-
-
-class _State:
-    """Everything a training goes on from, as named tensors and JSON-able values.
-
-    `good` is the state at the last finite validation, `best` the averaged weights of the best one.
-    """
-
-    def __init__(
-        self,
-        network: CountAutoencoder,
-        optimizer: torch.optim.Optimizer,
-        schedule: Schedule,
-        options: TrainOptions,
-    ):
-        self.network, self.optimizer, self.schedule = network, optimizer, schedule
-        self.options = options
-        self.running = torch.zeros((), device=network.input_mean.device)
-        self.history: list[dict[str, Any]] = []
-        self._weights = {name: value.detach() for name, value in network.state_dict().items()}
-        self._averaged = _copied(self._weights)
-        self._mixed = [
-            name
-            for name, value in self._weights.items()
-            if options.averaged_steps and value.is_floating_point()
-        ]
-        self.good = _copied(self._tensors())
-        self.best = _copied(self._averaged)
-        self.set_rate()
-
-    def _tensors(self) -> dict[str, Tensor]:
-        """The tensors that a step changes, themselves and not copies."""
-        tensors = {f"network.{name}": value for name, value in self._weights.items()}
-        tensors |= {f"averaged.{name}": value for name, value in self._averaged.items()}
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        for i, parameter in enumerate(parameters):
-            for slot, value in self.optimizer.state[parameter].items():
-                tensors[f"optimizer.{i}.{slot}"] = value
-        return tensors
-
-    def average(self) -> None:
-        """Move the average towards the weights."""
-        if not self._mixed:
-            return
-        # Early on the average is of all there has been, or the first weights would stay in it.
-        terms = math.ceil(self.schedule.step / _AVERAGE_EVERY)
-        term = max(_AVERAGE_EVERY / self.options.averaged_steps, 9 / (terms + 9))
-        averaged, weights = ([of[k] for k in self._mixed] for of in (self._averaged, self._weights))
-        torch._foreach_lerp_(averaged, weights, min(1.0, term))
-
-    @contextmanager
-    def averaged_in_place(self) -> Iterator[None]:
-        """The network has the averaged weights inside, and its own again afterwards."""
-        own = _copied(self._weights)
-        _copy(own, {k: v for k, v in self._averaged.items() if k not in self._mixed})
-        _copy(self._averaged, self._weights)
-        try:
-            yield
-        finally:
-            _copy(own, self._weights)
-
-    def set_rate(self) -> None:
-        rate = self.schedule.learning_rate
-        for group in self.optimizer.param_groups:
-            if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(rate)  # a captured graph reads it from where it is
-            else:
-                group["lr"] = rate
-
-    def note(self, row: Validation) -> None:
-        self.history.append(asdict(row))
-        self.good = _copied(self._tensors())
-        if row.validation_loss < self.schedule.best_loss:
-            self.schedule.best_loss, self.schedule.best_step = row.validation_loss, row.step
-            self.best = _copied(self._averaged)
-
-    def restore_best(self) -> None:
-        _copy(self.best, self._weights)
-
-    def roll_back(self) -> None:
-        schedule = self.schedule
-        schedule.rollbacks += 1
-        if schedule.rollbacks > _MAX_ROLLBACKS:
-            raise FitFailedError(
-                f"the loss turned non-finite {schedule.rollbacks} times, last at step "
-                f"{schedule.step} with learning rate {schedule.learning_rate:g}. "
-                "Lower learning_rate or clip_norm."
-            )
-        schedule.learning_rate *= self.options.plateau_factor
-        log.warning(
-            "non-finite loss before step %d: back to the last good weights, learning rate %g",
-            schedule.step,
-            schedule.learning_rate,
-        )
-        _copy(self.good, self._tensors())
-        self.set_rate()
-
-    def save(self, checkpoint: Checkpoint) -> None:
-        parts = {"now": self._tensors(), "good": self.good, "best": self.best}
-        tensors = {f"{part}.{k}": v for part, values in parts.items() for k, v in values.items()}
-        schedule = asdict(self.schedule)
-        if not self.history:
-            schedule["best_loss"] = None  # JSON has no infinity
-        checkpoint.save(
-            tensors | {"running": self.running}, {"schedule": schedule, "history": self.history}
-        )
-        checkpoint.end_if_asked(self.schedule.step)
-
-    def resume(self, checkpoint: Checkpoint) -> None:
-        found = checkpoint.load()
-        if found is None:
-            return
-        tensors, values = found
-        self.running.copy_(tensors.pop("running"))
-        parts: dict[str, dict[str, Tensor]] = {"now": {}, "good": {}, "best": {}}
-        for name, value in tensors.items():
-            part, _, rest = name.partition(".")
-            parts[part][rest] = value
-        _copy(parts["now"], self._tensors())
-        self.good, self.best = parts["good"], parts["best"]
-        for name, value in values["schedule"].items():
-            setattr(self.schedule, name, math.inf if value is None else value)
-        self.history[:] = values["history"]
-        self.set_rate()
-        log.info("going on from step %d, saved in '%s'", self.schedule.step, checkpoint.folder)
-
-
-def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in tensors.items()}
-
-
-def _copy(source: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> None:
-    for name, value in target.items():
-        value.copy_(source[name])
 
 
 def _identity(
