@@ -33,8 +33,9 @@ from scpress.training import Fit, resolve_device, split_validation
 
 log = logging.getLogger("scpress")
 
-# Held-out cells on which the importance-weighted likelihood is computed at most.
-_MAX_SCORED = 2000
+# Held-out cells on which the importance-weighted likelihood is computed at most, and those of them
+# that decide when to stop: a million cells would have 100,000, and each validation waits for them.
+_MAX_SCORED, _MAX_VALIDATED = 2000, 1000
 
 
 def train(
@@ -123,9 +124,9 @@ def train(
             strict=True,
         )
     )
-    # Enough to decide when to stop, and no more: a million cells would have 100,000 of them.
     scored = validation.take(_draw(len(validation)))
-    fitted = fit_model(model, training, scored, options, seed=seed, checkpoint=checkpoint)
+    validated = validation.take(_draw(len(validation), _MAX_VALIDATED))
+    fitted = fit_model(model, training, validated, options, seed=seed, checkpoint=checkpoint)
     held_out = score_held_out(model, scored, seed=seed)
     verdict = judge_fit(
         fitted,
@@ -260,6 +261,6 @@ def gene_theta(model: TrainedModel, data: ModelledCounts | None = None) -> np.nd
     return np.exp(total / len(data))
 
 
-def _draw(n_obs: int) -> np.ndarray:
-    """Rows of at most `_MAX_SCORED` cells, drawn at random and the same for every model."""
-    return np.sort(np.random.default_rng(0).permutation(n_obs)[:_MAX_SCORED])
+def _draw(n_obs: int, most: int = _MAX_SCORED) -> np.ndarray:
+    """Rows of at most `most` cells, drawn at random and the same for every model."""
+    return np.sort(np.random.default_rng(0).permutation(n_obs)[:most])
