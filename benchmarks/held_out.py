@@ -59,14 +59,12 @@ def main() -> None:
         "scvi-tools, early stopping": TrainOptions(
             engine="scvi-tools",
             batch_key=None,
-            learning_rate=1e-3,
             max_steps=steps,
             patience=steps * 45 // 400,
         ),
         "scvi-tools, its defaults": TrainOptions(
             engine="scvi-tools",
             batch_key=None,
-            learning_rate=1e-3,
             max_steps=steps,
             patience=steps,
             kl_warmup_steps=steps,

@@ -193,7 +193,7 @@ def child(task: dict[str, Any]) -> dict[str, float]:
     # The speed of scvi-tools is measured without an epoch's unfilled last batch.
     steps = (math.ceil(n_train / 128) if stops_early else n_train // 128) * task["epochs"]
     if engine == "scvi-tools":
-        options |= {"engine": "scvi-tools", "max_steps": steps, "learning_rate": 1e-3}
+        options |= {"engine": "scvi-tools", "max_steps": steps}
         options |= {"patience": math.ceil(n_train / 128) * 45}
     if engine == "scpress torch":
         options |= {"kernels": "torch"}
@@ -254,7 +254,7 @@ def _train_scvi(model: Any, training: Any, options: Any, epochs: int) -> None:
             train_size=1.0,
             datasplitter_kwargs={"drop_last": True},
             plan_kwargs={
-                "lr": options.learning_rate,
+                "lr": options.first_rate,
                 "n_epochs_kl_warmup": None,
                 "n_steps_kl_warmup": options.kl_warmup_steps,
             },

@@ -18,6 +18,7 @@ from scipy import sparse, special
 
 from scpress import fused, kernels, layer_kernels
 from scpress import likelihoods as lk
+from scpress.gradients import Gradients, _Hidden
 from scpress.network import CountAutoencoder, kl_to_standard_normal
 from scpress.options import TrainOptions
 from scpress.presets import resolve_config
@@ -114,13 +115,35 @@ def _gradients(network, data, noise):
     return float(loss.detach()), {name: p.grad for name, p in network.named_parameters()}
 
 
+def _gradients_by_hand(network, data, noise):
+    model = TrainedModel(network, [str(i) for i in range(data.X.shape[1])], [], 1.0)
+    loss = Gradients(network.train(), len(data))(data.cells_of(model), noise, 0.7)
+    return loss, {name: p.grad for name, p in network.named_parameters()}
+
+
 def _double(cells):
     import dataclasses
 
     counts = dataclasses.replace(cells.counts, values=cells.counts.values.double())
     return dataclasses.replace(
-        cells, counts=counts, size_factor=cells.size_factor.double(), total=cells.total.double()
+        cells,
+        counts=counts,
+        size_factor=cells.size_factor.double(),
+        total=cells.total.double(),
+        continuous=None if cells.continuous is None else cells.continuous.double(),
     )
+
+
+def _assert_close(loss, gradients, expected_loss, expected, limit):
+    assert loss == pytest.approx(expected_loss, rel=1e-6 if limit < 1e-3 else 1e-2)
+    for name, theirs in expected.items():
+        if theirs is None:
+            assert gradients[name] is None or not gradients[name].any(), name
+            continue
+        largest = float(theirs.abs().max())
+        error = float((gradients[name].double() - theirs).abs().max())
+        # A bias that batch norm takes out again has no gradient but the rounding of what cancels.
+        assert error <= limit * (largest if largest > 1e-10 else 1.0), name
 
 
 @pytest.mark.parametrize("products", ["float32", "bfloat16"])
@@ -137,18 +160,54 @@ def test_gradients_equal_autograds_on_the_plain_path(
     )
     ours, plain = _models(data, options, products=products)
     noise = torch.randn(50, ours.config.n_latent)
-    loss, gradients = _gradients(ours, data, noise)
-    expected_loss, expected = _gradients(plain, data, noise)
+    expected = _gradients(plain, data, noise)
     limit = 1e-5 if products == "float32" else 5e-2
-    assert loss == pytest.approx(expected_loss, rel=1e-6 if products == "float32" else 1e-2)
-    for name, theirs in expected.items():
-        if theirs is None:
-            assert gradients[name] is None or not gradients[name].any(), name
-            continue
-        largest = float(theirs.abs().max())
-        error = float((gradients[name].double() - theirs).abs().max())
-        # A bias that batch norm takes out again has no gradient but the rounding of what cancels.
-        assert error <= limit * (largest if largest > 1e-10 else 1.0), name
+    _assert_close(*_gradients(ours, data, noise), *expected, limit)
+    assert Gradients.cover(ours)
+    _assert_close(*_gradients_by_hand(ours, data, noise), *expected, limit)
+
+
+@pytest.mark.parametrize("dense_from", [fused.DENSE_FROM, 0.0])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"encode_covariates": True, "hidden": (24, 16)},
+        {"encode_covariates": True, "preset": "dca", "hidden": (24, 16, 8)},
+        {"encode_covariates": True, "preset": "ldvae"},
+        {"preset": "ldvae", "input": "zscore", "prior": "none"},
+        {"hidden": (24, 16), "library": "size_factor"},
+        {"encoder": "deterministic", "prior": "none"},
+    ],
+)
+def test_gradients_by_hand_of_every_way_through_the_network(pbmc, monkeypatch, changes, dense_from):
+    monkeypatch.setattr(fused, "DENSE_FROM", dense_from)
+    data = modelled(pbmc).take(np.arange(50))
+    data.batch = np.arange(50) % 2
+    data.continuous = np.linspace(-1, 1, 100, dtype=np.float32).reshape(50, 2)
+    options = TrainOptions(
+        dispersion="gene-batch",
+        continuous_covariates=("depth", "age"),
+        **{"dropout_rate": 0.0} | changes,
+    )
+    ours, plain = _models(data, options)
+    noise = torch.randn(50, ours.config.n_latent)
+    expected = _gradients(plain, data, noise)
+    _assert_close(*_gradients_by_hand(ours, data, noise), *expected, 1e-5)
+    for name, theirs in plain.named_buffers():
+        torch.testing.assert_close(ours.get_buffer(name).double(), theirs.double(), msg=name)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"norm": "layer"}, {"activation": "elu"}, {"likelihood": "gaussian"}, {"hidden": ()}],
+)
+def test_what_is_not_written_out_by_hand_is_not_covered(pbmc, changes):
+    data = modelled(pbmc).take(np.arange(50))
+    ours, plain = _models(data, TrainOptions(dropout_rate=0.0, **changes))
+    assert not Gradients.cover(ours)
+    noise = torch.randn(50, ours.config.n_latent)
+    expected = _gradients(plain, data, noise)
+    _assert_close(*_gradients(ours, data, noise), *expected, 1e-5)
 
 
 @pytest.mark.parametrize("dropout_rate", [0.0, 0.3])
@@ -157,50 +216,56 @@ def test_a_hidden_layer_is_torchs_norm_relu_and_dropout(dropout_rate):
     h, gradient = torch.randn(2, 30, 16)
     h = 2 + 3 * h
     found = []
-    for is_fused in (True, False):
+    for is_compiled in (True, False):
         norm = torch.nn.BatchNorm1d(16, eps=1e-3, momentum=0.01)
         with torch.no_grad():
             norm.weight.copy_(torch.linspace(0.5, 2, 16))
             norm.bias.copy_(torch.linspace(-1, 1, 16))
-        x = h.clone().requires_grad_()
         torch.manual_seed(1)
-        if is_fused:
-            out = fused.hidden(x, norm, dropout_rate)
+        if is_compiled:
+            for parameter in norm.parameters():
+                parameter.grad = torch.empty(16)
+            hidden = _Hidden(norm, dropout_rate, 30)
+            out, by_h = hidden.forward(h), hidden.backward(gradient)
         else:
+            x = h.clone().requires_grad_()
             kept = torch.ones(30, 16)
             if dropout_rate:
                 kept.bernoulli_(1 - dropout_rate).div_(1 - dropout_rate)
             out = torch.relu(norm(x)) * kept
-        out.backward(gradient)
-        found.append([out, x.grad, norm.weight.grad, norm.bias.grad, *norm.buffers()])
+            out.backward(gradient)
+            by_h = x.grad
+        found.append([out, by_h, norm.weight.grad, norm.bias.grad, *norm.buffers()])
     for ours, theirs in zip(*found, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
 def test_what_is_not_a_number_passes_a_hidden_layer():
     norm = torch.nn.BatchNorm1d(4)
+    for parameter in norm.parameters():
+        parameter.grad = torch.empty(4)
     h = torch.randn(5, 4)
     h[2, 1] = float("nan")
-    assert torch.isnan(fused.hidden(h, norm, 0.1)[:, 1]).any()
+    assert torch.isnan(_Hidden(norm, 0.1, 5).forward(h)[:, 1]).any()
 
 
 def test_the_posterior_is_the_plain_one():
     torch.manual_seed(0)
     mean, log_variance, noise, by_z = torch.randn(4, 30, 10)
     log_variance *= 4
-    found = []
-    for is_fused in (True, False):
-        m, v = mean.clone().requires_grad_(), log_variance.clone().requires_grad_()
-        if is_fused:
-            z, kl = fused.posterior(m, v, noise, 1e-4)
-        else:
-            m, v = m.detach().double().requires_grad_(), v.detach().double().requires_grad_()
-            sd = torch.sqrt(torch.exp(v) + 1e-4)
-            z, kl = m + sd * noise, kl_to_standard_normal(m, sd).mean()
-        ((z * by_z).sum() + 0.7 * kl).backward()
-        found.append([one.float() for one in (z, kl, m.grad, v.grad)])
-    for ours, theirs in zip(*found, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+    z, variance, by_mean, by_log_variance = np.empty((4, 30, 10), np.float32)
+    floor = np.float32(1e-4)
+    m, v, e, g = (one.numpy() for one in (mean, log_variance, noise, by_z))
+    kl = kernels.posterior(m, v, e, floor, z, variance)
+    kernels.posterior_gradient(g, np.float32(0.7), m, variance, e, floor, by_mean, by_log_variance)
+
+    m, v = mean.double().requires_grad_(), log_variance.double().requires_grad_()
+    sd = torch.sqrt(torch.exp(v) + 1e-4)
+    drawn, divergence = m + sd * noise, kl_to_standard_normal(m, sd).sum()
+    ((drawn * by_z).sum() + 0.7 * divergence).backward()
+    assert kl == pytest.approx(divergence.item(), rel=1e-5)
+    for ours, theirs in ((z, drawn), (by_mean, m.grad), (by_log_variance, v.grad)):
+        np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=1e-5, atol=1e-5)
 
 
 def test_clamped_entries_have_no_gradient(pbmc):
@@ -243,10 +308,10 @@ from conftest import modelled
 from scpress.datasets import pbmc68k_counts
 os.environ["NUMBA_NUM_THREADS"] = "3"  # conftest has set it to 1
 torch.set_num_threads(1)
-t.fused._use_torchs_threads = lambda: None
+t.fused.use_torchs_threads = lambda: None
 data = modelled(pbmc68k_counts())
 network, _ = t._models(data, t.TrainOptions(dropout_rate=0.0))
-loss, gradients = t._gradients(network, data, torch.zeros(len(data), 10))
+loss, gradients = t._gradients_by_hand(network, data, torch.zeros(len(data), 10))
 from scpress.checkpoints import digest_of
 print(loss, digest_of(*(gradients[name].numpy() for name in sorted(gradients))))
 """
@@ -291,10 +356,10 @@ def test_rows_and_products_of_any_small_matrix(values, draw):
     out = np.ones((len(rows), 5), np.float32)
     layer_kernels.sparse_product(pointers, indices, counts, weight, out)
     np.testing.assert_array_equal(out, dense @ weight + 1)
-    by_gene, cells, order = layer_kernels.by_gene(pointers, indices, 7)
+    by_gene = layer_kernels.by_gene(pointers, indices, counts, 7)
     gradient = np.arange(len(rows) * 5, dtype=np.float32).reshape(-1, 5)
     to = np.full((7, 5), np.nan, np.float32)
-    layer_kernels.sparse_gradient(by_gene, cells, counts[order], gradient, to)
+    layer_kernels.sparse_gradient(*by_gene, gradient, to)
     np.testing.assert_array_equal(to, dense.T @ gradient)
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from conftest import modelled, normalized_of
 
-from scpress import training
+from scpress import stepping, training
 from scpress.errors import FitFailedError, InputError
 from scpress.options import TrainOptions
 from scpress.steps.train import train
@@ -116,7 +116,7 @@ def test_early_stopping_waits_for_the_patience_and_lowers_the_rate(pbmc, monkeyp
     assert history["step"].iloc[-1] == 20 + 100
     # Lowered at 60 and at 100, where 40 steps passed without a better loss.
     rates = history.set_index("step")["learning_rate"]
-    first = options.learning_rate
+    first = options.first_rate
     assert rates[60] == first
     assert rates[70] == rates[100] == first / 2
     assert rates[110] == first / 4
@@ -141,20 +141,21 @@ def test_every_cell_is_seen_once_per_epoch():
 
 
 def test_non_finite_loss_rolls_back_with_a_lower_rate(pbmc, monkeypatch, caplog):
-    loss = training.CountAutoencoder.loss
+    clip = stepping.CompiledStepper._clip
     calls = {"n": 0}
 
-    def explode(self, cells, **keywords):
-        calls["n"] += self.training
-        value = loss(self, cells, **keywords)
-        return value._replace(total=value.total * float("nan")) if calls["n"] == 30 else value
+    def explode(self):
+        clip(self)
+        calls["n"] += 1
+        if calls["n"] == 30:
+            self._gradients.all.fill_(float("nan"))
 
-    monkeypatch.setattr(training.CountAutoencoder, "loss", explode)
+    monkeypatch.setattr(stepping.CompiledStepper, "_clip", explode)
     with caplog.at_level(logging.WARNING, logger="scpress"):
         model, history = train(pbmc, normalized_of(pbmc), short(max_steps=100))
     assert "back to the last good weights" in caplog.text
     assert model.record["verdict"]["rollbacks"] == 1
-    assert history["learning_rate"].iloc[-1] == pytest.approx(SHORT.learning_rate / 2)
+    assert history["learning_rate"].iloc[-1] == pytest.approx(SHORT.first_rate / 2)
     assert all(torch.isfinite(p).all() for p in model.network.parameters())
 
 

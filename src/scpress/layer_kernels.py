@@ -12,12 +12,12 @@ from scpress.kernels import CHUNKS, f32, i32, loop, parallel, serial
 
 
 @njit(cache=True)
-def by_gene(pointers, indices, n_genes):  # type: ignore[no-untyped-def]
+def by_gene(pointers, indices, values, n_genes):  # type: ignore[no-untyped-def]
     """The nonzeros of a CSR batch in the order of their genes, cells in order within one.
 
     Returns
     -------
-    pointers [genes + 1], cells [nonzeros], and where each nonzero was [nonzeros], int32
+    pointers [genes + 1], cells [nonzeros], int32, and values [nonzeros]
     """
     to_pointers = np.zeros(n_genes + 1, i32)
     for k in range(indices.shape[0]):
@@ -25,13 +25,13 @@ def by_gene(pointers, indices, n_genes):  # type: ignore[no-untyped-def]
     for j in range(n_genes):
         to_pointers[j + 1] += to_pointers[j]
     place = to_pointers[:-1].copy()
-    cells, order = np.empty(indices.shape[0], i32), np.empty(indices.shape[0], i32)
+    cells, ordered = np.empty(indices.shape[0], i32), np.empty(indices.shape[0], f32)
     for i in range(pointers.shape[0] - 1):
         for k in range(pointers[i], pointers[i + 1]):
             at = place[indices[k]]
             place[indices[k]] += 1
-            cells[at], order[at] = i, k
-    return to_pointers, cells, order
+            cells[at], ordered[at] = i, values[k]
+    return to_pointers, cells, ordered
 
 
 @loop
@@ -83,7 +83,9 @@ def sparse_gradient(pointers, cells, values, gradient, out):  # type: ignore[no-
 
 
 @serial
-def hidden(h, gain, shift, kept, scale, epsilon, out, mean, inverse, variance):  # type: ignore[no-untyped-def]
+def hidden(  # type: ignore[no-untyped-def]
+    h, gain, shift, kept, scale, epsilon, momentum, out, mean, inverse, kept_mean, kept_variance
+):
     """Batch norm, relu and dropout of a hidden layer, in training.
 
     Parameters
@@ -95,12 +97,17 @@ def hidden(h, gain, shift, kept, scale, epsilon, out, mean, inverse, variance): 
     kept, scale
         [cells, width] 1 where dropout keeps a value, which is then multiplied by scale; no rows
         where there is no dropout.
+    momentum
+        Weight of this batch in the running mean and variance.
     out
         [cells, width] Written: the layer's output.
-    mean, inverse, variance
+    mean, inverse
         [width] Written: over the cells, inverse the one of the deviation.
+    kept_mean, kept_variance
+        [width] The running ones, moved; the variance is the unbiased one, as torch keeps it.
     """
     n_cells, width = h.shape
+    variance = np.empty(width, f32)
     mean[:] = f32(0.0)
     variance[:] = f32(0.0)
     for i in range(n_cells):
@@ -115,6 +122,11 @@ def hidden(h, gain, shift, kept, scale, epsilon, out, mean, inverse, variance): 
     for j in range(width):
         variance[j] /= f32(n_cells)
         inverse[j] = f32(1.0) / np.sqrt(variance[j] + epsilon)
+    unbiased = f32(n_cells) / f32(max(1, n_cells - 1))
+    for j in range(width):
+        kept_mean[j] += momentum * (mean[j] - kept_mean[j])
+    for j in range(width):
+        kept_variance[j] += momentum * (variance[j] * unbiased - kept_variance[j])
     for i in range(n_cells):
         for j in range(width):
             value = (h[i, j] - mean[j]) * inverse[j] * gain[j] + shift[j]

@@ -19,7 +19,7 @@ from scpress.presets import ModelConfig
 # scvi-tools' batch norm, so that its weights and ours are interchangeable.
 _NORM_EPSILON, _NORM_MOMENTUM = 1e-3, 0.01
 # Added to the variance of the posterior, as scvi-tools does: it keeps log q finite.
-_VARIANCE_FLOOR = 1e-4
+VARIANCE_FLOOR = 1e-4
 
 _ACTIVATIONS = {"relu": nn.ReLU, "elu": nn.ELU, "gelu": nn.GELU, "linear": nn.Identity}
 
@@ -57,7 +57,7 @@ class Loss(NamedTuple):
     kl: Tensor
 
 
-class _Layers(nn.Module):
+class Layers(nn.Module):
     """Linear, norm, activation, dropout; the batch's one-hot vector enters every linear layer."""
 
     def __init__(self, config: ModelConfig, widths: list[int], n_batches: int, dropout_rate: float):
@@ -77,20 +77,14 @@ class _Layers(nn.Module):
         self.dropout_rate = dropout_rate
         self.dropout = nn.Dropout(dropout_rate) if dropout_rate > 0 else nn.Identity()
 
-    def forward(
-        self, h: Tensor, one_hot: Tensor | None, *, n_applied: int = 0, is_compiled: bool = False
-    ) -> Tensor:
+    def forward(self, h: Tensor, one_hot: Tensor | None, *, n_applied: int = 0) -> Tensor:
         """Apply all layers; the first `n_applied` linear ones have been already."""
-        is_fused = is_compiled and self.training and isinstance(self.activation, nn.ReLU)
         for i, (linear, norm) in enumerate(zip(self.linear, self.norm, strict=True)):
             if i >= n_applied:
                 if self.n_batches and one_hot is not None:
                     h = torch.cat([h, one_hot], dim=-1)
                 h = linear(h)
-            if is_fused and isinstance(norm, nn.BatchNorm1d):
-                h = fused.hidden(h, norm, self.dropout_rate)
-            else:
-                h = self.dropout(self.activation(norm(h)))
+            h = self.dropout(self.activation(norm(h)))
         return h
 
 
@@ -111,7 +105,7 @@ class CountAutoencoder(nn.Module):
 
         encoded = config.encode_covariates
         widths = [n_genes + (n_continuous if encoded else 0), *config.hidden]
-        self.encoder = _Layers(config, widths, n_batches if encoded else 0, config.dropout_rate)
+        self.encoder = Layers(config, widths, n_batches if encoded else 0, config.dropout_rate)
         # Without hidden layers the batch enters here, as it would enter the first of them.
         direct = n_batches if encoded and not config.hidden else 0
         self.z_mean = nn.Linear(widths[-1] + direct, n_latent)
@@ -121,7 +115,7 @@ class CountAutoencoder(nn.Module):
 
         mirrored = list(reversed(config.hidden)) if config.decoder == "mlp" else []
         widths = [n_latent + n_continuous, *mirrored]
-        self.decoder = _Layers(config, widths, n_batches, 0.0)
+        self.decoder = Layers(config, widths, n_batches, 0.0)
         n_head = widths[-1] + (0 if mirrored else n_batches)
         self.eta = nn.Linear(n_head, n_genes)
         self.pi_logits = nn.Linear(n_head, n_genes) if likelihood.has_pi else None
@@ -162,29 +156,25 @@ class CountAutoencoder(nn.Module):
 
     def _encoded(self, cells: Cells) -> tuple[Tensor, Tensor | None]:
         """([cells, n_latent] mean or code, [cells, n_latent] log-variance before its floor)."""
-        one_hot = self._one_hot(cells.batch) if self.config.encode_covariates else None
+        one_hot = self.one_hot(cells.batch) if self.config.encode_covariates else None
         continuous = cells.continuous if self.config.encode_covariates else None
         others = [part for part in (continuous, one_hot) if part is not None]
         if self.config.hidden:
-            h = self.encoder(
-                self._first_layer(cells, others),
-                one_hot,
-                n_applied=1,
-                is_compiled=self.is_compiled,
-            )
+            h = self.encoder(self._first_layer(cells, others), one_hot, n_applied=1)
         else:
             h = torch.cat([self._input(cells), *others], dim=-1)
         z_mean = self.z_mean(h)
         return z_mean, None if self.z_log_variance is None else self.z_log_variance(h)
 
-    def _input_values(self, cells: Cells) -> SparseBatch | DenseBatch:
+    def input_values(self, cells: Cells) -> SparseBatch | DenseBatch:
+        """[cells, genes] What the first layer reads, before it is shifted and scaled."""
         if self.config.input == "log1p":
             return dataclasses.replace(cells.counts, values=torch.log1p(cells.counts.values))
         return self.log_normalized(cells)
 
     def _input(self, cells: Cells) -> Tensor:
         """[cells, genes] Input with its zeros, shifted and scaled."""
-        values = self._input_values(cells).dense()
+        values = self.input_values(cells).dense()
         if self.config.input == "log1p":
             return values
         return (values - self.input_mean) / self.input_scale
@@ -203,7 +193,7 @@ class CountAutoencoder(nn.Module):
             more = functional.linear(rest, linear.weight[:, n_genes:])
         else:
             more = None
-        values = self._input_values(cells)
+        values = self.input_values(cells)
         if self.is_compiled and isinstance(values, SparseBatch):
             h = fused.sparse_linear(values, weight, bias)
         else:
@@ -216,7 +206,8 @@ class CountAutoencoder(nn.Module):
         scaled = counts.values / counts.of_cells(cells.size_factor)
         return dataclasses.replace(counts, values=torch.log1p(scaled))
 
-    def _one_hot(self, batch: Tensor | None) -> Tensor | None:
+    def one_hot(self, batch: Tensor | None) -> Tensor | None:
+        """[cells, batches] The batch as decoder and encoder are given it."""
         if batch is None or not self.config.n_batches:
             return None
         return functional.one_hot(batch, self.config.n_batches).to(self.eta.weight.dtype)
@@ -234,12 +225,12 @@ class CountAutoencoder(nn.Module):
 
     def _last_hidden(self, z: Tensor, cells: Cells) -> Tensor:
         """[cells, width] What the heads are given."""
-        one_hot = self._one_hot(cells.batch)
+        one_hot = self.one_hot(cells.batch)
         h = z
         if cells.continuous is not None:
             h = torch.cat([h, cells.continuous], dim=-1)
         if len(self.decoder.linear):
-            h = self.decoder(h, one_hot, is_compiled=self.is_compiled)
+            h = self.decoder(h, one_hot)
         elif one_hot is not None:
             h = torch.cat([h, one_hot], dim=-1)
         return h
@@ -253,12 +244,8 @@ class CountAutoencoder(nn.Module):
         if self.config.likelihood == "gaussian":
             return eta
         if self.config.library == "observed":
-            # A cell without molecules of the modelled genes has log-likelihood near 0 at total 1.
-            log_mu = torch.log(cells.total.clamp(min=1))[:, None] + functional.log_softmax(
-                eta, dim=-1
-            )
-        else:
-            log_mu = torch.log(cells.size_factor)[:, None] + eta
+            eta = functional.log_softmax(eta, dim=-1)
+        log_mu = torch.log(self.library(cells))[:, None] + eta
         return log_mu.clamp(lk.LOG_MU_MIN, lk.LOG_MU_MAX)
 
     def _log_theta(self, h: Tensor, batch: Tensor | None) -> Tensor | None:
@@ -289,9 +276,7 @@ class CountAutoencoder(nn.Module):
         """
         z, log_variance = self._encoded(cells)
         kl = None
-        if log_variance is not None and noise is not None and self.is_compiled:
-            z, kl = fused.posterior(z, log_variance, noise, _VARIANCE_FLOOR)
-        elif log_variance is not None:
+        if log_variance is not None:
             sd = _deviation(log_variance)
             kl = kl_to_standard_normal(z, sd).mean()
             z = z if noise is None else z + sd * noise
@@ -324,36 +309,51 @@ class CountAutoencoder(nn.Module):
             target = cells.counts if on_counts else self.log_normalized(cells)
             parts = lk.sum_log_likelihood(name, self.decode(z, cells), target)
             return parts.sum(), parts
-        softmax = self.config.library == "observed"
-        h = self._last_hidden(z, cells)
+        h, heads = self._last_hidden(z, cells), self.heads()
+        layer = self.output_layer(heads, len(h), with_gradient=torch.is_grad_enabled())
         return fused.output_log_likelihood(
-            name,
-            cells.total.clamp(min=1) if softmax else cells.size_factor,
-            counts,
-            self._heads(h, cells.batch),
-            softmax=softmax,
-            products=self.products if self.training else "float32",
+            layer, heads, h, self.theta_row(cells), self.library(cells), counts
         )
 
-    def _heads(self, h: Tensor, batch: Tensor | None) -> fused.Heads:
-        theta: Tensor | None = None
-        theta_bias, row = None, torch.zeros(len(h), dtype=torch.int64)
+    def output_layer(
+        self, heads: fused.Heads, n_cells: int, *, with_gradient: bool
+    ) -> fused.OutputLayer:
+        """The compiled last layer and likelihood of batches of so many cells."""
+        return fused.OutputLayer(
+            self.config.likelihood,
+            heads,
+            n_cells,
+            softmax=self.config.library == "observed",
+            products=self.products if self.training else "float32",
+            with_gradient=with_gradient,
+        )
+
+    def library(self, cells: Cells) -> Tensor:
+        """[cells] Molecules that the softmax shares out, or the size factor without a softmax."""
+        if self.config.library == "observed":
+            # A cell without molecules of the modelled genes has log-likelihood near 0 at total 1.
+            return cells.total.clamp(min=1)
+        return cells.size_factor
+
+    def theta_row(self, cells: Cells) -> Tensor:
+        """[cells] Row of the shared theta of each cell; empty where theta is one of each cell."""
         if isinstance(self.log_theta, nn.Linear):
-            theta, theta_bias, row = self.log_theta.weight, self.log_theta.bias, row[:0]
-        elif self.log_theta is not None:
-            theta = self.log_theta
-            if self.config.dispersion == "gene-batch" and batch is not None:
-                row = batch
-        pi = self.pi_logits
+            return torch.zeros(0, dtype=torch.int64)
+        if self.config.dispersion == "gene-batch" and cells.batch is not None:
+            return cells.batch
+        return torch.zeros(len(cells.total), dtype=torch.int64)
+
+    def heads(self) -> fused.Heads:
+        """Weights and biases of the last layer."""
+        pi, of_theta = self.pi_logits, self.log_theta
+        is_head = isinstance(of_theta, nn.Linear)
         return fused.Heads(
-            h,
             self.eta.weight,
             self.eta.bias,
             None if pi is None else pi.weight,
             None if pi is None else pi.bias,
-            theta,
-            theta_bias,
-            row,
+            of_theta.weight if is_head else of_theta,  # type: ignore[union-attr,arg-type]
+            of_theta.bias if is_head else None,  # type: ignore[union-attr,arg-type]
         )
 
     def clamp_theta(self) -> None:
@@ -364,7 +364,7 @@ class CountAutoencoder(nn.Module):
 
 
 def _deviation(log_variance: Tensor) -> Tensor:
-    return torch.sqrt(torch.exp(log_variance) + _VARIANCE_FLOOR)
+    return torch.sqrt(torch.exp(log_variance) + VARIANCE_FLOOR)
 
 
 def kl_to_standard_normal(mean: Tensor, sd: Tensor) -> Tensor:

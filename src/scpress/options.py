@@ -197,7 +197,12 @@ class TrainOptions(Options):
     continuous_covariates: tuple[str, ...] = option((), "continuous covariates: obs columns")
     encode_covariates: bool = option(False, "give the covariates to the encoder, too")
     batch_size: int = option(128, "cells per step", minimum=2)
-    learning_rate: float = option(8e-3, "Adam's rate at the start", minimum=1e-8, maximum=1)
+    learning_rate: float | None = option(
+        None,
+        "Adam's rate at the start; null: the engine's own, 0.008 or scvi-tools' 0.001",
+        minimum=1e-8,
+        maximum=1,
+    )
     epsilon: float = option(
         3e-2, "Adam's epsilon, nats per cell and unit of weight", minimum=1e-12, maximum=1
     )
@@ -246,6 +251,13 @@ class TrainOptions(Options):
     allow_failed_fit: bool = option(
         False, "keep a fit that does not beat the gene means, marked as failed, instead of stopping"
     )
+
+    @property
+    def first_rate(self) -> float:
+        """Adam's rate at the start: what was asked for, or the engine's own."""
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return 1e-3 if self.engine == "scvi-tools" else 8e-3
 
 
 # Options of training that no bit of the result depends on.

@@ -109,7 +109,7 @@ def fit_scvi_tools(
                 "drop_last": drop_last,
             },
             plan_kwargs={
-                "lr": options.learning_rate,
+                "lr": options.first_rate,
                 "weight_decay": options.weight_decay,
                 "n_epochs_kl_warmup": None,
                 "n_steps_kl_warmup": max(1, options.kl_warmup_steps),
@@ -294,7 +294,7 @@ def _fit_of(
             "validation_reconstruction": float(reconstruction[i]),
             "validation_kl": float(kl[i]),
             "kl_weight": float(min(1.0, steps[i] / max(1, options.kl_warmup_steps))),
-            "learning_rate": options.learning_rate,
+            "learning_rate": options.first_rate,
         }
         for i in range(n_rows)
     ]

@@ -4,11 +4,14 @@ import ctypes
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from scpress.gradients import Gradients
 from scpress.likelihoods import DenseBatch
 from scpress.network import Cells, CountAutoencoder
 from scpress.options import TrainOptions
@@ -35,7 +38,7 @@ def build_optimizer(network: CountAutoencoder, options: TrainOptions) -> torch.o
     ]
     device = network.input_mean.device
     on_gpu = device.type == "cuda"
-    rate = options.learning_rate
+    rate = options.first_rate
     optimizer = torch.optim.Adam(
         groups,
         lr=rate,
@@ -62,8 +65,23 @@ def _contiguous(parameter: torch.nn.Parameter) -> torch.nn.Parameter:
     return parameter if parameter.is_contiguous() else torch.nn.Parameter(parameter.detach().t())
 
 
+_SLOTS = ("exp_avg", "exp_avg_sq", "step")
+
+
+@dataclass(frozen=True)
+class _Group:
+    """What Adam moves with the same options, as it wants it."""
+
+    options: dict[str, Any]
+    parameters: list[Tensor]
+    gradients: list[Tensor]
+    exp_avg: list[Tensor]
+    exp_avg_sq: list[Tensor]
+    step: list[Tensor]
+
+
 class Stepper:
-    """One step of the optimizer on the CPU."""
+    """One step of the optimizer on the CPU, by autograd."""
 
     def __init__(self, model: TrainedModel, training: ModelledCounts, options: TrainOptions):
         self.model, self.training, self.options = model, training, options
@@ -72,66 +90,95 @@ class Stepper:
         parameters = list(self.network.parameters())
         adams = {p.data_ptr(): p for g in self.optimizer.param_groups for p in g["params"]}
         self._pairs = [(p, adams[p.data_ptr()]) for p in parameters]
+        self._groups: list[_Group] = []
 
-    def __call__(self, rows: np.ndarray, *, kl_weight: float, seed: int) -> Tensor:
+    def __call__(self, rows: np.ndarray, *, kl_weight: float, seed: int) -> Tensor | float:
         """[] Loss of the given training cells, without its gradient; the network moves a step."""
         # torch.manual_seed seeds every kind of device, which takes 0.13 ms.
         torch.default_generator.manual_seed(seed)
         noise = torch.randn(len(rows), self.network.config.n_latent)
         return self.update(self.training.cells_at(self.model, rows), noise, kl_weight)
 
-    def update(self, cells: Cells, noise: Tensor, kl_weight: float | Tensor) -> Tensor:
+    def update(self, cells: Cells, noise: Tensor, kl_weight: float | Tensor) -> Tensor | float:
         """[] Loss of some cells, without its gradient; the network moves a step."""
+        loss = self._differentiate(cells, noise, kl_weight)
+        self._clip()
+        self._move()
+        self.network.clamp_theta()
+        return loss
+
+    def _differentiate(
+        self, cells: Cells, noise: Tensor, kl_weight: float | Tensor
+    ) -> Tensor | float:
         for parameter, _ in self._pairs:
             parameter.grad = None
         loss = self.network.loss(cells, kl_weight=kl_weight, noise=noise).total
         loss.backward()
-        gradients = []
-        for parameter, moved in self._pairs:
-            if parameter.grad is not None:
-                moved.grad = parameter.grad if moved is parameter else parameter.grad.t()
-                gradients.append(moved)
-        self._clip(gradients)
-        self._move()
-        self.network.clamp_theta()
+        self._hand_over_gradients()
         return loss.detach()
+
+    def _hand_over_gradients(self) -> None:
+        """Give Adam the gradients of the network's parameters, where there are some."""
+        for parameter, moved in self._pairs:
+            gradient = parameter.grad
+            moved.grad = gradient if moved is parameter or gradient is None else gradient.t()
+        self._groups = []
+        for options in self.optimizer.param_groups:
+            moving = [p for p in options["params"] if p.grad is not None]
+            slots = [self.optimizer.state[p] for p in moving]
+            of = {name: [slot[name] for slot in slots] for name in _SLOTS}
+            if moving:
+                self._groups.append(_Group(options, moving, [p.grad for p in moving], **of))
 
     def _move(self) -> None:
         """What `optimizer.step` computes, without 0.1 to 0.3 ms of Python around it."""
-        for group in self.optimizer.param_groups:
-            pairs = [(p, p.grad) for p in group["params"] if p.grad is not None]
-            if not pairs:
-                continue
-            slots = [self.optimizer.state[p] for p, _ in pairs]
-            steps = [slot["step"] for slot in slots]
-            torch._foreach_add_(steps, 1)
-            beta1, beta2 = group["betas"]
+        for group in self._groups:
+            torch._foreach_add_(group.step, 1)
+            beta1, beta2 = group.options["betas"]
             torch._fused_adam_(
-                [p for p, _ in pairs],
-                [gradient for _, gradient in pairs],
-                [slot["exp_avg"] for slot in slots],
-                [slot["exp_avg_sq"] for slot in slots],
+                group.parameters,
+                group.gradients,
+                group.exp_avg,
+                group.exp_avg_sq,
                 [],
-                steps,
-                lr=group["lr"],
+                group.step,
+                lr=group.options["lr"],
                 beta1=beta1,
                 beta2=beta2,
-                weight_decay=group["weight_decay"],
-                eps=group["eps"],
+                weight_decay=group.options["weight_decay"],
+                eps=group.options["eps"],
                 amsgrad=False,
                 maximize=False,
             )
 
-    def _clip(self, parameters: list[torch.nn.Parameter]) -> None:
-        limit, norm = self.options.clip_norm, _norm_of_gradients(parameters)
+    def _clip(self) -> None:
+        gradients = [gradient for group in self._groups for gradient in group.gradients]
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))  # type: ignore[arg-type]
+        self._scale(gradients, norm)
+
+    def _scale(self, gradients: list[Tensor], norm: Tensor) -> None:
+        """Scale gradients of a norm to the limit, if they are above it."""
+        limit = self.options.clip_norm
         # Few steps are clipped, and the others need no pass over all gradients.
         if norm > limit:
-            torch.nn.utils.clip_grads_with_norm_(parameters, limit, norm)
+            torch._foreach_mul_(gradients, limit / norm)
 
 
-def _norm_of_gradients(parameters: list[torch.nn.Parameter]) -> Tensor:
-    norms = torch._foreach_norm([p.grad for p in parameters])  # type: ignore[misc]
-    return torch.linalg.vector_norm(torch.stack(norms))
+class CompiledStepper(Stepper):
+    """One step of the optimizer on the CPU, its gradients written out by hand."""
+
+    def __init__(self, model: TrainedModel, training: ModelledCounts, options: TrainOptions):
+        super().__init__(model, training, options)
+        self._gradients = Gradients(self.network, min(options.batch_size, len(training)))
+        self._hand_over_gradients()
+
+    def _differentiate(
+        self, cells: Cells, noise: Tensor, kl_weight: float | Tensor
+    ) -> Tensor | float:
+        return self._gradients(cells, noise, float(kl_weight))
+
+    def _clip(self) -> None:
+        self._scale([self._gradients.all], torch.linalg.vector_norm(self._gradients.all))
 
 
 class GraphStepper(Stepper):
@@ -149,9 +196,9 @@ class GraphStepper(Stepper):
         self.noise = torch.zeros(n_cells, self.network.config.n_latent, device=device)
         self.kl_weight = torch.zeros((), device=device)
         self._graph: torch.cuda.CUDAGraph | None = None
-        self._loss = torch.zeros((), device=device)
+        self._loss: Tensor | float = 0.0
 
-    def __call__(self, rows: np.ndarray, *, kl_weight: float, seed: int) -> Tensor:
+    def __call__(self, rows: np.ndarray, *, kl_weight: float, seed: int) -> Tensor | float:
         """As `Stepper`; the result is overwritten by the next step."""
         self.rows.choose(rows)
         self.kl_weight.fill_(kl_weight)
@@ -163,13 +210,12 @@ class GraphStepper(Stepper):
         self._graph.replay()
         return self._loss
 
-    def compute(self) -> Tensor:
+    def compute(self) -> Tensor | float:
         """[] Loss of the chosen rows, from the fixed places in memory alone."""
         return self.update(self.rows.cells(self.model), self.noise, self.kl_weight)
 
-    def _clip(self, parameters: list[torch.nn.Parameter]) -> None:
-        norm = _norm_of_gradients(parameters)
-        torch.nn.utils.clip_grads_with_norm_(parameters, self.options.clip_norm, norm)
+    def _scale(self, gradients: list[Tensor], norm: Tensor) -> None:
+        torch._foreach_mul_(gradients, (self.options.clip_norm / norm).clamp(max=1.0))
 
     def _capture(self) -> None:
         state = [*self.network.state_dict().values()]
@@ -191,7 +237,9 @@ class GraphStepper(Stepper):
 
 def stepper(model: TrainedModel, training: ModelledCounts, options: TrainOptions) -> Stepper:
     """The stepper for where the network is."""
-    kind = GraphStepper if model.network.input_mean.device.type == "cuda" else Stepper
+    if model.network.input_mean.device.type == "cuda":
+        return GraphStepper(model, training, options)
+    kind = CompiledStepper if Gradients.cover(model.network) else Stepper
     return kind(model, training, options)
 
 

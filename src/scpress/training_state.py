@@ -63,7 +63,7 @@ class TrainingState:
         options: TrainOptions,
     ):
         self.optimizer, self.options = optimizer, options
-        self.schedule = Schedule(options.learning_rate)
+        self.schedule = Schedule(options.first_rate)
         self.running = torch.zeros((), device=network.input_mean.device)
         self.history: list[dict[str, Any]] = []
         self._weights = {name: value.detach() for name, value in network.state_dict().items()}
