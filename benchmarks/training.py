@@ -415,7 +415,7 @@ def main() -> None:
             tasks = {}
             for n_cells in arguments.cells:
                 (folder / str(n_cells)).mkdir()
-                tasks[n_cells] = common | {"part": "scale", "least_steps": 1000}
+                tasks[n_cells] = common | {"part": "scale", "least_steps": 4000}
                 tasks[n_cells] |= _scale_files(folder / str(n_cells), n_cells)
             # In turn: a shared machine is quicker at one minute than at the next.
             rounds = [

@@ -109,6 +109,9 @@ class Heads(NamedTuple):
     theta_bias: Tensor | None
 
 
+_PRODUCTS = ("eta", "pi", "theta")
+
+
 class OutputLayer:
     """The last layer and the likelihood of a batch: forward, and backward through both.
 
@@ -142,21 +145,16 @@ class OutputLayer:
         n_genes, n_inputs = heads.eta.shape
         dtype = torch.bfloat16 if products == "bfloat16" else torch.float32
         self._is_cast = dtype != torch.float32
-        self._is_multiplied = {
-            "eta": True,
-            "pi": heads.pi is not None,
-            "theta": heads.theta_bias is not None,
+        # The weights as they are multiplied, of the heads that are.
+        self._weights = {
+            name: getattr(self.heads, name).to(dtype)
+            for name in _PRODUCTS
+            if getattr(self.heads, f"{name}_bias") is not None
         }
         # The products, which `forward` overwrites with the gradients by them.
         self._products = {
-            name: torch.empty(n_cells if used else 0, n_genes, dtype=dtype)
-            for name, used in self._is_multiplied.items()
-        }
-        # The weights as they are multiplied.
-        self._weights = {
-            name: getattr(self.heads, name).to(dtype)
-            for name, used in self._is_multiplied.items()
-            if used
+            name: torch.empty(n_cells if name in self._weights else 0, n_genes, dtype=dtype)
+            for name in _PRODUCTS
         }
         self._h = torch.empty(n_cells, n_inputs, dtype=dtype)
         self._by_cell = torch.empty(n_cells, dtype=torch.float64)
@@ -226,10 +224,7 @@ class OutputLayer:
         """
         for i, name in enumerate(self._weights):
             product, weight = self._products[name], self._weights[name]
-            if i == 0:
-                torch.mm(product, weight, out=self._by_product)
-            else:
-                self._by_product.addmm_(product, weight)
+            self._by_product.addmm_(product, weight, beta=min(i, 1))
         self._by_h.copy_(self._by_product).mul_(scale)
         self._h.mul_(scale)
         for name in self._weights:

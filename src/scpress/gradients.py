@@ -47,7 +47,9 @@ class Gradients:
         )
         self._decoder = _Stack(network.decoder, config.n_latent, n_cells)
         heads = network.heads()
-        self._output = network.output_layer(heads, n_cells, with_gradient=True)
+        self._output = network.output_layer(
+            heads, n_cells, products=network.products, with_gradient=True
+        )
         self._to = fused.Heads(*(None if one is None else one.grad for one in heads))  # type: ignore[arg-type]
 
     @staticmethod

@@ -310,13 +310,18 @@ class CountAutoencoder(nn.Module):
             parts = lk.sum_log_likelihood(name, self.decode(z, cells), target)
             return parts.sum(), parts
         h, heads = self._last_hidden(z, cells), self.heads()
-        layer = self.output_layer(heads, len(h), with_gradient=torch.is_grad_enabled())
+        layer = self.output_layer(
+            heads,
+            len(h),
+            products=self.products if self.training else "float32",
+            with_gradient=torch.is_grad_enabled(),
+        )
         return fused.output_log_likelihood(
             layer, heads, h, self.theta_row(cells), self.library(cells), counts
         )
 
     def output_layer(
-        self, heads: fused.Heads, n_cells: int, *, with_gradient: bool
+        self, heads: fused.Heads, n_cells: int, *, products: str, with_gradient: bool
     ) -> fused.OutputLayer:
         """The compiled last layer and likelihood of batches of so many cells."""
         return fused.OutputLayer(
@@ -324,7 +329,7 @@ class CountAutoencoder(nn.Module):
             heads,
             n_cells,
             softmax=self.config.library == "observed",
-            products=self.products if self.training else "float32",
+            products=products,
             with_gradient=with_gradient,
         )
 
