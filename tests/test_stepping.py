@@ -1,4 +1,4 @@
-"""What a GPU is given, computed here on the CPU: everything but the capture of the graph."""
+"""The steps of the CPU, and what a GPU is given: everything but the capture of the graph."""
 
 import numpy as np
 import pytest

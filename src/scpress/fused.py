@@ -1,4 +1,4 @@
-"""What lies between torch's products of matrices: compiled passes, and their gradients.
+"""The first and the last layer over the compiled loops: products, likelihood and gradients.
 
 The pieces are used twice: by `gradients`, which trains the usual networks, and as functions that
 autograd goes through, for every other network and where there is no gradient.
@@ -117,6 +117,8 @@ class OutputLayer:
 
     Parameters
     ----------
+    likelihood
+        One of `KINDS`.
     heads
         Weights, read at every call.
     n_cells
@@ -146,10 +148,12 @@ class OutputLayer:
         dtype = torch.bfloat16 if products == "bfloat16" else torch.float32
         self._is_cast = dtype != torch.float32
         # The weights as they are multiplied, of the heads that are.
+        multiplied = [n for n in _PRODUCTS if getattr(self.heads, f"{n}_bias") is not None]
         self._weights = {
-            name: getattr(self.heads, name).to(dtype)
-            for name in _PRODUCTS
-            if getattr(self.heads, f"{name}_bias") is not None
+            name: torch.empty(n_genes, n_inputs, dtype=dtype)
+            if self._is_cast
+            else getattr(self.heads, name)
+            for name in multiplied
         }
         # The products, which `forward` overwrites with the gradients by them.
         self._products = {
@@ -168,8 +172,10 @@ class OutputLayer:
             "theta": torch.empty(chunks, 1 if shared is None else len(shared), n_genes),
         }
         if with_gradient:
+            self._scaled_h, self._by_h_cast = torch.empty_like(self._h), torch.empty_like(self._h)
+            self._by_h = torch.empty(self._h.shape)
+        if with_gradient and self._is_cast:
             self._by_weight = torch.empty(n_genes, n_inputs, dtype=dtype)
-            self._by_product, self._by_h = torch.empty_like(self._h), torch.empty(self._h.shape)
         no_bias = torch.zeros(n_genes)
         biases = (self.heads.eta_bias, self.heads.pi_bias, self.heads.theta_bias)
         eta_bias, pi_bias, theta_bias = (no_bias if b is None else b for b in biases)
@@ -195,7 +201,6 @@ class OutputLayer:
         library
             [cells] Molecules that the softmax shares out, or the size factor where there is none.
         """
-        use_torchs_threads()
         self._h.copy_(h)
         for name, weight in self._weights.items():
             if self._is_cast:
@@ -224,13 +229,13 @@ class OutputLayer:
         """
         for i, name in enumerate(self._weights):
             product, weight = self._products[name], self._weights[name]
-            self._by_product.addmm_(product, weight, beta=min(i, 1))
-        self._by_h.copy_(self._by_product).mul_(scale)
-        self._h.mul_(scale)
+            self._by_h_cast.addmm_(product, weight, beta=min(i, 1))
+        self._by_h.copy_(self._by_h_cast).mul_(scale)
+        torch.mul(self._h, scale, out=self._scaled_h)
         for name in self._weights:
             target = getattr(to, name)
             by_weight = self._by_weight if self._is_cast else target
-            torch.mm(self._products[name].t(), self._h, out=by_weight)
+            torch.mm(self._products[name].t(), self._scaled_h, out=by_weight)
             if self._is_cast:
                 target.copy_(by_weight)
             sums = self._sums[name].view(kernels.CHUNKS, -1)
@@ -254,6 +259,7 @@ class _OutputLikelihood(torch.autograd.Function):
         h: Tensor,
         *heads: Any,
     ) -> tuple[Tensor, Tensor]:
+        use_torchs_threads()
         by_cell = layer.forward(h.detach(), theta_row, library, x)
         ctx.layer, ctx.heads = layer, heads
         parts = by_cell.float()

@@ -53,7 +53,7 @@ class Gradients:
         self._to = fused.Heads(*(None if one is None else one.grad for one in heads))  # type: ignore[arg-type]
 
     @staticmethod
-    def cover(network: CountAutoencoder) -> bool:
+    def are_written_out_for(network: CountAutoencoder) -> bool:
         """Whether this network's gradients are written out here."""
         config = network.config
         return (
@@ -224,7 +224,7 @@ class _Hidden:
         running = [one.numpy() for one in (norm.running_mean, norm.running_var)]  # type: ignore[union-attr]
         out = self._out.numpy()
         self._writes = (out, mean, inverse, *running)
-        self._kept_for_backward = (out, gain, scale, mean, inverse)
+        self._for_backward = (out, gain, scale, mean, inverse)
         by = [self._by_h, norm.weight.grad, norm.bias.grad]
         self._gradients = tuple(one.numpy() for one in by)  # type: ignore[union-attr]
 
@@ -238,7 +238,7 @@ class _Hidden:
 
     def backward(self, gradient: Tensor) -> Tensor:
         layer_kernels.hidden_gradient(
-            gradient.numpy(), self._h, *self._kept_for_backward, *self._gradients
+            gradient.numpy(), self._h, *self._for_backward, *self._gradients
         )
         return self._by_h
 

@@ -84,7 +84,18 @@ def sparse_gradient(pointers, cells, values, gradient, out):  # type: ignore[no-
 
 @serial
 def hidden(  # type: ignore[no-untyped-def]
-    h, gain, shift, kept, scale, epsilon, momentum, out, mean, inverse, kept_mean, kept_variance
+    h,
+    gain,
+    shift,
+    kept,
+    scale,
+    epsilon,
+    momentum,
+    out,
+    mean,
+    inverse,
+    running_mean,
+    running_variance,
 ):
     """Batch norm, relu and dropout of a hidden layer, in training.
 
@@ -103,7 +114,7 @@ def hidden(  # type: ignore[no-untyped-def]
         [cells, width] Written: the layer's output.
     mean, inverse
         [width] Written: over the cells, inverse the one of the deviation.
-    kept_mean, kept_variance
+    running_mean, running_variance
         [width] The running ones, moved; the variance is the unbiased one, as torch keeps it.
     """
     n_cells, width = h.shape
@@ -124,9 +135,9 @@ def hidden(  # type: ignore[no-untyped-def]
         inverse[j] = f32(1.0) / np.sqrt(variance[j] + epsilon)
     unbiased = f32(n_cells) / f32(max(1, n_cells - 1))
     for j in range(width):
-        kept_mean[j] += momentum * (mean[j] - kept_mean[j])
+        running_mean[j] += momentum * (mean[j] - running_mean[j])
     for j in range(width):
-        kept_variance[j] += momentum * (variance[j] * unbiased - kept_variance[j])
+        running_variance[j] += momentum * (variance[j] * unbiased - running_variance[j])
     for i in range(n_cells):
         for j in range(width):
             value = (h[i, j] - mean[j]) * inverse[j] * gain[j] + shift[j]

@@ -217,7 +217,10 @@ class TrainOptions(Options):
         200, "steps over which the weight of the KL term rises from 0 to 1", minimum=0
     )
     validation_fraction: float = option(
-        0.1, "fraction of the cells held out to decide when to stop", minimum=0.01, maximum=0.5
+        0.1,
+        "fraction of the cells held out; at most 1,000 of them decide when to stop",
+        minimum=0.01,
+        maximum=0.5,
     )
     validate_every: int = option(50, "steps between two validations", minimum=1)
     patience: int = option(
@@ -239,7 +242,7 @@ class TrainOptions(Options):
     )
     products: str = option(
         "float32",
-        "what training multiplies the decoder's matrices in; the rest stays float32",
+        "what training multiplies the last layer's matrices in; the rest stays float32",
         choices=("float32", "bfloat16"),
     )
     memory_mb: int = option(

@@ -81,7 +81,7 @@ class _Group:
 
 
 class Stepper:
-    """One step of the optimizer on the CPU, by autograd."""
+    """One step of the optimizer on the CPU, its gradients by autograd."""
 
     def __init__(self, model: TrainedModel, training: ModelledCounts, options: TrainOptions):
         self.model, self.training, self.options = model, training, options
@@ -239,7 +239,7 @@ def stepper(model: TrainedModel, training: ModelledCounts, options: TrainOptions
     """The stepper for where the network is."""
     if model.network.input_mean.device.type == "cuda":
         return GraphStepper(model, training, options)
-    kind = CompiledStepper if Gradients.cover(model.network) else Stepper
+    kind = CompiledStepper if Gradients.are_written_out_for(model.network) else Stepper
     return kind(model, training, options)
 
 
@@ -352,10 +352,10 @@ def _upload(values: np.ndarray, dtype: torch.dtype, device: torch.device) -> Ten
 
 @contextmanager
 def large_blocks_stay() -> Iterator[None]:
-    """Let glibc keep blocks of megabytes for the next step instead of giving them back.
+    """Let glibc keep blocks of megabytes for the next time instead of giving them back.
 
-    A step asks for the same blocks as the one before; each that comes new from the system costs a
-    fault per page, a sixth of a step of 128 cells x 2,000 genes.
+    A validation, and a step by autograd, ask for the same blocks as the one before; each that comes
+    new from the system costs a fault per page, a sixth of a step of 128 cells x 2,000 genes.
     """
     m_trim_threshold, m_mmap_threshold = -1, -3
     try:

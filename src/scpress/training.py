@@ -30,7 +30,8 @@ _HEAD_SCALE = 0.1
 _FIRST_PI_LOGIT = -2.0
 _LOG_SECONDS = 10.0
 _BLOCK_CELLS = 1024
-# Raised when the same input gives other bits: no state of the old kind is gone on from.
+# Raised when the same input gives other bits: no state of the old kind is gone on from. With
+# it goes the `step_version` of the train rule, by which Snakemake repeats the step.
 _METHOD = 3
 # Set by Slurm, or by whoever shares out the GPUs of a machine, for a job that has one.
 _GPU_VARIABLES = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "CUDA_VISIBLE_DEVICES")

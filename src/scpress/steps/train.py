@@ -126,6 +126,7 @@ def train(
     )
     scored = validation.take(_draw(len(validation)))
     validated = validation.take(_draw(len(validation), _MAX_VALIDATED))
+    del validation  # of a million cells, 100,000
     fitted = fit_model(model, training, validated, options, seed=seed, checkpoint=checkpoint)
     held_out = score_held_out(model, scored, seed=seed)
     verdict = judge_fit(
@@ -142,7 +143,7 @@ def train(
         "threads": torch.get_num_threads(),
         "versions": {name: version(name) for name in ("scpress", "torch", "scvi-tools")},
         "n_training_cells": len(training),
-        "n_validation_cells": len(validation),
+        "n_validation_cells": len(validation_rows),
         "verdict": verdict,
         "held_out": held_out,
         "theta": describe_theta(model, training),
