@@ -14,7 +14,7 @@ the clock starts; medians are printed.
   (the median over its seeds). The weights at each validation that was the best so far are scored
   afterwards, by bisection, so that scoring takes none of the time.
 - defaults: the same of the --variants of the shipped options, by which these were chosen.
-- scale: cells/s of an epoch from a file of 10,000 to 1,000,000 cells, 160 nonzeros each.
+- scale: cells/s and an epoch from files of 10,000 to 1,000,000 cells, 160 nonzeros each.
 """
 
 import argparse
@@ -301,29 +301,61 @@ def scale_child(task: dict[str, Any]) -> dict[str, float]:
     from scpress.steps import train as step
 
     torch.set_num_threads(task["threads"])
-    seconds = {}
-    fit = step.fit_model
-
-    def timed(*arguments: Any, **keywords: Any) -> Any:
-        options = TrainOptions(batch_key=None, max_steps=3)
-        fit(_model(2000, options, "cpu"), arguments[1], arguments[2], options, seed=0)
-        start = time.perf_counter()
-        fitted = fit(*arguments, **keywords)
-        seconds["fit"] = time.perf_counter() - start
-        return fitted
-
-    step.fit_model = timed
     peak = Peak()
     start = time.perf_counter()
     counts = read_h5ad(Path(task["counts"]), backed=True)
-    n_cells = counts.n_obs
-    steps = max(task["least_steps"], math.ceil(0.9 * n_cells / 128))
+    steps = math.ceil(0.9 * counts.n_obs / 128)
     options = TrainOptions(batch_key=None, max_steps=steps, patience=10**9, allow_failed_fit=True)
     step.train(counts, read_h5ad(Path(task["normalized"])), options, seed=0, device="cpu")
+    return {"seconds": time.perf_counter() - start, "peak_mb": peak.mb}
+
+
+def turns_child(task: dict[str, Any]) -> dict[str, float]:
+    """Cells/s of the steps of one network over each file, a hundred steps of each in turn.
+
+    In turn and over the same memory, as a shared machine is quicker at one minute than at the next
+    and one process is quicker than another.
+    """
+    import torch
+
+    from scpress.io.h5ad import read_h5ad
+    from scpress.options import TrainOptions
+    from scpress.stepping import large_blocks_stay, stepper
+    from scpress.steps import train as step
+    from scpress.training import Order
+
+    class Divided(Exception):
+        """What training would be given."""
+
+    def stop(model: Any, training: Any, *_: Any, **__: Any) -> Any:
+        raise Divided(model, training)
+
+    torch.set_num_threads(task["threads"])
+    options = TrainOptions(batch_key=None)
+    step.fit_model = stop
+    data, orders = {}, {}
+    for name, paths in task["files"].items():
+        counts = read_h5ad(Path(paths["counts"]), backed=True)
+        try:
+            step.train(counts, read_h5ad(Path(paths["normalized"])), options, seed=0, device="cpu")
+        except Divided as divided:
+            model, data[name] = divided.args
+        orders[name] = Order(len(data[name]), options.batch_size, 0)
+    model.network.train()
+    step_of = stepper(model, data[name], options)
+    seconds: dict[str, list[float]] = {name: [] for name in data}
+    with large_blocks_stay():
+        for turn in range(task["turns"]):
+            for name, training in data.items():
+                step_of.training = training
+                start = time.perf_counter()
+                for i in range(100):
+                    rows = orders[name].rows(100 * turn + i)
+                    step_of(rows, kl_weight=1.0, seed=100 * turn + i)
+                seconds[name].append(time.perf_counter() - start)
+    # The first turn reads the file for the first time and compiles.
     return {
-        "cells_per_second": steps * 128 / seconds["fit"],
-        "seconds": time.perf_counter() - start,
-        "peak_mb": peak.mb,
+        name: 100 * options.batch_size / statistics.median(t[1:]) for name, t in seconds.items()
     }
 
 
@@ -389,7 +421,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.child:
         task = json.loads(arguments.child)
-        print(json.dumps(scale_child(task) if task["part"] == "scale" else child(task)))
+        children = {"scale": scale_child, "turns": turns_child}
+        print(json.dumps(children.get(task["part"], child)(task)))
         return
     resampled = {"speed", "quality", "defaults"} & set(arguments.part)
     if resampled and arguments.source is None:
@@ -410,25 +443,25 @@ def main() -> None:
             if {"quality", "defaults"} & set(arguments.part):
                 show_quality(shape, engines, arguments, common)
         if "scale" in arguments.part:
-            print("| cells | cells/s of an epoch | seconds in all | anonymous memory, MB |")
-            print("|---|---|---|---|")
-            tasks = {}
-            for n_cells in arguments.cells:
-                (folder / str(n_cells)).mkdir()
-                tasks[n_cells] = common | {"part": "scale", "least_steps": 4000}
-                tasks[n_cells] |= _scale_files(folder / str(n_cells), n_cells)
-            # In turn: a shared machine is quicker at one minute than at the next.
-            rounds = [
-                {n_cells: measure(task) for n_cells, task in tasks.items()}
-                for _ in range(arguments.repeats)
-            ]
-            for n_cells in tasks:
-                row = medians([one[n_cells] for one in rounds])
-                print(
-                    f"| {n_cells:,} | {row['cells_per_second']:,.0f} | {row['seconds']:.0f} "
-                    f"| {row['peak_mb']:,.0f} |",
-                    flush=True,
-                )
+            show_scale(folder, arguments, common)
+
+
+def show_scale(folder: Path, arguments: argparse.Namespace, common: dict[str, Any]) -> None:
+    """Print cells/s by the number of cells, and what an epoch takes from file to weights."""
+    files = {
+        str(n_cells): _scale_files(folder / str(n_cells), n_cells) for n_cells in arguments.cells
+    }
+    turns = 1 + 20 * arguments.repeats
+    speeds = measure(common | {"part": "turns", "files": files, "turns": turns})
+    print("| cells | cells/s | seconds of an epoch, in all | anonymous memory, MB |")
+    print("|---|---|---|---|")
+    for name, paths in files.items():
+        task = common | {"part": "scale"} | paths
+        row = medians([measure(task) for _ in range(arguments.repeats)])
+        print(
+            f"| {int(name):,} | {speeds[name]:,.0f} | {row['seconds']:.0f} | {row['peak_mb']:,.0f} |",
+            flush=True,
+        )
 
 
 def show_speed(
@@ -494,6 +527,7 @@ def _scale_files(folder: Path, n_cells: int) -> dict[str, str]:
     from scpress.counts import library_sizes, size_factors
     from scpress.io.h5ad import read_h5ad, write_h5ad
 
+    folder.mkdir()
     paths = {"counts": folder / "scale.h5ad", "normalized": folder / "scale_normalized.h5ad"}
     write_counts(paths["counts"], n_cells)
     counts = read_h5ad(paths["counts"], backed=True)
