@@ -324,11 +324,11 @@ def turns_child(task: dict[str, Any]) -> dict[str, float]:
     from scpress.steps import train as step
     from scpress.training import Order
 
-    class Divided(Exception):
+    class DividedError(Exception):
         """What training would be given."""
 
     def stop(model: Any, training: Any, *_: Any, **__: Any) -> Any:
-        raise Divided(model, training)
+        raise DividedError(model, training)
 
     torch.set_num_threads(task["threads"])
     options = TrainOptions(batch_key=None)
@@ -338,7 +338,7 @@ def turns_child(task: dict[str, Any]) -> dict[str, float]:
         counts = read_h5ad(Path(paths["counts"]), backed=True)
         try:
             step.train(counts, read_h5ad(Path(paths["normalized"])), options, seed=0, device="cpu")
-        except Divided as divided:
+        except DividedError as divided:
             model, data[name] = divided.args
         orders[name] = Order(len(data[name]), options.batch_size, 0)
     model.network.train()
@@ -459,7 +459,8 @@ def show_scale(folder: Path, arguments: argparse.Namespace, common: dict[str, An
         task = common | {"part": "scale"} | paths
         row = medians([measure(task) for _ in range(arguments.repeats)])
         print(
-            f"| {int(name):,} | {speeds[name]:,.0f} | {row['seconds']:.0f} | {row['peak_mb']:,.0f} |",
+            f"| {int(name):,} | {speeds[name]:,.0f} | {row['seconds']:.0f} "
+            f"| {row['peak_mb']:,.0f} |",
             flush=True,
         )
 
