@@ -61,3 +61,19 @@ def normalized_of(counts, *, n_genes=200):
     )
     var = pd.DataFrame({"highly_variable": highly_variable}, index=counts.var_names)
     return ad.AnnData(obs=obs, var=var)
+
+
+def explode_at_step(step, monkeypatch):
+    """Gradients that are not numbers at one step of training; calls["n"] = 0 counts anew."""
+    from scpress.stepping import CompiledStepper
+
+    clip, calls = CompiledStepper._clip, {"n": 0}
+
+    def explode(self):
+        clip(self)
+        calls["n"] += 1
+        if calls["n"] == step:
+            self._gradients.all.fill_(float("nan"))
+
+    monkeypatch.setattr(CompiledStepper, "_clip", explode)
+    return calls

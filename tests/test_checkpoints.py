@@ -13,7 +13,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from conftest import normalized_of
+from conftest import explode_at_step, normalized_of
 
 from scpress import checkpoints, stepping
 from scpress.checkpoints import Checkpoint
@@ -127,16 +127,7 @@ def test_sigusr1_saves_and_goes_on(pbmc, normalized, whole, tmp_path, monkeypatc
 
 
 def test_a_rollback_before_the_interruption_is_kept(pbmc, normalized, tmp_path, monkeypatch):
-    clip = stepping.CompiledStepper._clip
-    calls = {"n": 0}
-
-    def explode(self):
-        clip(self)
-        calls["n"] += 1
-        if calls["n"] == 30:
-            self._gradients.all.fill_(float("nan"))
-
-    monkeypatch.setattr(stepping.CompiledStepper, "_clip", explode)
+    calls = explode_at_step(30, monkeypatch)
     model, history = train(pbmc, normalized, OPTIONS)
     model.save(tmp_path / "whole")
     assert model.record["verdict"]["rollbacks"] == 1

@@ -4,9 +4,9 @@ import logging
 import numpy as np
 import pytest
 import torch
-from conftest import modelled, normalized_of
+from conftest import explode_at_step, modelled, normalized_of
 
-from scpress import stepping, training
+from scpress import training
 from scpress.errors import FitFailedError, InputError
 from scpress.options import TrainOptions
 from scpress.steps.train import train
@@ -141,16 +141,7 @@ def test_every_cell_is_seen_once_per_epoch():
 
 
 def test_non_finite_loss_rolls_back_with_a_lower_rate(pbmc, monkeypatch, caplog):
-    clip = stepping.CompiledStepper._clip
-    calls = {"n": 0}
-
-    def explode(self):
-        clip(self)
-        calls["n"] += 1
-        if calls["n"] == 30:
-            self._gradients.all.fill_(float("nan"))
-
-    monkeypatch.setattr(stepping.CompiledStepper, "_clip", explode)
+    explode_at_step(30, monkeypatch)
     with caplog.at_level(logging.WARNING, logger="scpress"):
         model, history = train(pbmc, normalized_of(pbmc), short(max_steps=100))
     assert "back to the last good weights" in caplog.text
