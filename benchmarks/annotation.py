@@ -17,11 +17,11 @@ import numpy as np
 import pandas as pd
 import scanpy as sc
 
-from scpress.counts import library_sizes, log_normalize, size_factors
-from scpress.datasets import demo_counts
+from scpress.cells.panels import UNASSIGNED
+from scpress.config.options import AnnotateOptions
+from scpress.counts.demo import demo_counts
+from scpress.counts.sizes import library_sizes, log_normalize, size_factors
 from scpress.io.panel import read_panel
-from scpress.options import AnnotateOptions
-from scpress.panels import UNASSIGNED
 from scpress.steps.annotate import annotate
 
 T_CD4 = {"CD4 T", "Treg"}

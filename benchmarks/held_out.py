@@ -20,15 +20,16 @@ from anndata import AnnData
 from scipy import sparse
 from training import parse_options
 
+from scpress.config.options import EvaluateOptions, IngestOptions, NormalizeOptions, TrainOptions
 from scpress.io.h5ad import read_h5ad
-from scpress.options import EvaluateOptions, IngestOptions, NormalizeOptions, TrainOptions
-from scpress.scoring import importance_weighted_nll
+from scpress.model.fitted import TrainedModel
+from scpress.model.modelled import ModelledCounts
+from scpress.model.scoring import importance_weighted_nll
 from scpress.steps.embed import embed, modelled_blocks
 from scpress.steps.evaluate import evaluate
 from scpress.steps.ingest import ingest
 from scpress.steps.normalize import normalize
 from scpress.steps.train import train
-from scpress.trained import ModelledCounts, TrainedModel
 
 ENGINES = ["scpress", "scvi-tools, early stopping", "scvi-tools, its defaults"]
 

@@ -18,9 +18,9 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
-from scpress.counts import library_sizes, log_normalize, size_factors
-from scpress.options import ClusterOptions, SimulateOptions, SubtypeOptions, TrainOptions
-from scpress.stability import adjusted_rand_index
+from scpress.cells.stability import adjusted_rand_index
+from scpress.config.options import ClusterOptions, SimulateOptions, SubtypeOptions, TrainOptions
+from scpress.counts.sizes import library_sizes, log_normalize, size_factors
 
 NOISE = {
     "noise": SimulateOptions(n_cells=800, n_genes=600, n_types=1),

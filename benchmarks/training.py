@@ -56,7 +56,7 @@ def resample(source: Path, n_cells: int, n_genes: int, *, seed: int = 0) -> spar
     """[n_cells, n_genes] New cells from old: 2,000 variable genes, or the most detected ones."""
     import anndata as ad
 
-    from scpress.options import NormalizeOptions
+    from scpress.config.options import NormalizeOptions
     from scpress.steps.ingest import ingest
     from scpress.steps.normalize import normalize
 
@@ -110,7 +110,8 @@ class Watch:
     """The weights at every validation that was the best so far, and the seconds until then."""
 
     def __init__(self) -> None:
-        from scpress import scvi_tools, training
+        from scpress.training import loop as training
+        from scpress.training import scvi_tools
 
         self.seen: list[tuple[float, Any]] = []
         self.start = time.perf_counter()
@@ -142,8 +143,8 @@ class Watch:
 
     def seconds_to(self, target: float, model: Any, test: Any) -> float:
         """Seconds until the held-out NLL was at most the target; infinite if it never was."""
-        from scpress.scoring import importance_weighted_nll
-        from scpress.scvi_tools import from_scvi_module
+        from scpress.model.scoring import importance_weighted_nll
+        from scpress.training.scvi_tools import from_scvi_module
 
         def reached(weights: Any) -> bool:
             if isinstance(weights, dict):
@@ -159,9 +160,9 @@ class Watch:
 def _model(n_genes: int, options: Any, device: str) -> Any:
     import torch
 
-    from scpress.network import CountAutoencoder
-    from scpress.presets import resolve_config
-    from scpress.trained import TrainedModel
+    from scpress.model.axes import resolve_config
+    from scpress.model.fitted import TrainedModel
+    from scpress.model.network import CountAutoencoder
 
     torch.manual_seed(0)
     network = CountAutoencoder(resolve_config(options, n_genes=n_genes)).to(device)
@@ -172,10 +173,10 @@ def child(task: dict[str, Any]) -> dict[str, float]:
     """Train one engine once; what it took."""
     import torch
 
-    from scpress.engines import fit_model
-    from scpress.options import TrainOptions
-    from scpress.scoring import importance_weighted_nll
-    from scpress.trained import ModelledCounts
+    from scpress.config.options import TrainOptions
+    from scpress.model.modelled import ModelledCounts
+    from scpress.model.scoring import importance_weighted_nll
+    from scpress.training.engines import fit_model
 
     torch.set_num_threads(task["threads"])
     X = sparse.load_npz(task["counts"])
@@ -240,7 +241,7 @@ def _train_scvi(model: Any, training: Any, options: Any, epochs: int) -> None:
     """scvi-tools' own `train` at its quickest: no validation, no logging, no progress bar."""
     import scvi
 
-    from scpress.scvi_tools import _Quiet, build_scvi, from_scvi_module, scvi_adata
+    from scpress.training.scvi_tools import _Quiet, build_scvi, from_scvi_module, scvi_adata
 
     with _Quiet():
         scvi.settings.seed = 0
@@ -296,8 +297,8 @@ def scale_child(task: dict[str, Any]) -> dict[str, float]:
     """One epoch from an h5ad, through the step that the pipeline calls."""
     import torch
 
+    from scpress.config.options import TrainOptions
     from scpress.io.h5ad import read_h5ad
-    from scpress.options import TrainOptions
     from scpress.steps import train as step
 
     torch.set_num_threads(task["threads"])
@@ -318,11 +319,12 @@ def turns_child(task: dict[str, Any]) -> dict[str, float]:
     """
     import torch
 
+    from scpress.config.options import TrainOptions
     from scpress.io.h5ad import read_h5ad
-    from scpress.options import TrainOptions
-    from scpress.stepping import large_blocks_stay, stepper
     from scpress.steps import train as step
-    from scpress.training import Order
+    from scpress.training.allocator import large_blocks_stay
+    from scpress.training.loop import stepper
+    from scpress.training.split import Order
 
     class DividedError(Exception):
         """What training would be given."""
@@ -525,7 +527,7 @@ def _scale_files(folder: Path, n_cells: int) -> dict[str, str]:
     import anndata as ad
     import pandas as pd
 
-    from scpress.counts import library_sizes, size_factors
+    from scpress.counts.sizes import library_sizes, size_factors
     from scpress.io.h5ad import read_h5ad, write_h5ad
 
     folder.mkdir()

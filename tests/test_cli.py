@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from scpress import cli
+from scpress.config.options import VERBS
 from scpress.errors import FitFailedError, InputError
-from scpress.options import VERBS
 
 ALL_VERBS = [*VERBS, *cli.PLAIN_VERBS]
 HEAVY = ("torch", "scanpy", "scvi", "anndata", "pandas", "scipy", "sklearn", "matplotlib", "numba")

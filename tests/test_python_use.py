@@ -5,8 +5,9 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pytest
 import scanpy as sc
+from builders import ROOT
 
-PAGE = Path(__file__).parents[1] / "docs" / "python.md"
+PAGE = ROOT / "docs" / "python.md"
 
 
 @pytest.mark.filterwarnings("ignore")  # scanpy's and umap's own

@@ -7,14 +7,14 @@ import shlex
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from builders import ROOT
 
 from scpress import cli
-from scpress.options import VERBS, add_flags
+from scpress.config.flags import add_flags
+from scpress.config.options import VERBS
 
-ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "config/README.md"]
 PAGES += sorted((ROOT / "docs").glob("*.md"))
 # Command of the README -> where it is run.

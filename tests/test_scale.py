@@ -2,26 +2,26 @@
 
 import importlib.util
 import re
-from pathlib import Path
 
 import anndata as ad
 import h5py
 import numpy as np
 import pytest
 import scanpy as sc
+from builders import ROOT, SHARED
 from scipy import sparse
 
-from scpress import counts as count_functions
 from scpress import settings
+from scpress.cells.graph import nearest_neighbors
+from scpress.cells.stability import adjusted_rand_index
 from scpress.cli import main
-from scpress.compression import nearest_neighbors
-from scpress.counts import iter_chunks
+from scpress.counts import matrix as count_functions
+from scpress.counts.matrix import iter_chunks
 from scpress.io import h5ad
 from scpress.io.h5ad import read_h5ad
-from scpress.stability import adjusted_rand_index
 
-_PBMC3K = Path(__file__).parents[2] / "shared" / "data" / "pbmc3k_raw_2700.h5ad"
-_BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "scale.py"
+_PBMC3K = SHARED / "data" / "pbmc3k_raw_2700.h5ad"
+_BENCHMARK = ROOT / "benchmarks" / "scale.py"
 
 
 def _load_benchmark():

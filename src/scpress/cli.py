@@ -11,8 +11,9 @@ from importlib.metadata import version
 from typing import NoReturn
 
 from scpress import settings, slurm
+from scpress.config.flags import add_flags, options_from
+from scpress.config.options import VERBS
 from scpress.errors import FitFailedError, InputError, InterruptedTrainingError
-from scpress.options import VERBS, add_flags, options_from
 
 # Verbs without options of their own; the sentence is their help line.
 PLAIN_VERBS = {

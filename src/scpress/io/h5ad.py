@@ -16,8 +16,8 @@ from anndata.io import write_elem
 from scipy import sparse
 
 from scpress.errors import InputError
-from scpress.hdf5 import Disk, new_hdf5
 from scpress.io.files import atomic_path, raise_unreadable, require_file
+from scpress.io.hdf5 import Disk, new_hdf5
 
 # Rows of an HDF5 chunk of a CSR matrix written block by block.
 _HDF5_CHUNK = 2**16

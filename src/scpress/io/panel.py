@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from scpress.cells.panels import check_panel
 from scpress.errors import InputError
 from scpress.io.files import require_file
-from scpress.panels import check_panel
 
 # resources/markers of the repository; a link in the checkout, a copy in an installed package.
 IMMUNE_PANEL = Path(__file__).parents[1] / "resources" / "markers" / "immune.tsv"

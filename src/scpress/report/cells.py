@@ -7,7 +7,7 @@ import pandas as pd
 from scipy import sparse
 
 from scpress import slots
-from scpress.counts import iter_chunks, select_columns
+from scpress.counts.matrix import iter_chunks, select_columns
 from scpress.report import figures
 from scpress.report.inputs import ReportInputs
 

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from scpress import slots
-from scpress.options import ReportOptions
+from scpress.config.options import ReportOptions
 from scpress.report import sections
 from scpress.report.bytes import compression_section
 from scpress.report.cells import collect_dots, collect_map

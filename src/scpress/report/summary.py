@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from scpress import slots
-from scpress.panels import UNASSIGNED
+from scpress.cells.panels import UNASSIGNED
+from scpress.cells.stability import adjusted_rand_index
 from scpress.report.inputs import ReportInputs, plain
-from scpress.stability import adjusted_rand_index
 
 
 def collect_metrics(inputs: ReportInputs) -> dict[str, Any]:

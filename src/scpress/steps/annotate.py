@@ -8,12 +8,13 @@ import pandas as pd
 from scipy import sparse
 
 from scpress import slots
-from scpress.annotation import Annotation, annotate_cells
-from scpress.counts import log_normalize, select_columns, select_rows
+from scpress.cells.cell_types import Annotation, annotate_cells
+from scpress.cells.markers import adjust_p_values, log2_fold_changes, rank_sum_test
+from scpress.cells.panels import UNASSIGNED, Panel, check_panel, match_panel
+from scpress.config.options import AnnotateOptions
+from scpress.counts.matrix import select_columns, select_rows
+from scpress.counts.sizes import log_normalize
 from scpress.errors import InputError
-from scpress.markers import adjust_p_values, log2_fold_changes, rank_sum_test
-from scpress.options import AnnotateOptions
-from scpress.panels import UNASSIGNED, Panel, check_panel, match_panel
 
 log = logging.getLogger("scpress")
 

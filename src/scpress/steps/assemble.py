@@ -10,11 +10,12 @@ from anndata import AnnData
 from scipy import sparse
 
 from scpress import slots
-from scpress.counts import iter_chunks, log_normalize, stack_rows
+from scpress.config.options import DenoiseOptions
+from scpress.counts.matrix import iter_chunks, stack_rows
+from scpress.counts.sizes import log_normalize
 from scpress.errors import InputError
-from scpress.options import DenoiseOptions
+from scpress.model.fitted import TrainedModel
 from scpress.steps.denoise import denoise_blocks
-from scpress.trained import TrainedModel
 
 log = logging.getLogger("scpress")
 

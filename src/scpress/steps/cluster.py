@@ -8,13 +8,11 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import scanpy as sc
-from sklearn.neighbors import KNeighborsClassifier, KNeighborsTransformer
+from sklearn.neighbors import KNeighborsClassifier
 
 from scpress import slots
-from scpress.errors import InputError
-from scpress.options import ClusterOptions
-from scpress.separation import SLIGHT_GAP, merge_unseparated
-from scpress.stability import (
+from scpress.cells.graph import build_graph, leiden
+from scpress.cells.stability import (
     adjusted_rand_index,
     draw_subsamples,
     match_clusters,
@@ -22,11 +20,11 @@ from scpress.stability import (
     sort_by_size,
     summarize_agreement,
 )
+from scpress.cells.valleys import SLIGHT_GAP, merge_unseparated
+from scpress.config.options import ClusterOptions
+from scpress.errors import InputError
 
 log = logging.getLogger("scpress")
-
-# Up to here an exact search is faster than compiling and running pynndescent's approximate one.
-_EXACT_CELLS = 20_000
 
 
 def cluster(
@@ -103,37 +101,6 @@ def cluster(
         }
     }
     return result
-
-
-def build_graph(points: np.ndarray, *, n_neighbors: int, seed: int, key: str) -> ad.AnnData:
-    """[cells, 0] An AnnData with `obsm[key]` and scanpy's neighbours graph of it."""
-    graph = ad.AnnData(obs=pd.DataFrame(index=[str(row) for row in range(len(points))]))
-    graph.obsm[key] = points
-    n_neighbors = min(n_neighbors, len(points) - 1)
-    exact = KNeighborsTransformer(n_neighbors=n_neighbors) if len(points) <= _EXACT_CELLS else None
-    with warnings.catch_warnings():
-        # umap says that a fixed seed excludes threads; the seed is what we want.
-        warnings.filterwarnings("ignore", message="n_jobs value")
-        # Cells at the same place: scanpy stores their distance of 0 one by one.
-        warnings.filterwarnings("ignore", message="Changing the sparsity structure")
-        sc.pp.neighbors(
-            graph, n_neighbors=n_neighbors, use_rep=key, transformer=exact, random_state=seed
-        )
-    return graph
-
-
-def leiden(graph: ad.AnnData, resolution: float, *, seed: int) -> np.ndarray:
-    """[cells] Leiden communities of the neighbours graph, 0 to k - 1; the graph is not changed."""
-    found = sc.tl.leiden(
-        graph,
-        resolution=resolution,
-        flavor="igraph",
-        n_iterations=2,
-        directed=False,
-        random_state=seed,
-        copy=True,
-    )
-    return found.obs["leiden"].to_numpy().astype(np.int64)
 
 
 def _require_points(points: np.ndarray, key: str) -> None:

@@ -11,24 +11,23 @@ import numpy as np
 from anndata import AnnData
 
 from scpress import slots
-from scpress.baselines import GeneMean, Pca, fit_gene_mean, fit_pca, truncate_pca
-from scpress.compression import (
+from scpress.cells.graph import cluster_neighbors, nearest_neighbors, neighbor_recall
+from scpress.cells.stability import adjusted_rand_index
+from scpress.compression.codes import (
     break_even_cells,
-    cluster_neighbors,
-    measure_distortion,
-    nearest_neighbors,
-    neighbor_recall,
     pack_latent,
     store_arrays,
     store_counts,
     unpack_latent,
 )
-from scpress.counts import iter_chunks, select_rows
+from scpress.compression.decoder import StoredDecoder, library_arrays
+from scpress.compression.distortion import measure_distortion
+from scpress.config.options import CompressOptions
+from scpress.counts.matrix import iter_chunks, select_rows
 from scpress.errors import InputError
-from scpress.options import CompressOptions
-from scpress.stability import adjusted_rand_index
-from scpress.stored import StoredDecoder, library_arrays
-from scpress.trained import ModelledCounts, TrainedModel, select_genes
+from scpress.model.baselines import GeneMean, Pca, fit_gene_mean, fit_pca, truncate_pca
+from scpress.model.fitted import TrainedModel
+from scpress.model.modelled import ModelledCounts, select_genes
 
 log = logging.getLogger("scpress")
 

@@ -7,10 +7,10 @@ import pandas as pd
 from anndata import AnnData
 
 from scpress import slots
+from scpress.config.options import DenoiseOptions
 from scpress.errors import InputError
-from scpress.options import DenoiseOptions
+from scpress.model.fitted import TrainedModel
 from scpress.steps.embed import modelled_blocks
-from scpress.trained import TrainedModel
 
 
 def denoise(

@@ -7,14 +7,15 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from scpress import counts as count_functions
 from scpress import slots
-from scpress.counts import iter_chunks
-from scpress.genes import genes_digest
-from scpress.likelihoods import LIKELIHOODS
-from scpress.options import EmbedOptions
+from scpress.config.options import EmbedOptions
+from scpress.counts.digests import genes_digest
+from scpress.counts.matrix import iter_chunks
+from scpress.counts.sizes import library_sizes
+from scpress.model.fitted import TrainedModel
+from scpress.model.likelihoods import LIKELIHOODS
+from scpress.model.modelled import ModelledCounts, select_genes
 from scpress.steps.train import gene_theta
-from scpress.trained import ModelledCounts, TrainedModel, select_genes
 
 log = logging.getLogger("scpress")
 
@@ -128,7 +129,7 @@ def modelled_blocks(
         slots.require_same_cells(counts, normalized, "normalized")
         known = normalized.obs[slots.LIBRARY_SIZE.name].to_numpy(dtype=np.float64)
     for start, stop, block in iter_chunks(counts.X):
-        library = count_functions.library_sizes(block) if known is None else known[start:stop]
+        library = library_sizes(block) if known is None else known[start:stop]
         # A new cell without molecules is scored at the smallest library there is.
         part = ModelledCounts(
             select_genes(block, columns),

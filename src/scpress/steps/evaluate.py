@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 
 from scpress import slots
+from scpress.cells.graph import build_graph, leiden
+from scpress.cells.stability import adjusted_rand_index
+from scpress.config.options import ClusterOptions, EvaluateOptions
 from scpress.errors import InputError
-from scpress.options import ClusterOptions, EvaluateOptions
-from scpress.stability import adjusted_rand_index
-from scpress.steps.cluster import build_graph, cluster, leiden
+from scpress.steps.cluster import cluster
 
 log = logging.getLogger("scpress")
 

@@ -8,10 +8,11 @@ import numpy as np
 from anndata import AnnData
 from scipy import sparse
 
-from scpress.counts import stack_rows
-from scpress.scvi_tools import require_scvi_axes, save_as_scvi
+from scpress.counts.matrix import stack_rows
+from scpress.model.fitted import TrainedModel
+from scpress.model.modelled import ModelledCounts
 from scpress.steps.embed import modelled_blocks
-from scpress.trained import ModelledCounts, TrainedModel
+from scpress.training.scvi_tools import require_scvi_axes, save_as_scvi
 
 # A block keeps what is beside its counts, which go into one matrix.
 _NO_COUNTS = sparse.csr_matrix((0, 0), dtype=np.int32)

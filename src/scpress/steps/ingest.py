@@ -11,10 +11,11 @@ import pandas as pd
 from scipy import sparse
 
 from scpress import slots
-from scpress.counts import RawCounts, iter_chunks, require_counts
+from scpress.config.options import IngestOptions
+from scpress.counts.digests import genes_digest
+from scpress.counts.genes import find_ids_and_symbols, without_version
+from scpress.counts.raw import RawCounts, raw_from_anndata, require_counts
 from scpress.errors import InputError
-from scpress.genes import find_ids_and_symbols, genes_digest, without_version
-from scpress.options import IngestOptions
 
 _log = logging.getLogger("scpress")
 
@@ -124,52 +125,6 @@ def iter_counts(
         counts.sum_duplicates()
         counts.eliminate_zeros()
         yield counts
-
-
-def raw_from_anndata(adata: ad.AnnData, layer: str | None) -> RawCounts:
-    """View an AnnData in memory as the readers of files show theirs."""
-    keys = ["X"] if adata.X is not None else []
-    keys += [f"layers/{name}" for name in adata.layers]
-    keys += ["raw/X"] if adata.raw is not None else []
-    key, var_key = find_matrix(keys, layer, "the AnnData")
-    X = adata.raw.X if key == "raw/X" else adata.X if key == "X" else adata.layers[key[7:]]
-    var = adata.raw.var if var_key == "raw/var" else adata.var
-
-    def read_blocks(max_bytes: int) -> Iterator[sparse.csr_matrix]:
-        return (block for _, _, block in iter_chunks(X, max_bytes=max_bytes))
-
-    return RawCounts(
-        pd.DataFrame(adata.obs),
-        pd.DataFrame(var),
-        read_blocks,
-        obsm=dict(adata.obsm),
-        places=name_places(keys, key),
-    )
-
-
-def find_matrix(keys: list[str], layer: str | None, where: str) -> tuple[str, str]:
-    """Where the counts and their genes are, from the matrices there are and the `layer` option.
-
-    Raises
-    ------
-    InputError
-        There is no such matrix.
-    """
-    key = "X" if layer in (None, "X") else "raw/X" if layer == "raw" else f"layers/{layer}"
-    if key not in keys:
-        found = ", ".join(name_places(keys, "")) or "no matrix"
-        wanted = "X" if layer is None else repr(layer)
-        raise InputError(
-            f"{where} has no counts at {wanted}; it holds {found}. "
-            "Set `layer` to where the raw counts are."
-        )
-    return key, "raw/var" if key == "raw/X" else "var"
-
-
-def name_places(keys: list[str], used: str) -> tuple[str, ...]:
-    """Name the matrices other than the used one as the option `layer` does."""
-    names = {"X": "X", "raw/X": "raw"}
-    return tuple(names.get(key, f"layer {key[7:]!r}") for key in keys if key != used)
 
 
 def _require_size(raw: RawCounts, sample: str) -> None:

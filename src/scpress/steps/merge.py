@@ -11,10 +11,11 @@ import pandas as pd
 from scipy import sparse
 
 from scpress import slots
-from scpress.counts import iter_chunks, remap_columns, stack_rows
+from scpress.config.options import MergeOptions
+from scpress.counts.digests import genes_digest
+from scpress.counts.genes import find_ids_and_symbols
+from scpress.counts.matrix import iter_chunks, remap_columns, stack_rows
 from scpress.errors import InputError
-from scpress.genes import find_ids_and_symbols, genes_digest
-from scpress.options import MergeOptions
 
 _log = logging.getLogger("scpress")
 

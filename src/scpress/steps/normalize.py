@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 
 from scpress import slots
-from scpress.counts import library_sizes, size_factors
-from scpress.errors import InputError
-from scpress.genes import find_ids_and_symbols, without_version
-from scpress.options import NormalizeOptions
-from scpress.variable_genes import (
+from scpress.config.options import NormalizeOptions
+from scpress.counts.genes import find_ids_and_symbols, without_version
+from scpress.counts.sizes import library_sizes, size_factors
+from scpress.counts.variable_genes import (
     GeneMoments,
     clipped_variances,
     fit_deviation,
@@ -21,6 +20,7 @@ from scpress.variable_genes import (
     rank_genes,
     residual_variances,
 )
+from scpress.errors import InputError
 
 _log = logging.getLogger("scpress")
 

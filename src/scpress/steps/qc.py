@@ -11,10 +11,10 @@ import pandas as pd
 from scipy import sparse
 
 from scpress import slots
-from scpress.counts import iter_chunks, select_rows
+from scpress.config.options import QcOptions
+from scpress.counts.genes import find_ids_and_symbols, is_mitochondrial, is_ribosomal
+from scpress.counts.matrix import iter_chunks, select_rows
 from scpress.errors import InputError
-from scpress.genes import find_ids_and_symbols, is_mitochondrial, is_ribosomal
-from scpress.options import QcOptions
 
 _log = logging.getLogger("scpress")
 

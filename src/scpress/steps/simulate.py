@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from scpress import slots
-from scpress.options import SimulateOptions
-from scpress.simulation import simulate_counts
+from scpress.config.options import SimulateOptions
+from scpress.counts.simulation import simulate_counts
 
 
 def simulate(options: SimulateOptions | None = None, *, seed: int = 0) -> ad.AnnData:

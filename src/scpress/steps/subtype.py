@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from scpress import slots
-from scpress.counts import select_columns
+from scpress.cells.markers import MARKER_COLUMNS
+from scpress.cells.panels import UNASSIGNED
+from scpress.cells.subtypes import find_subtypes
+from scpress.config.options import SubtypeOptions
+from scpress.counts.matrix import select_columns
 from scpress.errors import InputError
-from scpress.markers import MARKER_COLUMNS
-from scpress.options import SubtypeOptions
-from scpress.panels import UNASSIGNED
-from scpress.subtypes import find_subtypes
 
 log = logging.getLogger("scpress")
 

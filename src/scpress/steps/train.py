@@ -12,24 +12,22 @@ from anndata import AnnData
 from scipy import sparse
 
 from scpress import slots
-from scpress.checkpoints import Checkpoint
-from scpress.counts import iter_chunks
-from scpress.engines import fit_model
+from scpress.config.options import TrainOptions
+from scpress.counts.matrix import iter_chunks
+from scpress.counts.spill import RowKeeper
 from scpress.errors import FitFailedError, InputError
-from scpress.likelihoods import LIKELIHOODS, LOG_THETA_MAX, LOG_THETA_MIN
-from scpress.network import CountAutoencoder
-from scpress.options import TrainOptions
-from scpress.presets import resolve_config
-from scpress.rows import RowKeeper
-from scpress.scoring import gene_mean_nll, importance_weighted_nll, reconstruction_nll
-from scpress.trained import (
-    ModelledCounts,
-    TrainedModel,
-    continuous_values,
-    covariates_of,
-    record_options,
-)
-from scpress.training import Fit, resolve_device, split_validation
+from scpress.model.axes import resolve_config
+from scpress.model.covariates import continuous_values, covariates_of
+from scpress.model.device import resolve_device
+from scpress.model.fitted import TrainedModel, record_options
+from scpress.model.likelihoods import LIKELIHOODS, LOG_THETA_MAX, LOG_THETA_MIN
+from scpress.model.modelled import ModelledCounts
+from scpress.model.network import CountAutoencoder
+from scpress.model.scoring import gene_mean_nll, importance_weighted_nll, reconstruction_nll
+from scpress.training.checkpoints import Checkpoint
+from scpress.training.engines import fit_model
+from scpress.training.loop import Fit
+from scpress.training.split import split_validation
 
 log = logging.getLogger("scpress")
 

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from scpress.options import AnnotateOptions
+from scpress.config.options import AnnotateOptions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

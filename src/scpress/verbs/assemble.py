@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scpress.config.options import AssembleOptions
 from scpress.errors import InputError
-from scpress.options import AssembleOptions
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -51,8 +51,8 @@ def run(arguments: argparse.Namespace, options: AssembleOptions) -> None:
     matrices = {"X": log_blocks(counts, normalized), counts_key: count_blocks(counts)}
     dtypes = {"X": np.float32, counts_key: np.int32}
     if options.denoised_layer:
+        from scpress.model.fitted import load_model
         from scpress.steps.assemble import denoised_blocks
-        from scpress.trained import load_model
 
         key = f"layers/{slots.DENOISED.name}"
         matrices[key] = denoised_blocks(counts, normalized, load_model(arguments.model_file))

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from scpress.options import ClusterOptions
+from scpress.config.options import ClusterOptions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

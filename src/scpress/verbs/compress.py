@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from scpress.options import CompressOptions
+from scpress.config.options import CompressOptions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,8 +20,8 @@ def run(arguments: argparse.Namespace, options: CompressOptions) -> None:
     """Read, measure, write."""
     from scpress.io.files import write_json
     from scpress.io.h5ad import read_h5ad
+    from scpress.model.fitted import load_model
     from scpress.steps.compress import compress
-    from scpress.trained import load_model
 
     result = compress(
         read_h5ad(arguments.counts, backed=True),

@@ -12,7 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Recover the counts and write them."""
-    from scpress.datasets import demo_counts
+    from scpress.counts.demo import demo_counts
     from scpress.io.h5ad import write_h5ad
 
     adata = demo_counts()

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from scpress.options import DenoiseOptions
+from scpress.config.options import DenoiseOptions
 from scpress.settings import DEVICES
 
 
@@ -21,9 +21,9 @@ def run(arguments: argparse.Namespace, options: DenoiseOptions) -> None:
     import numpy as np
 
     from scpress.io.h5ad import read_h5ad, write_h5ad_streamed
+    from scpress.model.device import resolve_device
+    from scpress.model.fitted import load_model
     from scpress.steps.denoise import denoise_blocks, denoised_columns, denoised_frame
-    from scpress.trained import load_model
-    from scpress.training import resolve_device
 
     counts = read_h5ad(arguments.counts, backed=True)
     normalized = arguments.normalized and read_h5ad(arguments.normalized)

@@ -308,7 +308,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 def _read_config(path: Path) -> dict[str, Any]:
     """Read the workflow's own keys of the configuration, with their defaults."""
-    from scpress.schema import config_schema
+    from scpress.config.schema import config_schema
 
     keys = config_schema()["properties"]
     return {name: key["default"] for name, key in keys.items()} | _read_yaml(path)

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from scpress.options import EmbedOptions
+from scpress.config.options import EmbedOptions
 from scpress.settings import DEVICES
 
 
@@ -20,9 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, options: EmbedOptions) -> None:
     """Read, embed, write."""
     from scpress.io.h5ad import read_h5ad, write_h5ad
+    from scpress.model.device import resolve_device
+    from scpress.model.fitted import load_model
     from scpress.steps.embed import embed
-    from scpress.trained import load_model
-    from scpress.training import resolve_device
 
     normalized = arguments.normalized and read_h5ad(arguments.normalized)
     latent = embed(

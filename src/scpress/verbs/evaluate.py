@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from scpress.options import EvaluateOptions
+from scpress.config.options import EvaluateOptions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -20,8 +20,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Read, export into a temporary directory, rename."""
     from scpress.io.files import raise_unwritable
     from scpress.io.h5ad import read_h5ad
+    from scpress.model.fitted import load_model
     from scpress.steps.export import export
-    from scpress.trained import load_model
 
     output: Path = arguments.output
     if output.exists():

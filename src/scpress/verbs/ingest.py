@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
+from scpress.config.options import IngestOptions
 from scpress.errors import InputError
-from scpress.options import IngestOptions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

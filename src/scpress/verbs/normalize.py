@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from scpress.options import NormalizeOptions
+from scpress.config.options import NormalizeOptions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from scpress.options import QcOptions
+from scpress.config.options import QcOptions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scpress.config.options import ReportOptions
 from scpress.errors import InputError
-from scpress.options import ReportOptions
 
 if TYPE_CHECKING:
     import pandas as pd

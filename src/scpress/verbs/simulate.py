@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from scpress.options import SimulateOptions
+from scpress.config.options import SimulateOptions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from scpress.options import SubtypeOptions
+from scpress.config.options import SubtypeOptions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

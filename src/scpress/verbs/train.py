@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from scpress.options import TrainOptions
+from scpress.config.options import TrainOptions
 from scpress.settings import DEVICES
 
 
@@ -25,10 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, options: TrainOptions) -> None:
     """Read, train, write."""
-    from scpress.checkpoints import Checkpoint
     from scpress.io.files import atomic_path, write_table
     from scpress.io.h5ad import read_h5ad
     from scpress.steps.train import train
+    from scpress.training.checkpoints import Checkpoint
 
     folder = arguments.checkpoints or arguments.output.parent / "checkpoints"
     checkpoint = Checkpoint(folder, minutes=options.checkpoint_minutes)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from scipy import sparse
 
-from scpress.counts import RawCounts
+from scpress.config.options import IngestOptions
+from scpress.counts.raw import RawCounts
 from scpress.errors import InputError
 from scpress.io.files import raise_unreadable, require_file
 from scpress.io.formats import annotated, loom, tenx, text
-from scpress.options import IngestOptions
 
 _READERS: dict[str, Callable[[Path, IngestOptions], RawCounts]] = {
     "h5ad": annotated.open_h5ad,

@@ -13,10 +13,10 @@ import zarr
 from anndata.io import read_elem, sparse_dataset
 from scipy import sparse
 
-from scpress.counts import RawCounts, iter_chunks
+from scpress.config.options import IngestOptions
+from scpress.counts.matrix import iter_chunks
+from scpress.counts.raw import RawCounts, find_matrix, name_places, raw_from_anndata
 from scpress.errors import InputError
-from scpress.options import IngestOptions
-from scpress.steps.ingest import find_matrix, name_places, raw_from_anndata
 
 _Opener = Callable[[], AbstractContextManager[Any]]
 

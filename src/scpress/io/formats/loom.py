@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from scpress.counts import RawCounts
+from scpress.config.options import IngestOptions
+from scpress.counts.raw import RawCounts
 from scpress.errors import InputError
-from scpress.options import IngestOptions
 
 # What the writers of loom files call the names of cells and genes, most usual first.
 _CELL_NAMES = ("CellID", "obs_names", "cell_names", "barcode", "barcodes", "cell_id")

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from scpress.counts import RawCounts, remap_columns
+from scpress.config.options import IngestOptions
+from scpress.counts.matrix import remap_columns
+from scpress.counts.raw import RawCounts
 from scpress.errors import InputError
-from scpress.options import IngestOptions
 
 _EXPRESSION = "Gene Expression"
 

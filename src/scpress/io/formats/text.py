@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from scpress.counts import RawCounts
+from scpress.config.options import IngestOptions
+from scpress.counts.raw import RawCounts
 from scpress.errors import InputError
-from scpress.options import IngestOptions
 
 
 def open_csv(path: Path, options: IngestOptions) -> RawCounts:

@@ -1,0 +1,1 @@
+"""What the cells are: neighbours, clusters, markers, types and subtypes."""

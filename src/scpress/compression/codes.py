@@ -1,0 +1,89 @@
+"""How a latent, a decoder and raw counts become files, whose bytes are what they cost."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import h5py
+import numpy as np
+from scipy import sparse
+
+from scpress.io.hdf5 import new_hdf5
+
+PRECISIONS = ("float32", "float16", "int8")
+_FLOAT16_MAX = float(np.finfo(np.float16).max)
+# Values of a matrix appended at a time share HDF5 chunks of this many.
+_HDF5_CHUNK = 2**16
+
+
+def pack_latent(z: np.ndarray, precision: str) -> dict[str, np.ndarray]:
+    """Quantise a latent.
+
+    Parameters
+    ----------
+    z
+        [cells, n_latent] Latent.
+    precision
+        `float32`, `float16`, or `int8`: 256 equal steps between the smallest and the largest value
+        of every dimension, which are stored, too.
+    """
+    if precision == "int8":
+        low = z.min(axis=0).astype(np.float32)
+        step = ((z.max(axis=0) - low) / 255).astype(np.float32)
+        safe = np.where(step > 0, step, 1)
+        return {
+            "z": np.clip(np.rint((z - low) / safe), 0, 255).astype(np.uint8),
+            "low": low,
+            "step": step,
+        }
+    if precision == "float16":
+        z = np.clip(z, -_FLOAT16_MAX, _FLOAT16_MAX)
+    return {"z": z.astype(precision)}
+
+
+def unpack_latent(packed: dict[str, np.ndarray]) -> np.ndarray:
+    """[cells, n_latent] The latent that `pack_latent` stored, float32."""
+    z = packed["z"].astype(np.float32)
+    return z * packed["step"] + packed["low"] if "step" in packed else z
+
+
+def store_arrays(arrays: dict[str, np.ndarray], path: Path) -> tuple[int, dict[str, np.ndarray]]:
+    """Write arrays as one npz file (zlib); returns its bytes and what it holds when read again.
+
+    The same format serves every code, the model's and the rivals'. It has no names of cells or
+    genes; neither have the counts it is compared with.
+    """
+    with path.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+    with np.load(path, allow_pickle=False) as stored:
+        return path.stat().st_size, {name: stored[name] for name in stored.files}
+
+
+def store_counts(blocks: Iterable[sparse.csr_matrix], path: Path) -> int:
+    """Write raw counts as an h5ad file stores X (CSR, int32, gzip); returns the file's bytes."""
+    with new_hdf5(path) as (file, disk):
+        options = {"compression": "gzip", "chunks": (_HDF5_CHUNK,), "maxshape": (None,)}
+        parts = {
+            name: file.create_dataset(name, shape=(0,), dtype=dtype, **options)
+            for name, dtype in (("data", np.int32), ("indices", np.int32), ("indptr", np.int64))
+        }
+        _append(parts["indptr"], np.zeros(1, dtype=np.int64))
+        nonzeros = 0
+        for block in blocks:
+            disk.check()
+            _append(parts["data"], block.data)
+            _append(parts["indices"], block.indices)
+            _append(parts["indptr"], nonzeros + block.indptr[1:].astype(np.int64))
+            nonzeros += block.nnz
+    return path.stat().st_size
+
+
+def _append(dataset: h5py.Dataset, values: np.ndarray) -> None:
+    old = dataset.shape[0]
+    dataset.resize(old + len(values), axis=0)
+    dataset[old:] = values
+
+
+def break_even_cells(fixed_bytes: float, cell_bytes: float, counts_cell_bytes: float) -> int | None:
+    """Cells from which a code with a decoder is smaller than the counts; None where it never is."""
+    saved = counts_cell_bytes - cell_bytes
+    return int(np.ceil(fixed_bytes / saved)) if saved > 0 else None

@@ -1,0 +1,52 @@
+"""How a knob is declared and checked."""
+
+import dataclasses
+import difflib
+import math
+from dataclasses import field
+from typing import Any
+
+from scpress.errors import InputError
+
+
+def option(
+    default: Any,
+    text: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[str, ...] | None = None,
+) -> Any:
+    """One knob: its default, what it means (with its unit) and the values it may take."""
+    return field(
+        default=default,
+        metadata={"help": text, "minimum": minimum, "maximum": maximum, "choices": choices},
+    )
+
+
+class Options:
+    """Base of the options of one verb; every subclass is a frozen dataclass that checks itself."""
+
+    def __post_init__(self) -> None:
+        for item in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, item.name)
+            if value == () and item.default:
+                raise InputError(f"{item.name} is empty; give at least one value.")
+            for one in value if isinstance(value, tuple) else (value,):
+                _require_allowed(item, one)
+
+
+def _require_allowed(item: dataclasses.Field, value: Any) -> None:
+    if value is None:
+        return
+    low, high, choices = (item.metadata[key] for key in ("minimum", "maximum", "choices"))
+    if choices is not None and value not in choices:
+        near = difflib.get_close_matches(str(value), choices, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise InputError(f"{item.name} must be one of {', '.join(choices)}; found {value!r}{hint}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"{item.name} must be a finite number; found {value}.")
+    if low is not None and value < low:
+        raise InputError(f"{item.name} must be at least {low}; found {value}.")
+    if high is not None and value > high:
+        raise InputError(f"{item.name} must be at most {high}; found {value}.")

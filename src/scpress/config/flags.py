@@ -1,0 +1,103 @@
+"""Knobs as command-line flags and back, and as a JSON schema."""
+
+import argparse
+import dataclasses
+import types
+import typing
+from collections.abc import Callable
+from typing import Any
+
+from scpress.config.fields import Options
+from scpress.config.options import TrainOptions
+
+
+def _value_type(annotation: Any) -> tuple[type, bool, bool]:
+    """(type of one value, is a list, may be null) of a field's annotation."""
+    optional = False
+    if isinstance(annotation, types.UnionType):
+        inner = [a for a in typing.get_args(annotation) if a is not type(None)]
+        annotation, optional = inner[0], True
+    if typing.get_origin(annotation) is tuple:
+        return typing.get_args(annotation)[0], True, optional
+    return annotation, False, optional
+
+
+def add_flags(parser: argparse.ArgumentParser, options: type[Options]) -> None:
+    """Add one long flag per field of the options to the parser."""
+    hints = typing.get_type_hints(options)
+    for item in dataclasses.fields(options):  # type: ignore[arg-type]
+        one, is_list, optional = _value_type(hints[item.name])
+        flag = "--" + item.name.replace("_", "-")
+        shown = "from the preset" if optional and options is TrainOptions else item.default
+        text = f"{item.metadata['help']} [{'none' if shown is None else shown}]".replace("%", "%%")
+        if one is bool:
+            parser.add_argument(
+                flag, action=argparse.BooleanOptionalAction, default=item.default, help=text
+            )
+        else:
+            choices = item.metadata["choices"]
+            parser.add_argument(
+                flag,
+                type=_or_null(one) if optional else one,
+                default=item.default,
+                nargs="*" if is_list else None,
+                metavar="{" + ",".join(choices) + "}" if choices else one.__name__.upper(),
+                help=text,
+            )
+
+
+def _or_null(one: type) -> Callable[[str], Any]:
+    # `null`, as the configuration spells it, is how a flag says "none" against a default.
+    def parse(text: str) -> Any:
+        return None if text == "null" else one(text)
+
+    parse.__name__ = one.__name__  # argparse names the type in its message
+    return parse
+
+
+def options_from(arguments: argparse.Namespace, options: type[Options]) -> Any:
+    """The options of a verb from parsed flags.
+
+    Raises
+    ------
+    InputError
+        A value outside its limits.
+    """
+    values = {}
+    for item in dataclasses.fields(options):  # type: ignore[arg-type]
+        value = getattr(arguments, item.name)
+        values[item.name] = tuple(value) if isinstance(value, list) else value
+    return options(**values)
+
+
+def options_schema(options: type[Options]) -> dict[str, Any]:
+    """JSON schema of one verb's section of the configuration."""
+    hints = typing.get_type_hints(options)
+    names = {bool: "boolean", int: "integer", float: "number", str: "string"}
+    properties = {}
+    for item in dataclasses.fields(options):  # type: ignore[arg-type]
+        one, is_list, optional = _value_type(hints[item.name])
+        schema: dict[str, Any] = {"type": names[one]}
+        for key in ("minimum", "maximum"):
+            if item.metadata[key] is not None:
+                schema[key] = item.metadata[key]
+        if item.metadata["choices"]:
+            schema["enum"] = list(item.metadata["choices"])
+        if is_list:
+            schema = {"type": "array", "items": schema}
+            if item.default:
+                schema["minItems"] = 1
+        if optional:
+            schema["type"] = [schema["type"], "null"]
+            if "enum" in schema:
+                schema["enum"].append(None)
+        default = item.default
+        schema["default"] = list(default) if isinstance(default, tuple) else default
+        schema["description"] = item.metadata["help"]
+        properties[item.name] = schema
+    return {
+        "type": "object",
+        "description": (options.__doc__ or "").splitlines()[0],
+        "properties": properties,
+        "additionalProperties": False,
+    }

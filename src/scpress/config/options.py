@@ -1,0 +1,418 @@
+"""Every knob of every verb, once: field name = command-line flag = configuration key."""
+
+from dataclasses import dataclass
+
+from scpress.config.fields import Options, option
+
+
+@dataclass(frozen=True)
+class IngestOptions(Options):
+    """Read one sample's raw counts, check every value and name cells and genes."""
+
+    format: str | None = option(
+        None,
+        "file format; recognised from the path when not given",
+        choices=("h5ad", "10x_h5", "10x_mtx", "loom", "csv", "tsv", "zarr"),
+    )
+    layer: str | None = option(
+        None, "where the raw counts of an h5ad, zarr or loom file are: a layer's name, 'raw' or 'X'"
+    )
+    orientation: str = option(
+        "cells_by_genes",
+        "what the rows of a CSV or TSV file are",
+        choices=("cells_by_genes", "genes_by_cells"),
+    )
+    genome: str | None = option(
+        None, "which genome of a 10x HDF5 v2 file with several; not needed when there is one"
+    )
+    label_key: str | None = option(
+        None, "obs column of known labels, kept as obs['label'] to score the results against"
+    )
+
+
+@dataclass(frozen=True)
+class QcOptions(Options):
+    """Measure every cell and mark the ones to keep, with the reason for each failure."""
+
+    thresholds: str = option(
+        "fixed",
+        "fixed: the limits below alone; mad: these, and limits by median absolute deviation",
+        choices=("fixed", "mad"),
+    )
+    min_counts: int = option(1, "fewest molecules in a cell", minimum=0)
+    max_counts: int | None = option(None, "most molecules in a cell", minimum=1)
+    min_genes: int = option(200, "fewest detected genes in a cell", minimum=0)
+    max_genes: int | None = option(None, "most detected genes in a cell", minimum=1)
+    max_pct_mt: float = option(
+        20.0, "most mitochondrial molecules in a cell, percent", minimum=0, maximum=100
+    )
+    max_pct_ribo: float = option(
+        100.0, "most ribosomal molecules in a cell, percent", minimum=0, maximum=100
+    )
+    n_mads: float = option(
+        5.0, "with mad: how many median absolute deviations from the median are allowed", minimum=0
+    )
+    doublets: bool = option(True, "score doublets with scrublet and drop the predicted ones")
+    expected_doublet_rate: float = option(
+        0.06, "expected fraction of doublets", minimum=0, maximum=1
+    )
+    max_doublet_score: float | None = option(
+        None, "highest doublet score of a kept cell; scrublet's own threshold when not given"
+    )
+    filter_column: str | None = option(
+        None, "obs column of true/false values to use instead of every threshold"
+    )
+    seed: int = option(0, "seed of the simulated doublets", minimum=0)
+
+
+@dataclass(frozen=True)
+class MergeOptions(Options):
+    """Join the passing cells of all samples."""
+
+    genes: str = option(
+        "intersection",
+        "genes to keep: those in every sample, or those in any",
+        choices=("intersection", "union"),
+    )
+    min_cells: int = option(1, "fewest passing cells a kept gene is detected in", minimum=0)
+
+
+@dataclass(frozen=True)
+class NormalizeOptions(Options):
+    """Compute library sizes, size factors and highly variable genes; counts stay untouched."""
+
+    n_top_genes: int = option(2000, "how many highly variable genes to model", minimum=1)
+    flavor: str = option(
+        "seurat_v3",
+        "scanpy's method of ranking the genes",
+        choices=("seurat_v3", "pearson_residuals"),
+    )
+    batch_key: str | None = option(
+        "sample", "obs column within which genes are ranked; null for all cells together"
+    )
+    min_cells_per_batch: int = option(
+        50,
+        "a batch with fewer cells is left out of the per-batch ranking, with a message",
+        minimum=3,
+    )
+    gene_list: str | None = option(
+        None, "file of gene ids or symbols, one per line, to model instead of the ranking"
+    )
+
+
+@dataclass(frozen=True)
+class TrainOptions(Options):
+    """Train one model with one seed; the axes left at null come from the preset."""
+
+    engine: str = option(
+        "scpress", "which implementation trains the model", choices=("scpress", "scvi-tools")
+    )
+    preset: str = option(
+        "scvi", "named setting of all axes below", choices=("scvi", "dca", "ldvae", "pca")
+    )
+    likelihood: str | None = option(
+        None,
+        "count distribution; DCA's names such as zinb-conddisp are accepted",
+        choices=(
+            "zinb",
+            "nb",
+            "poisson",
+            "gaussian",
+            "zinb-conddisp",
+            "nb-conddisp",
+            "normal",
+        ),
+    )
+    dispersion: str | None = option(
+        None,
+        "what the inverse dispersion theta depends on",
+        choices=("gene", "gene-batch", "gene-cell"),
+    )
+    encoder: str | None = option(
+        None, "code or distribution", choices=("deterministic", "variational")
+    )
+    decoder: str | None = option(
+        None, "network or one matrix of loadings per gene", choices=("mlp", "linear")
+    )
+    prior: str | None = option(None, "prior of the latent", choices=("none", "kl"))
+    input: str | None = option(
+        None,
+        "what the encoder sees: log1p of counts, or size factor, log1p and z-score",
+        choices=("log1p", "zscore"),
+    )
+    library: str | None = option(
+        None,
+        "what scales the mean: size factor over all genes, or total over the modelled genes",
+        choices=("size_factor", "observed"),
+    )
+    n_latent: int | None = option(None, "dimensions of the latent", minimum=1)
+    hidden: tuple[int, ...] | None = option(
+        None, "widths of the encoder's hidden layers; the decoder mirrors them", minimum=1
+    )
+    norm: str | None = option(
+        None, "normalization of hidden layers", choices=("batch", "layer", "none")
+    )
+    activation: str | None = option(
+        None, "activation of hidden layers", choices=("relu", "elu", "gelu", "linear")
+    )
+    dropout_rate: float | None = option(
+        None, "network dropout of the encoder", minimum=0, maximum=0.99
+    )
+    batch_key: str | None = option("sample", "categorical covariate: an obs column, or null")
+    continuous_covariates: tuple[str, ...] = option((), "continuous covariates: obs columns")
+    encode_covariates: bool = option(False, "give the covariates to the encoder, too")
+    batch_size: int = option(128, "cells per step", minimum=2)
+    learning_rate: float | None = option(
+        None,
+        "Adam's rate at the start; null: the engine's own, 0.008 or scvi-tools' 0.001",
+        minimum=1e-8,
+        maximum=1,
+    )
+    epsilon: float = option(
+        3e-2, "Adam's epsilon, nats per cell and unit of weight", minimum=1e-12, maximum=1
+    )
+    weight_decay: float = option(1e-6, "L2 penalty of the weights", minimum=0)
+    averaged_steps: int = option(
+        100,
+        "time constant of the average of the weights that is validated and kept, steps; 0: none",
+        minimum=0,
+    )
+    max_steps: int = option(20_000, "most steps of the optimizer", minimum=1)
+    kl_warmup_steps: int = option(
+        200, "steps over which the weight of the KL term rises from 0 to 1", minimum=0
+    )
+    validation_fraction: float = option(
+        0.1,
+        "fraction of the cells held out; at most 1,000 of them decide when to stop",
+        minimum=0.01,
+        maximum=0.5,
+    )
+    validate_every: int = option(50, "steps between two validations", minimum=1)
+    patience: int = option(
+        400, "steps without a better validation loss after which training stops", minimum=1
+    )
+    plateau: int = option(
+        200, "steps without a better validation loss after which the rate is lowered", minimum=1
+    )
+    plateau_factor: float = option(
+        0.5, "factor by which the rate is lowered", minimum=0.01, maximum=0.99
+    )
+    clip_norm: float = option(
+        100.0, "largest norm of the gradient, nats per cell and unit of weight", minimum=0.001
+    )
+    kernels: str = option(
+        "numba",
+        "what computes on the CPU: compiled loops, or plain torch operations",
+        choices=("numba", "torch"),
+    )
+    products: str = option(
+        "float32",
+        "what training multiplies the last layer's matrices in; the rest stays float32",
+        choices=("float32", "bfloat16"),
+    )
+    memory_mb: int = option(
+        1024, "modelled counts above this are kept in a temporary file, MB", minimum=0
+    )
+    checkpoint_minutes: float = option(
+        5.0, "minutes between two saves of an unfinished training", minimum=0
+    )
+    allow_failed_fit: bool = option(
+        False, "keep a fit that does not beat the gene means, marked as failed, instead of stopping"
+    )
+
+    @property
+    def first_rate(self) -> float:
+        """Adam's rate at the start: what was asked for, or the engine's own."""
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return 1e-3 if self.engine == "scvi-tools" else 8e-3
+
+
+# Options of training that no bit of the result depends on.
+OPERATIONAL = ("memory_mb", "checkpoint_minutes", "allow_failed_fit")
+
+
+@dataclass(frozen=True)
+class EmbedOptions(Options):
+    """Extract the latent and the likelihood of every cell; also of new cells."""
+
+    max_missing_fraction: float = option(
+        0.05,
+        "largest fraction of the model's genes that new cells may lack (they count as zeros)",
+        minimum=0,
+        maximum=1,
+    )
+    reference_batch: str | None = option(
+        None, "training batch to decode unknown batches in; the largest when not given"
+    )
+
+
+@dataclass(frozen=True)
+class DenoiseOptions(Options):
+    """Compute denoised expression of named genes, or of all, in chunks."""
+
+    genes: tuple[str, ...] = option((), "gene ids or symbols; empty for every modelled gene")
+    reference_batch: str | None = option(
+        None, "training batch to decode in; the largest when not given"
+    )
+    max_missing_fraction: float = option(
+        0.05, "largest fraction of the model's genes that the cells may lack", minimum=0, maximum=1
+    )
+
+
+@dataclass(frozen=True)
+class ClusterOptions(Options):
+    """Build the neighbours graph, choose the Leiden resolution by stability, and lay out a UMAP."""
+
+    n_neighbors: int = option(15, "neighbours per cell", minimum=2)
+    resolutions: tuple[float, ...] = option(
+        (0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.4, 2.0), "Leiden resolutions to try", minimum=0
+    )
+    resolution: float | None = option(None, "use this resolution whatever its stability", minimum=0)
+    n_subsamples: int = option(10, "subsamples per resolution", minimum=2)
+    subsample_fraction: float = option(0.8, "cells in a subsample", minimum=0.1, maximum=0.99)
+    min_stability: float = option(
+        0.7,
+        "lowest ARI (lower end of its interval) of a resolution that is believed",
+        minimum=0,
+        maximum=1,
+    )
+    max_cells: int = option(
+        50_000, "cells above which stability is measured on a subsample of this size", minimum=100
+    )
+    umap: bool = option(True, "compute the UMAP layout")
+    umap_min_dist: float = option(0.3, "umap's min_dist", minimum=0, maximum=1)
+
+
+@dataclass(frozen=True)
+class EvaluateOptions(Options):
+    """Compare a model's latent with labels and batches, where the data have them."""
+
+    batch_key: str | None = option("sample", "obs column of batches, or null")
+    n_neighbors: int = option(15, "neighbours per cell", minimum=2)
+    resolutions: tuple[float, ...] = option(
+        (0.2, 0.4, 0.6, 0.8, 1.0, 1.4, 2.0),
+        "Leiden resolutions tried for every model; the best agreement of each is compared",
+        minimum=0,
+    )
+    max_cells: int = option(
+        50_000, "cells above which silhouettes and mixing use a subsample of this size", minimum=100
+    )
+
+
+@dataclass(frozen=True)
+class AnnotateOptions(Options):
+    """Name cell types from marker genes, with a confidence and "unassigned" as an answer."""
+
+    panel: str | None = option(None, "marker table (TSV); the shipped immune panel when not given")
+    min_confidence: float = option(
+        0.5, "lowest confidence of an assigned type", minimum=0, maximum=1
+    )
+    labels_column: str | None = option(
+        None, "obs column of the user's own types, to use instead of marker scores"
+    )
+    n_markers: int = option(25, "marker genes listed per cluster", minimum=1)
+    max_fdr: float = option(
+        0.05, "largest adjusted p-value of a listed marker", minimum=0, maximum=1
+    )
+
+
+@dataclass(frozen=True)
+class SubtypeOptions(Options):
+    """Look for sub-clusters that are stable and have markers of their own."""
+
+    groupby: str = option("cell_type", "what is subdivided", choices=("cell_type", "leiden"))
+    min_cells: int = option(60, "fewest cells of a group that is looked into", minimum=20)
+    min_subtype_cells: int = option(20, "fewest cells of a subtype", minimum=5)
+    max_subtypes: int = option(6, "most subtypes of one group", minimum=2)
+    n_subsamples: int = option(20, "subsamples per candidate", minimum=2)
+    min_stability: float = option(
+        0.7, "lowest ARI (lower end of its interval) of a kept split", minimum=0, maximum=1
+    )
+    min_markers: int = option(3, "fewest markers of its own a subtype must have", minimum=1)
+    min_log2_fold_change: float = option(0.5, "smallest log2 fold change of a marker", minimum=0)
+    max_fdr: float = option(0.05, "largest adjusted p-value of a marker", minimum=0, maximum=1)
+    max_cells: int = option(
+        50_000, "largest subsample of a group in which stability is measured, cells", minimum=100
+    )
+
+
+@dataclass(frozen=True)
+class CompressOptions(Options):
+    """Measure what the latent costs and what it keeps, beside rivals at the same bytes."""
+
+    precisions: tuple[str, ...] = option(
+        ("float32", "float16", "int8"),
+        "precisions at which the latent is stored and scored",
+        choices=("float32", "float16", "int8"),
+    )
+    pca_ranks: tuple[int, ...] = option(
+        (2, 5, 10, 20, 30, 50), "ranks of PCA on the rate-distortion curve", minimum=1
+    )
+    n_neighbors: int = option(15, "neighbours whose recall is measured", minimum=2)
+    max_cells: int = option(
+        20_000, "cells above which distortion is measured on a subsample of this size", minimum=100
+    )
+
+
+@dataclass(frozen=True)
+class AssembleOptions(Options):
+    """Join everything into one AnnData file."""
+
+    denoised_layer: bool = option(
+        False, "add layers['denoised'] of the primary model (dense on disk, written in chunks)"
+    )
+
+
+@dataclass(frozen=True)
+class ReportOptions(Options):
+    """Write the one-page report."""
+
+    title: str = option("scpress report", "title of the page")
+    max_cells: int = option(
+        50_000, "cells above which the UMAP shows a subsample of this size", minimum=100
+    )
+    n_markers: int = option(5, "marker genes per cluster in the dot plot", minimum=1)
+
+
+@dataclass(frozen=True)
+class SimulateOptions(Options):
+    """Simulate counts with known types, subtypes, batches and dispersion."""
+
+    n_cells: int = option(1000, "cells", minimum=1)
+    n_genes: int = option(1000, "genes", minimum=1)
+    n_types: int = option(4, "cell types", minimum=1)
+    n_subtypes: int = option(1, "subtypes in the first type; 1 means none", minimum=1)
+    n_batches: int = option(1, "batches", minimum=1)
+    mean_library_size: float = option(2000.0, "median molecules per cell", minimum=1)
+    library_size_sd: float = option(0.3, "standard deviation of log library size", minimum=0)
+    type_fold_change: float = option(4.0, "fold change of a type's marker genes", minimum=1)
+    subtype_fold_change: float = option(3.0, "fold change of a subtype's marker genes", minimum=1)
+    batch_fold_change: float = option(
+        1.3, "typical fold change of a gene between batches", minimum=1
+    )
+    marker_fraction: float = option(
+        0.05, "fraction of genes that mark one type", minimum=0, maximum=1
+    )
+    theta: float = option(5.0, "inverse dispersion of every gene", minimum=1e-3)
+    zero_inflation: float = option(0.0, "probability of an extra zero", minimum=0, maximum=0.99)
+
+
+# The order is the order of the pipeline, and of `scpress --help`.
+VERBS: dict[str, type[Options]] = {
+    "ingest": IngestOptions,
+    "qc": QcOptions,
+    "merge": MergeOptions,
+    "normalize": NormalizeOptions,
+    "train": TrainOptions,
+    "embed": EmbedOptions,
+    "denoise": DenoiseOptions,
+    "cluster": ClusterOptions,
+    "evaluate": EvaluateOptions,
+    "annotate": AnnotateOptions,
+    "subtype": SubtypeOptions,
+    "compress": CompressOptions,
+    "assemble": AssembleOptions,
+    "report": ReportOptions,
+    "simulate": SimulateOptions,
+}

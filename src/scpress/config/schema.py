@@ -1,0 +1,98 @@
+"""What a configuration may say: the JSON schema of config/config.yaml, written from the options."""
+
+import sys
+from typing import Any
+
+import yaml
+
+from scpress.config.flags import options_schema
+from scpress.config.options import VERBS
+from scpress.settings import DEVICES
+
+# Verbs that no target of the workflow runs by itself; `denoise` is a rule on request.
+_NOT_IN_WORKFLOW = ("simulate",)
+
+HEADER = "# Written by `make schema` from src/scpress/options.py and schema.py; edit those.\n"
+
+_MODEL_NAME = "^[A-Za-z][A-Za-z0-9_]*$"
+
+# The models every comparison starts from: variational, deterministic and linear.
+_MODELS = {
+    "zinb_vae": {"preset": "scvi"},
+    "zinb_ae": {"preset": "dca"},
+    "pca": {"preset": "pca"},
+}
+
+
+def config_schema() -> dict[str, Any]:
+    """JSON schema of the configuration: the workflow's own keys, then one section per verb."""
+    sections = {
+        verb: options_schema(options) | {"default": {}}
+        for verb, options in VERBS.items()
+        if verb not in _NOT_IN_WORKFLOW
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Configuration of scpress",
+        "type": "object",
+        "properties": _workflow_keys(sections["train"]) | sections,
+        "additionalProperties": False,
+    }
+
+
+def _workflow_keys(train: dict[str, Any]) -> dict[str, Any]:
+    # A default inside the overrides would be filled in and hide the train section.
+    overrides = {
+        name: {key: value for key, value in schema.items() if key != "default"}
+        for name, schema in train["properties"].items()
+    }
+    return {
+        "samples": _key("string", "config/samples.tsv", "sample sheet, TSV"),
+        "results": _key("string", "results", "folder of everything that is written"),
+        "models": {
+            "type": "object",
+            "description": "models to train: name -> options that differ from the train section",
+            "default": _MODELS,
+            "propertyNames": {
+                "pattern": _MODEL_NAME,
+                # Their obsm keys would be those of the layout and of another model's deviations.
+                "not": {"pattern": "^umap$|_sd$"},
+                "description": "letters, digits and '_' only, a letter first, not 'umap' and not "
+                "ending in '_sd', as it becomes part of file names and keys",
+            },
+            "additionalProperties": {
+                "type": ["object", "null"],
+                "properties": overrides,
+                "additionalProperties": False,
+            },
+        },
+        "primary_model": _key("string", "zinb_vae", "model that is clustered and annotated"),
+        "seeds": {
+            "type": "array",
+            "description": "seeds each model is trained with",
+            "items": {"type": "integer", "minimum": 0},
+            "minItems": 1,
+            "uniqueItems": True,
+            "default": [0, 1],
+        },
+        "threads": _key("integer", 1, "threads of every verb", minimum=1),
+        "device": _key("string", "auto", "where models are trained", enum=list(DEVICES)),
+        "stage_inputs": _key(
+            "boolean", False, "copy counts to the job's temporary directory before reading them"
+        ),
+        "max_mem_mb": _key("integer", 256_000, "most memory a job asks for, MB", minimum=1000),
+        "max_runtime": _key("integer", 1440, "longest time a job asks for, minutes", minimum=1),
+    }
+
+
+def _key(kind: str, default: Any, description: str, **limits: Any) -> dict[str, Any]:
+    return {"type": kind, "default": default, "description": description, **limits}
+
+
+def schema_text() -> str:
+    """Format the schema as the YAML file that is committed."""
+    return HEADER + yaml.safe_dump(config_schema(), sort_keys=False, width=100)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(schema_text())

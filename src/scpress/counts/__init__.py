@@ -1,0 +1,1 @@
+"""From raw molecules to the genes a model reads: sparse matrices and lists of genes."""

@@ -1,0 +1,122 @@
+"""Which gene is which: digests, joins by id or symbol, mitochondrial and ribosomal genes."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+# The 37 mitochondrial genes start with MT- in human and mt- in mouse; 13 of them code for proteins
+# and are what an RNA count contains. Ensembl releases 75 to 113 agree on these ids.
+MITOCHONDRIAL_IDS = frozenset(
+    (  # noqa: SIM905
+        # human: ND1 ND2 CO1 CO2 ATP8 ATP6 CO3 ND3 ND4L ND4 ND5 ND6 CYB
+        "ENSG00000198888 ENSG00000198763 ENSG00000198804 ENSG00000198712 ENSG00000228253 "
+        "ENSG00000198899 ENSG00000198938 ENSG00000198840 ENSG00000212907 ENSG00000198886 "
+        "ENSG00000198786 ENSG00000198695 ENSG00000198727 "
+        # mouse, same order
+        "ENSMUSG00000064341 ENSMUSG00000064345 ENSMUSG00000064351 ENSMUSG00000064354 "
+        "ENSMUSG00000064356 ENSMUSG00000064357 ENSMUSG00000064358 ENSMUSG00000064360 "
+        "ENSMUSG00000065947 ENSMUSG00000064363 ENSMUSG00000064367 ENSMUSG00000064368 "
+        "ENSMUSG00000064370"
+    ).split()
+)
+
+# Human proteins of the ribosome and their paralogues (RPS*, RPL*), as numbers of ENSG ids, from
+# the gene annotation of Ensembl 98 (10x Genomics' reference GRCh38 2020-A). Mouse ids are not
+# listed: mouse genes are found by symbol, and `qc` says so where there is none.
+RIBOSOMAL_IDS = frozenset(
+    f"ENSG{int(number):011d}"
+    for number in (  # noqa: SIM905
+        "8988 37241 63177 71082 83845 89009 89157 100316 105193 105372 105640 108107 108298 "
+        "109475 110700 112306 114391 115268 116251 118181 122026 122406 124614 125691 129824 "
+        "130255 131469 134419 136942 137154 137818 138326 140986 140988 142534 142541 142676 "
+        "142937 143947 144713 145425 145592 146223 147403 147604 148303 149273 156482 161016 "
+        "161970 162244 163584 163682 163923 164587 165496 165502 166441 167526 168028 170889 "
+        "171858 171863 172809 174444 174748 177600 177954 182774 182899 185088 186468 188846 "
+        "197728 197756 197958 198034 198242 198755 198918 213741 229117 231500 233927 241343 "
+        "265681 280969 "
+    ).split()
+)
+
+# Stable ids of Ensembl (ENSG..., ENSMUSG...), FlyBase and WormBase; "hg19_" and the like in front
+# are what Cell Ranger writes for references of two species.
+_ID = re.compile(r"([A-Za-z0-9.]+_+)?(ENS[A-Z]*G\d{11}(\.\d+)?(_PAR_Y)?|FBgn\d{7}|WBGene\d{8})$")
+# Names of var columns in files of scanpy, CELLxGENE, Seurat's converters and loom.
+_ID_COLUMNS = (  # noqa: SIM905
+    "gene_id gene_ids ensembl_id ensembl_ids ensembl ensemblid ensembl_gene_id feature_id "
+    "accession gene_accession"
+).split()
+_SYMBOL_COLUMNS = (  # noqa: SIM905
+    "gene_symbol gene_symbols symbol symbols gene_name gene_names feature_name gene"
+).split()
+
+
+def is_gene_id(names: Sequence[str]) -> np.ndarray:
+    """[genes] True where a name is a stable id rather than a symbol."""
+    return np.array([_ID.match(name) is not None for name in names], dtype=bool)
+
+
+def find_ids_and_symbols(var: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """[genes] ids and [genes] symbols of a var table, '' where it has none.
+
+    Either comes from a column with one of the usual names, or from the index.
+    """
+    index = np.asarray(var.index.astype(str), dtype=object)
+    ids = _find_column(var, _ID_COLUMNS)
+    symbols = _find_column(var, _SYMBOL_COLUMNS)
+    index_is_id = is_gene_id(list(index))
+    most_are_ids = len(index) > 0 and bool(index_is_id.mean() > 0.5)
+    if ids is None:
+        ids = np.where(index_is_id, index, "") if most_are_ids else np.full(len(index), "", object)
+    if symbols is None:
+        # An index of ids that has a symbol here and there (spike-ins, transgenes) names those too.
+        symbols = np.where(index_is_id, "", index) if most_are_ids else index
+    return ids, symbols
+
+
+def _find_column(var: pd.DataFrame, names: Sequence[str]) -> np.ndarray | None:
+    by_name = {str(column).lower(): column for column in reversed(list(var.columns))}
+    for name in names:
+        if name in by_name:
+            values = var[by_name[name]].astype(object)
+            text = values.where(values.notna(), "").astype(str)
+            if (text != "").any():
+                return np.asarray(text, dtype=object)
+    return None
+
+
+def without_version(gene_id: str) -> str:
+    """ENSG00000198888.2 -> ENSG00000198888; other names unchanged."""
+    head, dot, tail = gene_id.rpartition(".")
+    return head if dot and head.startswith("ENS") and tail.isdigit() else gene_id
+
+
+def is_mitochondrial(ids: Sequence[str], symbols: Sequence[str]) -> np.ndarray:
+    """[genes] True for mitochondrial genes of human and mouse, by symbol or by id."""
+    return np.array(
+        [
+            symbol.upper().startswith("MT-") or without_version(gene_id) in MITOCHONDRIAL_IDS
+            for gene_id, symbol in zip(ids, symbols, strict=True)
+        ],
+        dtype=bool,
+    )
+
+
+def is_ribosomal(ids: Sequence[str], symbols: Sequence[str]) -> np.ndarray:
+    """[genes] True for ribosomal proteins of human and mouse by symbol, of human also by id.
+
+    The RPS6K genes are kinases and the antisense and fusion genes (RPL34-AS1) are not counted.
+    """
+    return np.array(
+        [
+            (
+                symbol.upper().startswith(("RPS", "RPL"))
+                and not symbol.upper().startswith(("RPS6K", "RPS19BP"))
+                and "-" not in symbol
+            )
+            or without_version(gene_id) in RIBOSOMAL_IDS
+            for gene_id, symbol in zip(ids, symbols, strict=True)
+        ],
+        dtype=bool,
+    )

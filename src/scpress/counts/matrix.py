@@ -1,0 +1,137 @@
+"""What is computed from raw counts, in chunks that fit in memory: totals, checks, log-values."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from scpress import settings
+
+# More nonzeros than this need int64 indices; a test lowers it.
+_INT32_MAX = 2**31 - 1
+
+
+def iter_chunks(
+    X: Any, *, max_bytes: int | None = None
+) -> Iterator[tuple[int, int, sparse.csr_matrix]]:
+    """Walk over the rows of a CSR matrix in memory or on disk.
+
+    Parameters
+    ----------
+    X
+        [cells, genes] scipy matrix or array, anndata's backed sparse dataset, or a dense array
+        in memory or on disk. CSC is turned into CSR as a whole, never into a dense array.
+    max_bytes
+        Size of a block; `settings.chunk_bytes` when not given. A block has at least one row.
+
+    Yields
+    ------
+    start, stop, block
+        The rows and their values, CSR.
+    """
+    if getattr(X, "format", "csr") != "csr":
+        X = (X if sparse.issparse(X) else X.to_memory()).tocsr()
+    n_obs = X.shape[0]
+    budget = settings.chunk_bytes if max_bytes is None else max_bytes
+    indptr = _row_pointers(X)
+    start = 0
+    while start < n_obs:
+        if indptr is None:
+            stop = start + max(1, budget // max(1, X.shape[1] * X.dtype.itemsize))
+        else:
+            # 8 bytes a nonzero: int32 index and int32 or float32 value.
+            limit = int(indptr[start]) + budget // 8
+            stop = int(np.searchsorted(indptr, limit, side="right")) - 1
+        stop = min(max(stop, start + 1), n_obs)
+        yield start, stop, sparse.csr_matrix(X[start:stop])
+        start = stop
+
+
+def _row_pointers(X: Any) -> np.ndarray | None:
+    if sparse.issparse(X):
+        return X.indptr
+    if getattr(X, "format", None) == "csr":
+        return X.group["indptr"][:]
+    return None
+
+
+def remap_columns(block: sparse.csr_matrix, target: np.ndarray, n_vars: int) -> sparse.csr_matrix:
+    """[cells, n_vars] Column j of the block becomes column target[j]; -1 drops it."""
+    columns = target[block.indices]
+    kept = columns >= 0
+    counted = np.concatenate([[0], np.cumsum(kept, dtype=np.int64)])
+    result = sparse.csr_matrix(
+        (block.data[kept], columns[kept], counted[block.indptr]), shape=(block.shape[0], n_vars)
+    )
+    result.sort_indices()
+    return result
+
+
+def select_columns(X: Any, columns: np.ndarray, *, dtype: Any = np.int32) -> sparse.csr_matrix:
+    """[cells, columns] Some genes of all cells, CSR in memory, read block by block."""
+    return stack_rows(
+        (block[:, columns].astype(dtype, copy=False) for _, _, block in iter_chunks(X)),
+        n_vars=len(columns),
+        dtype=dtype,
+    )
+
+
+def select_rows(X: Any, rows: np.ndarray) -> sparse.csr_matrix:
+    """[rows, genes] Some cells, CSR in memory, read block by block; `rows` is sorted."""
+
+    def selected() -> Iterator[sparse.csr_matrix]:
+        for start, stop, block in iter_chunks(X):
+            first, last = np.searchsorted(rows, [start, stop])
+            yield block[rows[first:last] - start]
+
+    return stack_rows(selected(), n_vars=X.shape[1], dtype=X.dtype)
+
+
+def stack_rows(
+    blocks: Iterable[sparse.csr_matrix], *, n_vars: int, dtype: Any
+) -> sparse.csr_matrix:
+    """[cells, n_vars] Blocks of rows as one CSR matrix, each freed once it is copied.
+
+    Unlike `scipy.sparse.vstack` it never holds the values twice.
+    """
+    waiting = list(blocks)[::-1]
+    if len(waiting) == 1:
+        return waiting[0].astype(dtype, copy=False)
+    n_obs, nonzeros = (sum(block.shape[0] for block in waiting), sum(b.nnz for b in waiting))
+    # scipy wants both kinds of indices of one type.
+    index = index_type(nonzeros, n_vars)
+    data, indices = np.empty(nonzeros, dtype=dtype), np.empty(nonzeros, dtype=index)
+    indptr = np.zeros(n_obs + 1, dtype=index)
+    row = at = 0
+    while waiting:
+        block = waiting.pop()
+        data[at : at + block.nnz] = block.data[: block.nnz]
+        indices[at : at + block.nnz] = block.indices[: block.nnz]
+        indptr[row + 1 : row + 1 + block.shape[0]] = block.indptr[1:]
+        indptr[row + 1 : row + 1 + block.shape[0]] += at
+        row, at = row + block.shape[0], at + block.nnz
+    return sparse.csr_matrix((data, indices, indptr), shape=(n_obs, n_vars))
+
+
+def index_type(n_nonzeros: int, n_vars: int) -> type[np.signedinteger]:
+    """Type of the pointers and columns of a CSR matrix: int64 where int32 is too short."""
+    return np.int32 if max(n_nonzeros, n_vars) <= _INT32_MAX else np.int64
+
+
+def gene_totals(X: Any) -> np.ndarray:
+    """[genes] Molecules of each gene over the cells, float64; X as for `iter_chunks`."""
+    total = np.zeros(X.shape[1])
+    for _, _, block in iter_chunks(X):
+        total += np.asarray(block.sum(axis=0, dtype=np.float64)).ravel()
+    return total
+
+
+def sums_of_squares(X: Any) -> np.ndarray:
+    """[genes] Sum over the cells of the squared values, float64; X as for `iter_chunks`."""
+    total = np.zeros(X.shape[1])
+    for _, _, block in iter_chunks(X):
+        values = block.astype(np.float64)
+        values.data **= 2
+        total += np.asarray(values.sum(axis=0)).ravel()
+    return total

@@ -1,0 +1,160 @@
+"""What a reader of raw files gives, and which values are counts."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from scpress import settings
+from scpress.counts.matrix import iter_chunks
+from scpress.errors import InputError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+# The largest count of one gene in one cell; counts are stored as int32.
+_MAX_COUNT = 2**31 - 1
+
+
+@dataclass
+class RawCounts:
+    """One sample as a file holds it, with the counts still to be read.
+
+    Parameters
+    ----------
+    obs
+        [cells] Barcodes as index, and the file's own columns.
+    var
+        [genes] The file's own names as index, and its columns.
+    read_blocks
+        Starts reading: CSR blocks of some rows each, in order, of at most the given bytes.
+    obsm
+        Arrays of [cells, any].
+    messages
+        What the user should be told about the file.
+    places
+        Where else in the file a matrix is, named when this one does not hold counts.
+    """
+
+    obs: pd.DataFrame
+    var: pd.DataFrame
+    read_blocks: Callable[[int], Iterator[sparse.csr_matrix]]
+    obsm: dict[str, Any] = field(default_factory=dict)
+    messages: list[str] = field(default_factory=list)
+    places: tuple[str, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(cells, genes)."""
+        return len(self.obs), len(self.var)
+
+    def chunks(self, max_bytes: int | None = None) -> Iterator[sparse.csr_matrix]:
+        """Read the counts in blocks of rows; may be called again."""
+        return self.read_blocks(settings.chunk_bytes if max_bytes is None else max_bytes)
+
+
+def require_counts(
+    values: np.ndarray,
+    *,
+    sample: str,
+    columns: np.ndarray | None = None,
+    genes: Sequence[str] | None = None,
+    places: Sequence[str] = (),
+) -> None:
+    """Check that every stored value is a non-negative whole number that fits in int32.
+
+    Parameters
+    ----------
+    values
+        [nonzeros] Stored values of any type.
+    columns, genes
+        [nonzeros] Column of each value, and [genes] the names of the columns, for the message.
+    places
+        Other places of the file where the counts may be, for the message.
+
+    Raises
+    ------
+    InputError
+        The first value that is not a count, with its gene.
+    """
+    kind = values.dtype.kind
+    if kind not in "biuf":
+        raise InputError(
+            f"counts must be non-negative integers; sample {sample!r} holds values of type "
+            f"{values.dtype}. Give a matrix of numbers."
+        )
+    if kind == "b" or not len(values):
+        return
+    with np.errstate(invalid="ignore"):
+        if kind == "f":
+            bad = ~(np.isfinite(values) & (values >= 0) & (values == np.rint(values)))
+        else:
+            bad = values < 0 if kind == "i" else np.zeros(len(values), dtype=bool)
+        if values.dtype.itemsize > 2:
+            bad |= values > _MAX_COUNT
+    if not bad.any():
+        return
+    at = int(np.argmax(bad))
+    value = values[at]
+    where = f" in gene {genes[columns[at]]!r}" if columns is not None and genes is not None else ""
+    known = f" (the file also holds {', '.join(places)})" if places else ""
+    if not np.isfinite(value):
+        advice = "The file is damaged, or a value is missing in it."
+    elif value > _MAX_COUNT and value == np.rint(value):
+        advice = f"A count cannot be above {_MAX_COUNT}; was the matrix scaled?"
+    else:
+        was = "scaled" if value < 0 else "normalized"
+        advice = f"A {was} matrix was given? Point `layer` at the raw counts{known}."
+    raise InputError(
+        f"counts must be non-negative integers; found {value:g}{where} of sample {sample!r}. "
+        f"{advice}"
+    )
+
+
+def raw_from_anndata(adata: "AnnData", layer: str | None) -> RawCounts:
+    """View an AnnData in memory as the readers of files show theirs."""
+    keys = ["X"] if adata.X is not None else []
+    keys += [f"layers/{name}" for name in adata.layers]
+    keys += ["raw/X"] if adata.raw is not None else []
+    key, var_key = find_matrix(keys, layer, "the AnnData")
+    X = adata.raw.X if key == "raw/X" else adata.X if key == "X" else adata.layers[key[7:]]
+    var = adata.raw.var if var_key == "raw/var" else adata.var
+
+    def read_blocks(max_bytes: int) -> Iterator[sparse.csr_matrix]:
+        return (block for _, _, block in iter_chunks(X, max_bytes=max_bytes))
+
+    return RawCounts(
+        pd.DataFrame(adata.obs),
+        pd.DataFrame(var),
+        read_blocks,
+        obsm=dict(adata.obsm),
+        places=name_places(keys, key),
+    )
+
+
+def find_matrix(keys: list[str], layer: str | None, where: str) -> tuple[str, str]:
+    """Where the counts and their genes are, from the matrices there are and the `layer` option.
+
+    Raises
+    ------
+    InputError
+        There is no such matrix.
+    """
+    key = "X" if layer in (None, "X") else "raw/X" if layer == "raw" else f"layers/{layer}"
+    if key not in keys:
+        found = ", ".join(name_places(keys, "")) or "no matrix"
+        wanted = "X" if layer is None else repr(layer)
+        raise InputError(
+            f"{where} has no counts at {wanted}; it holds {found}. "
+            "Set `layer` to where the raw counts are."
+        )
+    return key, "raw/var" if key == "raw/X" else "var"
+
+
+def name_places(keys: list[str], used: str) -> tuple[str, ...]:
+    """Name the matrices other than the used one as the option `layer` does."""
+    names = {"X": "X", "raw/X": "raw"}
+    return tuple(names.get(key, f"layer {key[7:]!r}") for key in keys if key != used)

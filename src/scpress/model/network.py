@@ -1,0 +1,350 @@
+"""The one autoencoder: how counts become a latent and a latent becomes a distribution of counts."""
+
+import dataclasses
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from scpress.model import likelihoods as lk
+from scpress.model.axes import ModelConfig
+from scpress.model.batches import Cells, DenseBatch, SparseBatch
+from scpress.model.compiled import layers
+from scpress.model.likelihoods import LIKELIHOODS, Parameters
+
+# scvi-tools' batch norm, so that its weights and ours are interchangeable.
+_NORM_EPSILON, _NORM_MOMENTUM = 1e-3, 0.01
+# Added to the variance of the posterior, as scvi-tools does: it keeps log q finite.
+VARIANCE_FLOOR = 1e-4
+
+_ACTIVATIONS = {"relu": nn.ReLU, "elu": nn.ELU, "gelu": nn.GELU, "linear": nn.Identity}
+
+
+class Loss(NamedTuple):
+    """[] Means over the cells, nats: total = reconstruction + kl_weight * kl."""
+
+    total: Tensor
+    reconstruction: Tensor
+    kl: Tensor
+
+
+class Layers(nn.Module):
+    """Linear, norm, activation, dropout; the batch's one-hot vector enters every linear layer."""
+
+    def __init__(self, config: ModelConfig, widths: list[int], n_batches: int, dropout_rate: float):
+        super().__init__()
+        self.n_batches = n_batches
+        self.linear = nn.ModuleList()
+        self.norm = nn.ModuleList()
+        for n_in, n_out in pairwise(widths):
+            self.linear.append(nn.Linear(n_in + n_batches, n_out))
+            norms: dict[str, nn.Module] = {
+                "batch": nn.BatchNorm1d(n_out, eps=_NORM_EPSILON, momentum=_NORM_MOMENTUM),
+                "layer": nn.LayerNorm(n_out, elementwise_affine=False),
+                "none": nn.Identity(),
+            }
+            self.norm.append(norms[config.norm])
+        self.activation = _ACTIVATIONS[config.activation]()
+        self.dropout_rate = dropout_rate
+        self.dropout = nn.Dropout(dropout_rate) if dropout_rate > 0 else nn.Identity()
+
+    def forward(self, h: Tensor, one_hot: Tensor | None, *, n_applied: int = 0) -> Tensor:
+        """Apply all layers; the first `n_applied` linear ones have been already."""
+        for i, (linear, norm) in enumerate(zip(self.linear, self.norm, strict=True)):
+            if i >= n_applied:
+                if self.n_batches and one_hot is not None:
+                    h = torch.cat([h, one_hot], dim=-1)
+                h = linear(h)
+            h = self.dropout(self.activation(norm(h)))
+        return h
+
+
+class CountAutoencoder(nn.Module):
+    """Encoder, latent and decoder along the axes of a `ModelConfig`."""
+
+    input_mean: Tensor
+    input_scale: Tensor
+    continuous_mean: Tensor
+    continuous_scale: Tensor
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.config = config
+        likelihood = LIKELIHOODS[config.likelihood]
+        n_continuous = len(config.continuous_covariates)
+        n_genes, n_latent, n_batches = config.n_genes, config.n_latent, config.n_batches
+
+        encoded = config.encode_covariates
+        widths = [n_genes + (n_continuous if encoded else 0), *config.hidden]
+        self.encoder = Layers(config, widths, n_batches if encoded else 0, config.dropout_rate)
+        # Without hidden layers the batch enters here, as it would enter the first of them.
+        direct = n_batches if encoded and not config.hidden else 0
+        self.z_mean = nn.Linear(widths[-1] + direct, n_latent)
+        self.z_log_variance = (
+            nn.Linear(widths[-1] + direct, n_latent) if config.is_variational else None
+        )
+
+        mirrored = list(reversed(config.hidden)) if config.decoder == "mlp" else []
+        widths = [n_latent + n_continuous, *mirrored]
+        self.decoder = Layers(config, widths, n_batches, 0.0)
+        n_head = widths[-1] + (0 if mirrored else n_batches)
+        self.eta = nn.Linear(n_head, n_genes)
+        self.pi_logits = nn.Linear(n_head, n_genes) if likelihood.has_pi else None
+        self.log_theta: nn.Parameter | nn.Linear | None = None
+        if likelihood.has_theta:
+            if config.dispersion == "gene-cell":
+                self.log_theta = nn.Linear(n_head, n_genes)
+            else:
+                rows = max(1, n_batches) if config.dispersion == "gene-batch" else 1
+                self.log_theta = nn.Parameter(torch.zeros(rows, n_genes))
+
+        if config.hidden:
+            # Stored by genes, as the products with a sparse batch read and write it.
+            first = self._first_linear
+            first.weight = nn.Parameter(first.weight.detach().t().contiguous().t())
+        # Whether the compiled kernels do what they can, and what training multiplies matrices in.
+        self.kernels, self.products = "numba", "float32"
+
+        # What the input is shifted and scaled by (`input: zscore`), folded into the first layer.
+        self.register_buffer("input_mean", torch.zeros(n_genes))
+        self.register_buffer("input_scale", torch.ones(n_genes))
+        # Mean and deviation of the continuous covariates over the training cells.
+        self.register_buffer("continuous_mean", torch.zeros(n_continuous))
+        self.register_buffer("continuous_scale", torch.ones(n_continuous))
+
+    @property
+    def _first_linear(self) -> nn.Linear:
+        first = self.encoder.linear[0]
+        assert isinstance(first, nn.Linear)
+        return first
+
+    # encode ---------------------------------------------------------------------------------
+
+    def encode(self, cells: Cells) -> tuple[Tensor, Tensor | None]:
+        """([cells, n_latent] mean or code, [cells, n_latent] deviation or None)."""
+        z_mean, log_variance = self._encoded(cells)
+        return z_mean, None if log_variance is None else _deviation(log_variance)
+
+    def _encoded(self, cells: Cells) -> tuple[Tensor, Tensor | None]:
+        """([cells, n_latent] mean or code, [cells, n_latent] log-variance before its floor)."""
+        one_hot = self.one_hot(cells.batch) if self.config.encode_covariates else None
+        continuous = cells.continuous if self.config.encode_covariates else None
+        others = [part for part in (continuous, one_hot) if part is not None]
+        if self.config.hidden:
+            h = self.encoder(self._first_layer(cells, others), one_hot, n_applied=1)
+        else:
+            h = torch.cat([self._input(cells), *others], dim=-1)
+        z_mean = self.z_mean(h)
+        return z_mean, None if self.z_log_variance is None else self.z_log_variance(h)
+
+    def input_values(self, cells: Cells) -> SparseBatch | DenseBatch:
+        """[cells, genes] What the first layer reads, before it is shifted and scaled."""
+        if self.config.input == "log1p":
+            return dataclasses.replace(cells.counts, values=torch.log1p(cells.counts.values))
+        return self.log_normalized(cells)
+
+    def _input(self, cells: Cells) -> Tensor:
+        """[cells, genes] Input with its zeros, shifted and scaled."""
+        values = self.input_values(cells).dense()
+        if self.config.input == "log1p":
+            return values
+        return (values - self.input_mean) / self.input_scale
+
+    def _first_layer(self, cells: Cells, others: list[Tensor]) -> Tensor:
+        """[cells, width] First linear layer of the encoder."""
+        linear, n_genes = self._first_linear, self.config.n_genes
+        weight: Tensor = linear.weight[:, :n_genes]
+        bias: Tensor = linear.bias
+        if self.config.input == "zscore":
+            # W (u - mean)/scale = (W/scale) u - (W/scale) mean: the zeros stay unstored.
+            weight = weight / self.input_scale
+            bias = bias - weight @ self.input_mean
+        if others:
+            rest = torch.cat(others, dim=-1)
+            more = functional.linear(rest, linear.weight[:, n_genes:])
+        else:
+            more = None
+        values = self.input_values(cells)
+        if self.is_compiled and isinstance(values, SparseBatch):
+            h = layers.sparse_linear(values, weight, bias)
+        else:
+            h = functional.linear(values.dense(), weight, bias)
+        return h if more is None else h + more
+
+    def log_normalized(self, cells: Cells) -> SparseBatch | DenseBatch:
+        """[cells, genes] log1p(counts / size_factor); zeros stay zero and unstored."""
+        counts = cells.counts
+        scaled = counts.values / counts.of_cells(cells.size_factor)
+        return dataclasses.replace(counts, values=torch.log1p(scaled))
+
+    def one_hot(self, batch: Tensor | None) -> Tensor | None:
+        """[cells, batches] The batch as decoder and encoder are given it."""
+        if batch is None or not self.config.n_batches:
+            return None
+        return functional.one_hot(batch, self.config.n_batches).to(self.eta.weight.dtype)
+
+    # decode ---------------------------------------------------------------------------------
+
+    def decode(self, z: Tensor, cells: Cells) -> Parameters:
+        """Parameters of every entry from a latent [cells, n_latent]."""
+        h = self._last_hidden(z, cells)
+        return Parameters(
+            self._log_mu(self._product(self.eta, h), cells),
+            self._log_theta(h, cells.batch),  # type: ignore[arg-type]
+            self._pi_logits(h),  # type: ignore[arg-type]
+        )
+
+    def _last_hidden(self, z: Tensor, cells: Cells) -> Tensor:
+        """[cells, width] What the heads are given."""
+        one_hot = self.one_hot(cells.batch)
+        h = z
+        if cells.continuous is not None:
+            h = torch.cat([h, cells.continuous], dim=-1)
+        if len(self.decoder.linear):
+            h = self.decoder(h, one_hot)
+        elif one_hot is not None:
+            h = torch.cat([h, one_hot], dim=-1)
+        return h
+
+    def _product(self, head: nn.Linear, h: Tensor) -> Tensor:
+        if self.products == "float32" or not self.training:
+            return head(h)
+        return (h.bfloat16() @ head.weight.bfloat16().t()).float() + head.bias
+
+    def _log_mu(self, eta: Tensor, cells: Cells) -> Tensor:
+        if self.config.likelihood == "gaussian":
+            return eta
+        if self.config.library == "observed":
+            eta = functional.log_softmax(eta, dim=-1)
+        log_mu = torch.log(self.library(cells))[:, None] + eta
+        return log_mu.clamp(lk.LOG_MU_MIN, lk.LOG_MU_MAX)
+
+    def _log_theta(self, h: Tensor, batch: Tensor | None) -> Tensor | None:
+        if self.log_theta is None:
+            return None
+        if isinstance(self.log_theta, nn.Linear):
+            log_theta = self._product(self.log_theta, h)
+        elif self.config.dispersion == "gene-batch" and batch is not None:
+            log_theta = self.log_theta[batch]
+        else:
+            log_theta = self.log_theta
+        return log_theta.clamp(lk.LOG_THETA_MIN, lk.LOG_THETA_MAX)
+
+    def _pi_logits(self, h: Tensor) -> Tensor | None:
+        if self.pi_logits is None:
+            return None
+        return self._product(self.pi_logits, h).clamp(-lk.PI_LOGITS_MAX, lk.PI_LOGITS_MAX)
+
+    # loss -----------------------------------------------------------------------------------
+
+    def loss(self, cells: Cells, *, kl_weight: float | Tensor, noise: Tensor | None = None) -> Loss:
+        """Negative evidence lower bound, or negative log-likelihood of a deterministic model.
+
+        Parameters
+        ----------
+        noise
+            [cells, n_latent] Standard normal draws of the reparametrization; variational only.
+        """
+        z, log_variance = self._encoded(cells)
+        kl = None
+        if log_variance is not None:
+            sd = _deviation(log_variance)
+            kl = kl_to_standard_normal(z, sd).mean()
+            z = z if noise is None else z + sd * noise
+        if kl is None or self.config.prior != "kl":
+            kl = torch.zeros((), device=z.device)
+        reconstruction = -self._summed(z, cells)[0] / len(z)
+        return Loss(reconstruction + kl_weight * kl, reconstruction, kl)
+
+    def log_likelihood(self, z: Tensor, cells: Cells) -> Tensor:
+        """[cells] Log-likelihood given a latent [cells, n_latent], nats; it has no gradient.
+
+        Of the counts; of the log-normalized values for a gaussian model.
+        """
+        with torch.no_grad():
+            return self._summed(z, cells)[1]
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether the kernels compute: only float32 on the CPU."""
+        weight = self.eta.weight
+        is_plain = weight.device.type == "cpu" and weight.dtype is torch.float32
+        return self.kernels == "numba" and is_plain
+
+    def _summed(self, z: Tensor, cells: Cells) -> tuple[Tensor, Tensor]:
+        """([] sum over the cells, [cells] its parts) Log-likelihood given a latent."""
+        name = self.config.likelihood
+        counts = cells.counts
+        if not (self.is_compiled and name in layers.KINDS and isinstance(counts, SparseBatch)):
+            on_counts = LIKELIHOODS[name].on_counts
+            target = cells.counts if on_counts else self.log_normalized(cells)
+            parts = lk.sum_log_likelihood(name, self.decode(z, cells), target)
+            return parts.sum(), parts
+        h, heads = self._last_hidden(z, cells), self.heads()
+        layer = self.output_layer(
+            heads,
+            len(h),
+            products=self.products if self.training else "float32",
+            with_gradient=torch.is_grad_enabled(),
+        )
+        return layers.output_log_likelihood(
+            layer, heads, h, self.theta_row(cells), self.library(cells), counts
+        )
+
+    def output_layer(
+        self, heads: layers.Heads, n_cells: int, *, products: str, with_gradient: bool
+    ) -> layers.OutputLayer:
+        """The compiled last layer and likelihood of batches of so many cells."""
+        return layers.OutputLayer(
+            self.config.likelihood,
+            heads,
+            n_cells,
+            softmax=self.config.library == "observed",
+            products=products,
+            with_gradient=with_gradient,
+        )
+
+    def library(self, cells: Cells) -> Tensor:
+        """[cells] Molecules that the softmax shares out, or the size factor without a softmax."""
+        if self.config.library == "observed":
+            # A cell without molecules of the modelled genes has log-likelihood near 0 at total 1.
+            return cells.total.clamp(min=1)
+        return cells.size_factor
+
+    def theta_row(self, cells: Cells) -> Tensor:
+        """[cells] Row of the shared theta of each cell; empty where theta is one of each cell."""
+        if isinstance(self.log_theta, nn.Linear):
+            return torch.zeros(0, dtype=torch.int64)
+        if self.config.dispersion == "gene-batch" and cells.batch is not None:
+            return cells.batch
+        return torch.zeros(len(cells.total), dtype=torch.int64)
+
+    def heads(self) -> layers.Heads:
+        """Weights and biases of the last layer."""
+        pi, of_theta = self.pi_logits, self.log_theta
+        is_head = isinstance(of_theta, nn.Linear)
+        return layers.Heads(
+            self.eta.weight,
+            self.eta.bias,
+            None if pi is None else pi.weight,
+            None if pi is None else pi.bias,
+            of_theta.weight if is_head else of_theta,  # type: ignore[union-attr,arg-type]
+            of_theta.bias if is_head else None,  # type: ignore[union-attr,arg-type]
+        )
+
+    def clamp_theta(self) -> None:
+        """Project a per-gene theta into its range, so that the clamp never stops its gradient."""
+        if isinstance(self.log_theta, nn.Parameter):
+            with torch.no_grad():
+                self.log_theta.clamp_(lk.LOG_THETA_MIN, lk.LOG_THETA_MAX)
+
+
+def _deviation(log_variance: Tensor) -> Tensor:
+    return torch.sqrt(torch.exp(log_variance) + VARIANCE_FLOOR)
+
+
+def kl_to_standard_normal(mean: Tensor, sd: Tensor) -> Tensor:
+    """[cells] KL(N(mean, sd^2) || N(0, 1)) summed over dimensions: (m^2 + s^2 - 1 - log s^2)/2."""
+    return 0.5 * (mean**2 + sd**2 - 1 - 2 * torch.log(sd)).sum(dim=-1)

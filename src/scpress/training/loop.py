@@ -1,0 +1,266 @@
+"""The one training loop: batches, schedule, validation, rollback, early stopping."""
+
+import logging
+import math
+import sys
+import time
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from scpress.config.options import OPERATIONAL, TrainOptions
+from scpress.counts.matrix import gene_totals
+from scpress.errors import FitFailedError
+from scpress.model.fitted import TrainedModel
+from scpress.model.likelihoods import LIKELIHOODS
+from scpress.model.modelled import ModelledCounts
+from scpress.model.network import CountAutoencoder
+from scpress.model.scoring import library_of, log_moments
+from scpress.training.allocator import large_blocks_stay
+from scpress.training.checkpoints import Checkpoint
+from scpress.training.cuda_graph import GraphStepper
+from scpress.training.gradients import Gradients
+from scpress.training.schedule import Validation
+from scpress.training.split import Order
+from scpress.training.state import AVERAGE_EVERY, TrainingState
+from scpress.training.stepper import CompiledStepper, Stepper
+from scpress.training.validation import validate
+
+log = logging.getLogger("scpress")
+
+_HEAD_SCALE = 0.1
+_FIRST_PI_LOGIT = -2.0
+_LOG_SECONDS = 10.0
+# Raised when the same input gives other bits: no state of the old kind is gone on from. With
+# it goes the `step_version` of the train rule, by which Snakemake repeats the step.
+_METHOD = 3
+
+
+@dataclass
+class Fit:
+    """What a training gives beside the network's weights, which are the best ones."""
+
+    history: list[dict[str, Any]]
+    best_step: int
+    best_loss: float
+    stopped: str
+    rollbacks: int = 0
+
+
+def fit(
+    model: TrainedModel,
+    training: ModelledCounts,
+    validation: ModelledCounts,
+    options: TrainOptions,
+    *,
+    seed: int,
+    checkpoint: Checkpoint | None = None,
+) -> Fit:
+    """Train the model's network in place and leave its best weights in it.
+
+    What is validated and kept is an exponential average of the weights with a time constant of
+    `averaged_steps` (Polyak and Juditsky 1992, as Adam's users know it from Kingma and Ba 2015,
+    section 7.2): it is as good at once as a lowered rate would make the weights in time, so the
+    rate can be high.
+
+    Every random number is a function of (seed, step): the order of the cells of (seed, epoch),
+    the noise and the dropout of (seed, step). So the state of a training is the weights, their
+    average, the optimizer, the `Schedule` and what has been measured, and nothing else.
+
+    Raises
+    ------
+    FitFailedError
+        The loss turned non-finite again and again.
+    InterruptedTrainingError
+        A signal asked for the end; the checkpoint has the state.
+    """
+    model.network.kernels, model.network.products = options.kernels, options.products
+    with torch.random.fork_rng(), large_blocks_stay():
+        if checkpoint is None:
+            return _fit(model, training, validation, options, seed=seed, checkpoint=None)
+        with checkpoint.claim(_identity(model, training, validation, options, seed=seed)):
+            return _fit(model, training, validation, options, seed=seed, checkpoint=checkpoint)
+
+
+def _fit(
+    model: TrainedModel,
+    training: ModelledCounts,
+    validation: ModelledCounts,
+    options: TrainOptions,
+    *,
+    seed: int,
+    checkpoint: Checkpoint | None,
+) -> Fit:
+    network = model.network
+    batch_size = min(options.batch_size, len(training))
+    order = Order(len(training), batch_size, seed)
+    initialize(network, training)
+    step_of = stepper(model, training, options)
+    state = TrainingState(network, step_of.optimizer, options)
+    if checkpoint is not None:
+        state.resume(checkpoint)
+    schedule = state.schedule
+    with _Progress(options.max_steps, schedule.step) as progress:
+        while not schedule.stopped and schedule.step < options.max_steps:
+            # Here and nowhere else: all that belongs to the last step is done.
+            if checkpoint is not None and checkpoint.is_due:
+                state.save(checkpoint)
+            kl_weight = min(1.0, (schedule.step + 1) / max(1, options.kl_warmup_steps))
+            if not network.training:
+                network.train()
+            state.running += step_of(
+                order.rows(schedule.step),
+                kl_weight=kl_weight,
+                seed=_step_seed(seed, schedule.step, schedule.rollbacks),
+            )
+            schedule.step += 1
+            is_last = schedule.step == options.max_steps
+            is_validated = is_last or schedule.step % options.validate_every == 0
+            if is_validated or schedule.step % AVERAGE_EVERY == 0:
+                state.average()
+            if not is_validated:
+                continue
+
+            # One look at the loss per validation: on a GPU each look waits for the device.
+            since = (schedule.step - 1) % options.validate_every + 1
+            train_loss = float(state.running) / since
+            state.running.zero_()
+            with state.averaged_in_place():
+                held_out = validate(model, validation, seed=seed)
+            if not (math.isfinite(train_loss) and math.isfinite(held_out.total)):
+                state.roll_back()
+                continue
+            row = Validation(
+                schedule.step,
+                schedule.step * batch_size,
+                train_loss,
+                held_out.total,
+                held_out.reconstruction,
+                held_out.kl,
+                kl_weight,
+                schedule.learning_rate,
+            )
+            state.note(row)
+            progress.show(schedule.step, train_loss, held_out.total)
+            if schedule.step < options.kl_warmup_steps:
+                continue
+            waited = schedule.step - max(schedule.best_step, options.kl_warmup_steps)
+            if waited >= options.patience:
+                schedule.stopped = "patience"
+            elif waited >= options.plateau and (
+                schedule.step - max(schedule.lowered_step, schedule.best_step) >= options.plateau
+            ):
+                schedule.learning_rate *= options.plateau_factor
+                schedule.lowered_step = schedule.step
+                state.set_rate()
+    if checkpoint is not None:
+        state.save(checkpoint)  # scoring and writing are still to come
+    if not state.history:
+        raise FitFailedError(
+            "the fit failed: no validation loss was finite. Lower learning_rate or clip_norm."
+        )
+    state.restore_best()
+    network.eval()
+    stopped = schedule.stopped or "max_steps"
+    return Fit(state.history, schedule.best_step, schedule.best_loss, stopped, schedule.rollbacks)
+
+
+def stepper(model: TrainedModel, training: ModelledCounts, options: TrainOptions) -> Stepper:
+    """The stepper for where the network is."""
+    if model.network.input_mean.device.type == "cuda":
+        return GraphStepper(model, training, options)
+    kind = CompiledStepper if Gradients.are_written_out_for(model.network) else Stepper
+    return kind(model, training, options)
+
+
+def _identity(
+    model: TrainedModel,
+    training: ModelledCounts,
+    validation: ModelledCounts,
+    options: TrainOptions,
+    *,
+    seed: int,
+) -> dict[str, Any]:
+    """Everything the bits of the result depend on, but the kind of CPU."""
+    network = model.network
+    return {
+        "method": _METHOD,
+        "counts": [one.digest() for one in (training, validation)],
+        "model": asdict(model.config),
+        "options": {k: v for k, v in asdict(options).items() if k not in OPERATIONAL},
+        "seed": seed,
+        "threads": torch.get_num_threads(),
+        "device": str(network.input_mean.device),
+        "versions": {name: version(name) for name in ("scpress", "torch", "numba")},
+    }
+
+
+def initialize(network: CountAutoencoder, training: ModelledCounts) -> None:
+    """Start the output at the gene means, and the input's shift and scale at the data's."""
+    config = network.config
+    on_counts = LIKELIHOODS[config.likelihood].on_counts
+    if config.input == "zscore" or not on_counts:
+        mean, variance = log_moments(training)
+    if config.input == "zscore":
+        network.input_mean.copy_(torch.from_numpy(mean))
+        network.input_scale.copy_(torch.from_numpy(np.sqrt(np.maximum(variance, 1e-4))))
+    if training.continuous is not None:
+        network.continuous_mean.copy_(torch.from_numpy(training.continuous.mean(axis=0)))
+        spread = np.maximum(training.continuous.std(axis=0), 1e-6)
+        network.continuous_scale.copy_(torch.from_numpy(spread))
+    with torch.no_grad():
+        if on_counts:
+            share = (gene_totals(training.X) + 0.5) / library_of(training, config.library).sum()
+            network.eta.bias.copy_(torch.from_numpy(np.log(share)))
+        else:
+            network.eta.bias.copy_(torch.from_numpy(mean))
+            if isinstance(network.log_theta, torch.nn.Parameter):
+                network.log_theta.copy_(-torch.log(torch.from_numpy(variance)))
+        # The heads start nearly flat, so that the first loss is the gene means' and not above it.
+        network.eta.weight.mul_(_HEAD_SCALE)
+        if network.pi_logits is not None:
+            network.pi_logits.weight.mul_(_HEAD_SCALE)
+            network.pi_logits.bias.fill_(_FIRST_PI_LOGIT)
+    network.clamp_theta()
+
+
+def _step_seed(seed: int, step: int, rollbacks: int) -> int:
+    return int(np.random.SeedSequence([seed, step, rollbacks]).generate_state(1)[0])
+
+
+class _Progress:
+    """A bar on a terminal, a line every ten seconds in a log."""
+
+    def __init__(self, max_steps: int, step: int):
+        self.max_steps = max_steps
+        self.bar = tqdm(
+            total=max_steps,
+            initial=step,
+            unit="step",
+            disable=not sys.stderr.isatty(),
+            leave=False,
+        )
+        self.logged = time.monotonic()
+
+    def __enter__(self) -> "_Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+
+    def show(self, step: int, train_loss: float, validation_loss: float) -> None:
+        self.bar.update(step - self.bar.n)
+        self.bar.set_postfix(train=f"{train_loss:.2f}", validation=f"{validation_loss:.2f}")
+        if self.bar.disable and time.monotonic() - self.logged > _LOG_SECONDS:
+            self.logged = time.monotonic()
+            log.info(
+                "step %d of at most %d: training loss %.2f, validation loss %.2f nats per cell",
+                step,
+                self.max_steps,
+                train_loss,
+                validation_loss,
+            )

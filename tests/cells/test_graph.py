@@ -1,0 +1,38 @@
+"""Neighbours against all distances, recall against sets."""
+
+import numpy as np
+import pytest
+
+from scpress.cells import graph
+
+
+def test_neighbors_are_the_nearest_without_oneself():
+    z = np.array([[0.0], [1.0], [3.0], [7.0]], dtype=np.float32)
+    np.testing.assert_array_equal(graph.nearest_neighbors(z, 1).ravel(), [1, 0, 1, 2])
+    assert graph.nearest_neighbors(z, 15).shape == (4, 3)
+
+
+def test_neighbors_match_all_distances(monkeypatch):
+    monkeypatch.setattr(graph, "_BLOCK_CELLS", 30)
+    z = np.random.default_rng(0).normal(size=(100, 4)).astype(np.float32) + 100
+    distance = np.linalg.norm(z[:, None] - z[None].astype(float), axis=2)
+    np.fill_diagonal(distance, np.inf)
+    expected = np.argsort(distance, axis=1)[:, :7]
+    np.testing.assert_array_equal(graph.nearest_neighbors(z, 7), expected)
+
+
+def test_neighbor_recall_counts_sets_not_order():
+    reference = np.array([[1, 2], [0, 2], [0, 1]])
+    assert graph.neighbor_recall(reference[:, ::-1], reference) == 1
+    half = np.array([[1, 2], [0, 0], [2, 2]])
+    assert graph.neighbor_recall(half, reference) == pytest.approx(0.5)
+
+
+def test_clusters_of_neighbors_find_two_clouds():
+    rng = np.random.default_rng(0)
+    z = np.concatenate([rng.normal(size=(60, 2)), rng.normal(size=(60, 2)) + 50])
+    clusters = graph.cluster_neighbors(graph.nearest_neighbors(z, 15), resolution=0.1)
+    assert len(set(clusters[:60])) == len(set(clusters[60:])) == 1
+    assert clusters[0] != clusters[60]
+    again = graph.cluster_neighbors(graph.nearest_neighbors(z, 15), resolution=0.1)
+    np.testing.assert_array_equal(clusters, again)

@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import adjusted_rand_score
+
+from scpress.cells.stability import (
+    adjusted_rand_index,
+    draw_subsamples,
+    match_clusters,
+    merge_unstable,
+    sort_by_size,
+    summarize_agreement,
+)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=40))
+def test_adjusted_rand_index_is_scikit_learns(pairs):
+    first, second = (np.array(values) for values in zip(*pairs, strict=True))
+    expected = adjusted_rand_score(first, second)
+    assert adjusted_rand_index(first, second) == pytest.approx(expected, abs=1e-12)
+
+
+def test_subsamples_have_the_size_and_no_row_twice():
+    rng = np.random.default_rng(0)
+    drawn = list(draw_subsamples(50, n_subsamples=4, fraction=0.8, rng=rng))
+    assert [len(set(rows)) for rows in drawn] == [40] * 4
+    assert not np.array_equal(drawn[0], drawn[1])
+
+
+def test_interval_holds_the_middle_of_the_values():
+    summary = summarize_agreement([0.0] + [0.9] * 19)
+    assert summary.mean == pytest.approx(0.855)
+    assert summary.low > 0.8
+    assert summarize_agreement([0.0] * 4 + [0.9] * 16).low == 0.0
+
+
+def test_match_clusters_names_each_cluster_by_the_one_it_mostly_lies_in():
+    reference = np.array([0, 0, 0, 1, 1, 2])
+    found = np.array([5, 5, 7, 7, 7, 9])
+    assert match_clusters(reference, found).tolist() == [0, 0, 1, 1, 1, 2]
+
+
+def test_sort_by_size_numbers_the_largest_zero():
+    assert sort_by_size(np.array([4, 2, 2, 9, 2, 9])).tolist() == [2, 0, 0, 1, 0, 1]
+
+
+def test_boundary_that_does_not_come_back_is_joined_and_one_that_does_stays():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], 40)
+    islands = np.zeros(120, dtype=int)
+    subsamples = []
+    for rows in draw_subsamples(120, n_subsamples=10, fraction=0.8, rng=rng):
+        found = labels[rows].copy()
+        # 0 and 1 are cut anew each time; 2 always comes back.
+        found[found < 2] = rng.integers(0, 2, (found < 2).sum())
+        subsamples.append((rows, found))
+    merged = merge_unstable(labels, islands, subsamples, min_stability=0.7)
+    assert merged.tolist() == [0] * 80 + [1] * 40
+
+
+def test_boundary_between_islands_stays_whatever_the_subsamples_say():
+    labels = np.repeat([0, 1], 30)
+    rows = np.arange(60)
+    subsamples = [(rows, np.zeros(60, dtype=int))] * 3
+    joined = merge_unstable(labels, np.zeros(60, dtype=int), subsamples, min_stability=0.7)
+    kept = merge_unstable(labels, labels, subsamples, min_stability=0.7)
+    assert joined.max() == 0
+    assert kept.max() == 1

@@ -1,0 +1,168 @@
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+import scanpy as sc
+
+from scpress.cells.graph import build_graph
+from scpress.cells.stability import adjusted_rand_index
+from scpress.cli import main
+from scpress.config.options import ClusterOptions, SimulateOptions
+from scpress.counts.sizes import library_sizes, log_normalize, size_factors
+from scpress.errors import InputError
+from scpress.io.h5ad import read_h5ad, write_h5ad
+from scpress.steps.cluster import cluster
+from scpress.steps.simulate import simulate
+
+QUICK = ClusterOptions(umap=False, n_subsamples=5, resolutions=(0.2, 0.6, 1.4))
+
+
+def _latent(points, name="model"):
+    obs = pd.DataFrame(index=[f"cell{number}" for number in range(len(points))])
+    return ad.AnnData(obs=obs, obsm={f"X_{name}": np.asarray(points, dtype=np.float32)})
+
+
+def _clouds(n_clouds, n_cells, seed=0):
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, n_clouds, n_cells)
+    centers = 8 * np.eye(6)[:n_clouds]
+    return centers[truth] + rng.normal(size=(n_cells, 6)), truth
+
+
+@pytest.fixture(scope="module")
+def four_clouds():
+    points, truth = _clouds(4, 400)
+    return _latent(points), truth
+
+
+def test_clouds_are_found_and_recorded(four_clouds):
+    latent, truth = four_clouds
+    found = cluster(latent, QUICK, model="model", seed=0)
+    assert adjusted_rand_index(truth, found.obs["leiden"].to_numpy()) > 0.99
+    assert list(found.obs["leiden"].cat.categories) == ["0", "1", "2", "3"]
+    assert found.obs["leiden"].value_counts().loc[["0", "1", "2", "3"]].is_monotonic_decreasing
+    record = found.uns["scpress"]["cluster"]
+    assert record["model"] == "model"
+    assert record["chosen_resolution"] in QUICK.resolutions
+    assert record["n_subsampled"] == 320
+    stability = record["stability"]
+    assert stability["resolution"].tolist() == [0.2, 0.6, 1.4]
+    assert (stability["ari_low"] <= stability["ari_mean"]).all()
+    assert (stability["ari_mean"] <= stability["ari_high"]).all()
+    assert "X_model" not in found.obsm
+    assert found.n_vars == 0
+
+
+@pytest.mark.parametrize("library_size_sd", [0.3, 0.8])
+def test_noise_is_one_cluster(library_size_sd):
+    options = SimulateOptions(n_cells=400, n_genes=300, n_types=1, library_size_sd=library_size_sd)
+    counts = simulate(options, seed=0)
+    values = log_normalize(counts.X, size_factors(library_sizes(counts.X)))
+    points = sc.pp.pca(values, n_comps=10, random_state=0)
+    found = cluster(_latent(points), QUICK, model="model", seed=0)
+    assert set(found.obs["leiden"]) == {"0"}
+    assert np.isnan(found.uns["scpress"]["cluster"]["chosen_resolution"])
+
+
+def test_gradient_is_one_cluster_although_its_halves_are_stable():
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(400, 4))
+    points[:, 0] *= 8
+    found = cluster(_latent(points), QUICK, model="model", seed=0)
+    assert set(found.obs["leiden"]) == {"0"}
+
+
+def test_given_resolution_is_used_as_it_is(four_clouds):
+    latent, _ = four_clouds
+    options = ClusterOptions(umap=False, n_subsamples=2, resolutions=(0.2,), resolution=6.0)
+    found = cluster(latent, options, model="model", seed=0)
+    assert found.obs["leiden"].nunique() > 4
+    assert found.uns["scpress"]["cluster"]["chosen_resolution"] == 6.0
+
+
+def test_scanpy_works_on_the_result_and_it_survives_write_and_read(four_clouds, tmp_path):
+    latent, _ = four_clouds
+    options = ClusterOptions(n_subsamples=2, resolutions=(0.4,))
+    found = cluster(latent, options, model="model", seed=0)
+    assert found.obsm["X_umap"].shape == (400, 2)
+    assert found.obsm["X_umap"].dtype == np.float32
+    write_h5ad(found, tmp_path / "clusters.h5ad")
+    read = read_h5ad(tmp_path / "clusters.h5ad")
+    sc.tl.leiden(
+        read, flavor="igraph", n_iterations=2, directed=False, key_added="again", random_state=0
+    )
+    assert read.obs["again"].nunique() >= 4
+    read.obsm["X_model"] = latent.obsm["X_model"]
+    sc.tl.umap(read, random_state=0, maxiter=5)
+    assert np.isfinite(read.obsm["X_umap"]).all()
+
+
+def test_same_seed_same_result_and_input_untouched(four_clouds):
+    latent, _ = four_clouds
+    before = latent.copy()
+    options = ClusterOptions(n_subsamples=2, resolutions=(0.4,))
+    first, second = (cluster(latent, options, model="model", seed=1) for _ in range(2))
+    assert (first.obs["leiden"] == second.obs["leiden"]).all()
+    np.testing.assert_array_equal(first.obsm["X_umap"], second.obsm["X_umap"])
+    np.testing.assert_array_equal(latent.obsm["X_model"], before.obsm["X_model"])
+    assert not latent.obsp
+    assert "leiden" not in latent.obs
+
+
+def test_many_cells_are_measured_on_a_stated_subsample(caplog):
+    points, truth = _clouds(3, 600)
+    options = ClusterOptions(umap=False, n_subsamples=2, resolutions=(0.2, 0.6), max_cells=200)
+    with caplog.at_level("INFO", logger="scpress"):
+        found = cluster(_latent(points), options, model="model", seed=0)
+    assert "200 cells drawn from 600" in caplog.text
+    assert found.uns["scpress"]["cluster"]["n_stability_cells"] == 200
+    assert found.uns["scpress"]["cluster"]["n_subsampled"] == 160
+    assert adjusted_rand_index(truth, found.obs["leiden"].to_numpy()) > 0.98
+
+
+def test_neighbours_of_ten_thousand_cells():
+    points, truth = _clouds(3, 10_000)
+    graph = build_graph(points.astype(np.float32), n_neighbors=15, seed=0, key="X_model")
+    rows, columns = graph.obsp["distances"].nonzero()
+    assert (truth[rows] == truth[columns]).mean() > 0.99
+
+
+@pytest.mark.parametrize("n_cells", [3, 8, 20])
+def test_few_cells_are_one_cluster(n_cells):
+    points = np.random.default_rng(0).normal(size=(n_cells, 3))
+    found = cluster(_latent(points), ClusterOptions(n_subsamples=3), model="model", seed=0)
+    assert set(found.obs["leiden"]) == {"0"}
+    assert found.obsm["X_umap"].shape == (n_cells, 2)
+    assert np.isfinite(found.obsm["X_umap"]).all()
+
+
+@pytest.mark.parametrize("n_cells", [1, 2])
+def test_too_few_cells_are_said_so(n_cells):
+    with pytest.raises(InputError, match=f"at least 3 cells; found {n_cells}"):
+        cluster(_latent(np.zeros((n_cells, 2))), QUICK, model="model")
+
+
+def test_identical_cells_are_one_cluster():
+    found = cluster(_latent(np.zeros((50, 4))), QUICK, model="model", seed=0)
+    assert set(found.obs["leiden"]) == {"0"}
+
+
+def test_missing_and_broken_latents_are_said_so():
+    points = np.zeros((5, 2))
+    with pytest.raises(InputError, match="X_other"):
+        cluster(_latent(points), QUICK, model="other")
+    points[2, 1] = np.nan
+    with pytest.raises(InputError, match="1 cells with values that are not finite"):
+        cluster(_latent(points), QUICK, model="model")
+
+
+def test_verb(four_clouds, tmp_path):
+    latent, _ = four_clouds
+    write_h5ad(latent, tmp_path / "latent.h5ad")
+    arguments = ["cluster", "--latent", str(tmp_path / "latent.h5ad"), "--model", "model"]
+    arguments += ["--output", str(tmp_path / "clusters.h5ad"), "--no-umap"]
+    arguments += ["--n-subsamples", "2", "--resolutions", "0.4"]
+    assert main(arguments) == 0
+    assert read_h5ad(tmp_path / "clusters.h5ad").obs["leiden"].nunique() == 4
+    arguments[4] = "absent"
+    assert main(arguments) == 2

@@ -1,0 +1,216 @@
+"""Joins of samples: genes by id or symbol, cells, columns, and streaming."""
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+from scpress import settings
+from scpress.cli import main
+from scpress.config.options import IngestOptions, MergeOptions, QcOptions
+from scpress.counts.digests import genes_digest
+from scpress.errors import InputError
+from scpress.io.h5ad import read_h5ad
+from scpress.steps.ingest import ingest
+from scpress.steps.merge import merge
+from scpress.steps.qc import qc
+
+LOOSE = QcOptions(min_counts=0, min_genes=0, doublets=False)
+
+
+def make(sample, genes, *, n_obs=6, seed=0, ids=None, metadata=None, obs=None, drop=(), **kwargs):
+    """Ingested counts and qc of a simulated sample; the cells in `drop` fail."""
+    X = np.random.default_rng(seed).poisson(1.5, (n_obs, len(genes))) + np.eye(n_obs, len(genes))
+    table = pd.DataFrame(obs or {}, index=[f"b{i}" for i in range(n_obs)])
+    table["keep"] = [i not in drop for i in range(n_obs)]
+    names = pd.Index(genes if ids is None else ids)
+    var = pd.DataFrame(index=names)
+    if ids is not None:
+        var["gene_symbol"] = genes
+    adata = ad.AnnData(sparse.csr_matrix(X), obs=table, **kwargs)
+    adata.var = var.set_axis(names)
+    counts = ingest(adata, sample=sample, metadata=metadata or {}, options=IngestOptions())
+    options = QcOptions(filter_column="keep", doublets=False)
+    return counts, qc(counts, options)
+
+
+def as_frame(adata):
+    return pd.DataFrame(adata.X.toarray(), index=adata.obs_names, columns=adata.var_names)
+
+
+@pytest.mark.parametrize("how", ["intersection", "union"])
+@pytest.mark.parametrize("chunk_bytes", [1, 10**6])
+def test_counts_against_pandas(monkeypatch, how, chunk_bytes):
+    monkeypatch.setattr(settings, "chunk_bytes", chunk_bytes)
+    samples = {
+        "s1": make("s1", ["A", "B", "C", "D"], seed=1, drop=(2,)),
+        "s2": make("s2", ["D", "E", "B", "A"], seed=2, drop=(0, 5)),
+    }
+    merged = merge(samples, MergeOptions(genes=how, min_cells=0))
+    frames = [as_frame(counts)[marks.obs["pass_qc"]] for counts, marks in samples.values()]
+    join = "inner" if how == "intersection" else "outer"
+    expected = pd.concat(frames, join=join).fillna(0)
+    assert set(merged.var_names) == set(expected.columns)
+    assert list(merged.obs_names) == list(expected.index)
+    pd.testing.assert_frame_equal(
+        as_frame(merged), expected[merged.var_names], check_dtype=False, check_names=False
+    )
+    assert merged.X.dtype == np.int32
+    assert merged.var["n_cells"].tolist() == (expected[merged.var_names] > 0).sum().tolist()
+    record = merged.uns["scpress"]
+    assert record["genes_digest"] == genes_digest(merged.var_names)
+    assert record["samples"]["s2"]["n_passing"] == 4
+    assert record["samples"]["s2"]["failures"] == {"filter_column": 2}
+
+
+@hypothesis_settings(max_examples=20, deadline=None)
+@given(
+    lists=st.lists(
+        st.lists(st.sampled_from("ABCDEFG"), min_size=3, max_size=7, unique=True),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_any_gene_lists(lists):
+    samples = {f"s{i}": make(f"s{i}", genes, seed=i) for i, genes in enumerate(lists)}
+    common = set(lists[0]).intersection(*lists)
+    merged = merge(samples, MergeOptions(genes="union", min_cells=0))
+    assert set(merged.var_names) == set().union(*lists)
+    total = sum(counts.X.sum() for counts, _ in samples.values())
+    assert merged.X.sum() == total
+    if len(common) < 2:
+        with pytest.raises(InputError, match=r"no genes are common|genes are left"):
+            merge(samples, MergeOptions(min_cells=0))
+    else:
+        assert set(merge(samples, MergeOptions(min_cells=0)).var_names) == common
+
+
+def test_no_common_genes_shows_both():
+    samples = {"a": make("a", ["A", "B"]), "b": make("b", ["X", "Y"])}
+    with pytest.raises(InputError, match="'a' has A, B, 'b' has X, Y"):
+        merge(samples)
+
+
+def test_ids_join_and_symbols_do_not_matter():
+    ids = [f"ENSG{i:011d}" for i in range(4)]
+    samples = {
+        "a": make("a", ["A", "A", "C", "D"], ids=ids),
+        "b": make("b", ["D", "C", "B", "A"], ids=ids[::-1], seed=3),
+    }
+    merged = merge(samples, MergeOptions(min_cells=0))
+    assert list(merged.var_names) == ids
+    pd.testing.assert_series_equal(
+        as_frame(merged).loc["b_b0"], as_frame(samples["b"][0]).loc["b_b0", ids], check_names=False
+    )
+    assert list(merged.var["gene_symbol"]) == ["A", "A", "C", "D"]
+
+
+def test_symbols_join_ids_where_they_mean_one_gene():
+    ids = [f"ENSG{i:011d}" for i in range(4)]
+    samples = {
+        "a": make("a", ["A", "A", "C", "D"], ids=ids),
+        "b": make("b", ["D", "C", "A", "new"], seed=3),
+    }
+    merged = merge(samples, MergeOptions(min_cells=0))
+    assert list(merged.var_names) == [ids[2], ids[3]]
+    np.testing.assert_array_equal(
+        as_frame(merged).loc["b_b1"], as_frame(samples["b"][0]).loc["b_b1", ["C", "D"]]
+    )
+    assert "b has symbols only: 2 of its 4 genes" in merged.uns["scpress"]["messages"][0]
+
+
+def test_repeated_symbols_join_only_in_files_with_the_same_list():
+    same = {"a": make("a", ["A", "A", "B", "C"]), "b": make("b", ["A", "A", "B", "C"], seed=1)}
+    assert list(merge(same).var_names) == ["A", "A-1", "B", "C"]
+    other = {"a": make("a", ["A", "A", "B", "C"]), "b": make("b", ["B", "A", "C", "A"], seed=1)}
+    merged = merge(other)
+    assert list(merged.var_names) == ["B", "C"]
+    assert "2 genes share a symbol and have no id" in " ".join(merged.uns["scpress"]["messages"])
+
+
+def test_shared_barcodes_and_columns_of_obs():
+    samples = {
+        "a": make("a", list("AB"), metadata={"donor": "1", "age": "3"}, obs={"score": 1.5}),
+        "b": make("b", list("AB"), metadata={"donor": "2"}, obs={"kind": "x", "score": 2}),
+    }
+    merged = merge(samples)
+    assert merged.obs_names.is_unique
+    assert {"a_b0", "b_b0"} <= set(merged.obs_names)
+    assert list(merged.obs["donor"].cat.categories) == ["1", "2"]
+    assert merged.obs["score"].tolist() == [1.5] * 6 + [2.0] * 6
+    assert merged.obs["age"].isna().sum() == 6
+    assert merged.obs["kind"].isna().sum() == 6
+    assert merged.obs["pass_qc"].dtype == bool
+    assert merged.obs["library_size"].dtype == np.int64
+
+
+def test_columns_of_var_stay_one_where_samples_agree():
+    samples = {}
+    for i, name in enumerate("ab"):
+        counts, marks = make(name, list("AB"), seed=i)
+        counts.var["gc"] = [0.1, 0.2]
+        counts.var["mean"] = [i, i + 1]
+        samples[name] = counts, marks
+    merged = merge(samples)
+    assert merged.var["gc"].tolist() == [0.1, 0.2]
+    assert merged.var["mean-a"].tolist() == [0, 1]
+    assert merged.var["mean-b"].tolist() == [1, 2]
+
+
+def test_obsm_is_joined_where_all_have_it():
+    ones = {"X_a": np.ones((6, 2)), "X_b": np.ones((6, 2))}
+    samples = {
+        "a": make("a", list("AB"), obsm=ones, drop=(1,)),
+        "b": make("b", list("AB"), obsm={"X_a": np.zeros((6, 2)), "X_b": np.ones((6, 3))}),
+    }
+    merged = merge(samples)
+    assert set(merged.obsm) == {"X_a"}
+    np.testing.assert_array_equal(merged.obsm["X_a"][:, 0], [1] * 5 + [0] * 6)
+    assert "obsm 'X_b'" in " ".join(merged.uns["scpress"]["messages"])
+
+
+def test_rare_genes_are_left_out_and_counted():
+    counts, _ = make("a", list("ABC"))
+    X = counts.X.tolil()
+    X[:, 1] = 0
+    X[3:, 2] = 0
+    counts.X = X.tocsr()
+    samples = {"a": (counts, qc(counts, LOOSE))}
+    assert list(merge(samples).var_names) == ["A", "C"]
+    assert merge(samples).uns["scpress"]["n_genes_undetected"] == 1
+    with pytest.raises(InputError, match="4 cells and 1 genes are left"):
+        merge(samples, MergeOptions(min_cells=4))
+
+
+def test_qc_of_other_counts_is_an_error():
+    counts, _ = make("a", list("AB"))
+    _, marks = make("b", list("AB"))
+    with pytest.raises(InputError, match="counts and qc of sample 'a' are of different cells"):
+        merge({"a": (counts, marks)})
+    with pytest.raises(InputError, match="no samples"):
+        merge({})
+
+
+def test_verb_writes_what_the_step_makes(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(settings, "chunk_bytes", 64)
+    samples = {"s/1": make("s/1", list("ABC"), drop=(0,)), "s2": make("s2", list("CAB"), seed=4)}
+    paths: dict[str, list[str]] = {"counts": [], "qc": []}
+    for i, pair in enumerate(samples.values()):
+        for kind, adata in zip(paths, pair, strict=True):
+            paths[kind].append(str(tmp_path / f"{kind}{i}.h5ad"))
+            adata.write_h5ad(paths[kind][-1])
+    output = ["--output", str(tmp_path / "merged.h5ad")]
+    assert main(["merge", "--counts", *paths["counts"], "--qc", *paths["qc"], *output]) == 0
+    written, made = read_h5ad(tmp_path / "merged.h5ad"), merge(samples)
+    pd.testing.assert_frame_equal(written.obs, made.obs)
+    pd.testing.assert_frame_equal(written.var, made.var)
+    assert (written.X != made.X).nnz == 0
+    assert list(written.uns["scpress"]["sample_names"]) == ["s/1", "s2"]
+    twice = [paths["counts"][0]] * 2, [paths["qc"][0]] * 2
+    assert main(["merge", "--counts", *twice[0], "--qc", *twice[1], *output]) == 2
+    assert "sample 's/1' is given twice" in capsys.readouterr().err
+    assert main(["merge", "--counts", *twice[0], "--qc", paths["qc"][0], *output]) == 2

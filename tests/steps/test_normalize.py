@@ -1,0 +1,201 @@
+"""Size factors and variable genes: scanpy's own answers, streamed, with fallbacks that speak."""
+
+import tracemalloc
+import warnings
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+import scanpy as sc
+from builders import SHARED
+from scipy import sparse
+
+from scpress import settings
+from scpress.cli import main
+from scpress.config.options import NormalizeOptions
+from scpress.counts.variable_genes import rank_genes
+from scpress.errors import InputError
+from scpress.io.h5ad import read_h5ad
+from scpress.steps.normalize import normalize
+
+DATA = SHARED / "data"
+
+
+@pytest.fixture(scope="module")
+def batched(pbmc):
+    adata = ad.AnnData(pbmc.X.copy(), obs=pbmc.obs.copy(), var=pd.DataFrame(index=pbmc.var_names))
+    adata.obs["sample"] = np.where(np.arange(700) % 2, "s1", "s2")
+    return adata
+
+
+def scanpy_genes(adata, flavor, batch_key, n_top=100):
+    copy = adata.copy()
+    function = sc.pp if flavor == "seurat_v3" else sc.experimental.pp
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        function.highly_variable_genes(copy, flavor=flavor, n_top_genes=n_top, batch_key=batch_key)
+    return copy.var
+
+
+@pytest.mark.parametrize("chunk_bytes", [3_000, 10**8])
+@pytest.mark.parametrize("flavor", ["seurat_v3", "pearson_residuals"])
+@pytest.mark.parametrize("batch_key", [None, "sample"])
+def test_same_genes_as_scanpy(monkeypatch, batched, chunk_bytes, flavor, batch_key):
+    monkeypatch.setattr(settings, "chunk_bytes", chunk_bytes)
+    options = NormalizeOptions(flavor=flavor, batch_key=batch_key, n_top_genes=100)
+    made = normalize(batched, options).var
+    expected = scanpy_genes(batched, flavor, batch_key)
+    score = "variances_norm" if flavor == "seurat_v3" else "residual_variances"
+    for name in ("means", "variances", score):
+        np.testing.assert_allclose(made[name], expected[name], rtol=1e-8, atol=1e-12)
+    np.testing.assert_array_equal(made["highly_variable"], expected["highly_variable"])
+    np.testing.assert_array_equal(made["highly_variable_rank"], expected["highly_variable_rank"])
+    if batch_key:
+        np.testing.assert_array_equal(
+            made["highly_variable_nbatches"], expected["highly_variable_nbatches"]
+        )
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="the shared data files are not beside the repository")
+def test_same_genes_as_scanpy_on_a_full_gene_axis():
+    adata = ad.read_h5ad(DATA / "pbmc3k_raw_2700.h5ad")
+    made = normalize(adata, NormalizeOptions(batch_key=None)).var
+    expected = scanpy_genes(adata, "seurat_v3", None, n_top=2000)
+    np.testing.assert_allclose(made["variances_norm"], expected["variances_norm"], rtol=1e-8)
+    # Genes seen in one cell tie exactly, and scanpy breaks ties by its unstable sort.
+    ours = np.sort(expected["variances_norm"][made["highly_variable"]])
+    theirs = np.sort(expected["variances_norm"][expected["highly_variable"]])
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+
+
+def test_size_factors_are_over_all_genes_and_counts_stay(batched):
+    before = batched.X.copy()
+    made = normalize(batched, NormalizeOptions(n_top_genes=50))
+    sizes = np.asarray(before.sum(axis=1)).ravel()
+    np.testing.assert_array_equal(made.obs["library_size"], sizes)
+    np.testing.assert_allclose(made.obs["size_factor"], sizes / np.median(sizes))
+    assert made.X is None
+    assert made.var["highly_variable"].sum() == 50
+    assert list(made.var_names) == list(batched.var_names)
+    assert (before != batched.X).nnz == 0
+
+
+def test_more_genes_asked_than_there_are(batched):
+    made = normalize(batched, NormalizeOptions(n_top_genes=765))
+    assert made.var["highly_variable"].all()
+    assert "all 765 genes are modelled" in " ".join(made.uns["scpress"]["messages"])
+
+
+def test_small_batches_are_left_out_with_a_message(batched):
+    adata = batched.copy()
+    adata.obs["sample"] = ["tiny"] * 10 + ["s1"] * 345 + ["s2"] * 345
+    made = normalize(adata, NormalizeOptions(n_top_genes=100))
+    expected = scanpy_genes(adata[10:], "seurat_v3", "sample")
+    np.testing.assert_array_equal(made.var["highly_variable"], expected["highly_variable"])
+    assert "1 batches of 'sample' have fewer than 50 cells" in made.uns["scpress"]["messages"][0]
+    assert "tiny (10)" in made.uns["scpress"]["messages"][0]
+    np.testing.assert_allclose(made.var["means"], adata.X.toarray().mean(axis=0))
+
+
+def test_only_small_batches_are_ranked_together(batched):
+    options = NormalizeOptions(n_top_genes=100, min_cells_per_batch=400)
+    made = normalize(batched, options)
+    expected = scanpy_genes(batched, "seurat_v3", None)
+    np.testing.assert_array_equal(made.var["highly_variable"], expected["highly_variable"])
+    assert "over all cells together" in made.uns["scpress"]["messages"][0]
+
+
+def test_a_batch_without_a_trend_is_left_out(batched):
+    flat = sparse.csr_matrix(np.ones((60, 765), dtype=np.int32))
+    X = sparse.vstack([batched.X, flat], format="csr")
+    obs = pd.DataFrame({"sample": ["a"] * 700 + ["flat"] * 60}, index=[f"c{i}" for i in range(760)])
+    adata = ad.AnnData(X, obs=obs)
+    made = normalize(adata, NormalizeOptions(n_top_genes=100))
+    expected = scanpy_genes(batched, "seurat_v3", None)
+    np.testing.assert_array_equal(made.var["highly_variable"], expected["highly_variable"])
+    assert "could not fit the trend of flat" in made.uns["scpress"]["messages"][0]
+
+
+def test_without_any_trend_genes_are_ranked_by_dispersion():
+    X = np.random.default_rng(0).poisson([1, 5, 5, 5, 1], (80, 5))
+    X[:40, 3] *= 4
+    made = normalize(ad.AnnData(sparse.csr_matrix(X)), NormalizeOptions(n_top_genes=1))
+    assert list(np.flatnonzero(made.var["highly_variable"])) == [3]
+    assert made.uns["scpress"]["flavor"] == "dispersion"
+    assert "variance over mean" in made.uns["scpress"]["messages"][-1]
+
+
+def test_gene_list(batched, tmp_path, capsys):
+    wanted = [batched.var_names[3], "nothing", batched.var_names[9]]
+    made = normalize(batched, NormalizeOptions(), gene_list=wanted)
+    assert list(np.flatnonzero(made.var["highly_variable"])) == [3, 9]
+    assert (
+        "1 genes of the gene list are not in the data: nothing"
+        in (made.uns["scpress"]["messages"][0])
+    )
+    with pytest.raises(InputError, match="missing: x, y"):
+        normalize(batched, NormalizeOptions(), gene_list=["x", "y"])
+    batched.write_h5ad(tmp_path / "counts.h5ad")
+    (tmp_path / "genes.txt").write_text("\n".join(wanted))
+    arguments = ["normalize", "--counts", str(tmp_path / "counts.h5ad")]
+    arguments += ["--output", str(tmp_path / "n.h5ad"), "--gene-list", str(tmp_path / "genes.txt")]
+    assert main(arguments) == 0
+    written = read_h5ad(tmp_path / "n.h5ad")
+    np.testing.assert_array_equal(written.var["highly_variable"], made.var["highly_variable"])
+    assert main([*arguments[:-1], str(tmp_path / "none.txt")]) == 2
+    assert "no such file" in capsys.readouterr().err
+
+
+def test_gene_list_by_symbol_or_id():
+    var = pd.DataFrame(
+        {"gene_symbol": ["A", "B", "B", "C"]}, index=[f"ENSG{i:011d}" for i in range(4)]
+    )
+    X = sparse.csr_matrix(np.random.default_rng(0).poisson(3.0, (9, 4)) + 1)
+    made = normalize(ad.AnnData(X, var=var), gene_list=["B", "ENSG00000000003.7"])
+    assert made.var["highly_variable"].tolist() == [False, True, True, True]
+
+
+def test_bad_batch_key_and_empty_cells(batched):
+    with pytest.raises(InputError, match="batch_key 'lane' is not in obs"):
+        normalize(batched, NormalizeOptions(batch_key="lane"))
+    X = sparse.csr_matrix(np.array([[0, 0], [1, 2]]))
+    with pytest.raises(InputError, match="1 cells have no molecules"):
+        normalize(ad.AnnData(X), NormalizeOptions())
+
+
+def test_rank_genes_votes_or_ranks():
+    scores = np.array([[9.0, 8, 1, 0], [0, 8, 1, 9]])
+    chosen, rank, votes = rank_genes(scores, 2, votes_first=True)
+    np.testing.assert_array_equal(votes, [1, 2, 0, 1])
+    np.testing.assert_array_equal(rank, [0, 1, np.nan, 0])
+    np.testing.assert_array_equal(chosen, [True, True, False, False])
+    chosen, _, _ = rank_genes(scores, 2, votes_first=False)
+    np.testing.assert_array_equal(chosen, [True, False, False, True])
+
+
+@pytest.mark.parametrize("flavor", ["seurat_v3", "pearson_residuals"])
+def test_memory_does_not_grow_with_the_cells(tmp_path, monkeypatch, flavor):
+    monkeypatch.setattr(settings, "chunk_bytes", 2**18)
+    rng = np.random.default_rng(0)
+    n_obs, n_vars, per_cell = (10_000, 500, 40) if flavor == "seurat_v3" else (4_000, 500, 40)
+    indices = np.argsort(rng.random((n_obs, n_vars)), axis=1)[:, :per_cell]
+    X = sparse.csr_matrix(
+        (
+            rng.integers(1, 9, n_obs * per_cell, dtype=np.int32),
+            np.sort(indices, axis=1).ravel().astype(np.int32),
+            np.arange(0, n_obs * per_cell + 1, per_cell),
+        ),
+        shape=(n_obs, n_vars),
+    )
+    dense_bytes = n_obs * n_vars * 4
+    ad.AnnData(X).write_h5ad(tmp_path / "counts.h5ad")
+    del X, indices
+    monkeypatch.setattr("scpress.counts.variable_genes._TILE", 2**15)
+    counts = read_h5ad(tmp_path / "counts.h5ad", backed=True)
+    normalize(counts[:200].to_memory(), NormalizeOptions(flavor=flavor))  # imports do not count
+    tracemalloc.start()
+    normalize(counts, NormalizeOptions(flavor=flavor, n_top_genes=100))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < dense_bytes / (4 if flavor == "seurat_v3" else 1)

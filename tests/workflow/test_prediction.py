@@ -1,0 +1,166 @@
+"""What a job asks for: sizes read from headers, of every format, and the amounts that follow."""
+
+import gzip
+import importlib.util
+import re
+import warnings
+
+import anndata as ad
+import h5py
+import numpy as np
+import pytest
+from builders import ROOT
+from scipy import io, sparse
+
+
+def load(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+prediction = load(ROOT / "workflow/prediction.py")
+N_CELLS, N_GENES = 40, 30
+
+
+@pytest.fixture(scope="module")
+def X():
+    counts = sparse.random(N_CELLS, N_GENES, density=0.2, format="csr", random_state=0)
+    counts.data = np.ceil(counts.data * 5).astype(np.float32)
+    return counts
+
+
+def write_h5ad(X, path):
+    ad.AnnData(X).write_h5ad(path)
+
+
+def write_layer(X, path):
+    ad.AnnData(shape=X.shape, layers={"counts": X}).write_h5ad(path)
+
+
+def write_raw(X, path):
+    adata = ad.AnnData(X)
+    adata.raw = adata
+    adata = adata[:, :2].copy()
+    adata.write_h5ad(path)
+
+
+def write_zarr(X, path, zarr_format=2):
+    import zarr
+    from anndata import settings
+
+    with warnings.catch_warnings(), settings.override(zarr_write_format=zarr_format):
+        warnings.simplefilter("ignore")  # each format announces the next one
+        ad.AnnData(X).write_zarr(path)
+    assert zarr.open_group(str(path), mode="r")["X/data"].size == X.nnz
+
+
+def write_10x(X, path, group="matrix"):
+    with h5py.File(path, "w") as file:
+        one = file.create_group(group)
+        one["shape"] = X.shape[::-1]
+        one["data"], one["indices"], one["indptr"] = X.data, X.indices, X.indptr
+        one["barcodes"] = np.arange(N_CELLS).astype("S")
+
+
+def write_mtx(X, path):
+    path.mkdir()
+    io.mmwrite(path / "plain.mtx", X.T)
+    with gzip.open(path / "GSM1_matrix.mtx.gz", "wb") as file:
+        file.write((path / "plain.mtx").read_bytes())
+    (path / "plain.mtx").unlink()
+
+
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [
+        (write_h5ad, "a.h5ad"),
+        (write_layer, "a.h5ad"),
+        (write_raw, "a.h5ad"),
+        (write_zarr, "a.zarr"),
+        (lambda X, path: write_zarr(X, path, 3), "a.zarr"),
+        (write_10x, "a.h5"),
+        (lambda X, path: write_10x(X, path, "GRCh38"), "a.h5"),
+        (write_mtx, "folder"),
+    ],
+    ids=["h5ad", "layer", "raw", "zarr 2", "zarr 3", "10x 3", "10x 2", "mtx"],
+)
+def test_a_sparse_header_says_cells_and_stored_values(X, tmp_path, write, name):
+    write(X, tmp_path / name)
+    assert prediction.measure(tmp_path / name) == (N_CELLS, X.nnz)
+
+
+def test_a_dense_matrix_is_taken_to_be_filled_to_a_fifth(X, tmp_path):
+    write_h5ad(X.toarray(), tmp_path / "a.h5ad")
+    assert prediction.measure(tmp_path / "a.h5ad") == (N_CELLS, N_CELLS * N_GENES // 5)
+    with h5py.File(tmp_path / "a.loom", "w") as file:
+        file["matrix"] = X.toarray().T
+    assert prediction.measure(tmp_path / "a.loom") == (N_CELLS, N_CELLS * N_GENES // 5)
+
+
+def test_a_latent_has_cells_only(tmp_path):
+    latent = ad.AnnData(shape=(N_CELLS, 0), obsm={"X_a": np.zeros((N_CELLS, 3))})
+    latent.write_h5ad(tmp_path / "a.h5ad")
+    assert prediction.measure(tmp_path / "a.h5ad") == (N_CELLS, 0)
+
+
+def test_a_table_is_measured_by_its_bytes(X, tmp_path):
+    np.savetxt(
+        tmp_path / "a.csv", X.toarray(), fmt="%d", delimiter=",", header="g" + ",g" * N_GENES
+    )
+    cells, nonzeros = prediction.measure(tmp_path / "a.csv")
+    assert N_CELLS <= cells <= 2 * N_CELLS
+    assert X.nnz <= nonzeros <= 2 * X.nnz
+
+
+def test_a_damaged_file_is_measured_by_its_bytes_and_a_missing_one_raises(X, tmp_path):
+    path = tmp_path / "a.h5ad"
+    path.write_bytes(bytes(10_000))
+    assert prediction.measure(path) == (5, 5000)
+    write_h5ad(X, tmp_path / "b.h5ad")
+    (tmp_path / "b.h5ad").rename(path)
+    assert prediction.measure(path) == (N_CELLS, X.nnz)  # not the old answer
+    path.unlink()
+    # Snakemake asks again once the file exists only if this raises.
+    with pytest.raises(FileNotFoundError):
+        prediction.measure(path)
+
+
+def test_without_h5py_the_bytes_are_the_guide(X, tmp_path, monkeypatch):
+    write_h5ad(X, tmp_path / "a.h5ad")
+    monkeypatch.setitem(__import__("sys").modules, "h5py", None)
+    size = (tmp_path / "a.h5ad").stat().st_size
+    assert prediction.measure(tmp_path / "a.h5ad").nonzeros == size // 2
+
+
+def test_every_rule_has_a_cost_and_every_group_is_known():
+    text = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
+    rules = set(re.findall(r"^rule (\w+):", text, re.M))
+    assert rules == set(prediction.COSTS)
+    grouped = {}
+    for name, body in re.findall(r"^rule (\w+):\n(.*?)(?=^rule |\Z)", text, re.M | re.S):
+        for group in re.findall(r'group:\s+"(\w+)"', body):
+            grouped.setdefault(group, []).append(name)
+        assert re.search(rf'mem_mb=memory\("{name}"[,)]', body), name
+        assert re.search(rf'runtime=minutes\("{name}"[,)]', body), name
+    assert {name: tuple(rules) for name, rules in grouped.items()} == prediction.GROUPS
+
+
+# Peaks in MB, measured by benchmarks/scale.py: (cells, stored values).
+MEASURED = {
+    (10_000, 1_600_000): {"ingest": 185, "qc": 1529, "merge": 228, "normalize": 223, "train": 575}
+    | {"embed": 499, "evaluate": 758, "cluster": 521, "compress": 723, "assemble": 400},
+    (40_000, 6_400_000): {"ingest": 295, "qc": 8475, "merge": 485, "normalize": 446, "train": 660}
+    | {"embed": 619, "denoise": 587, "evaluate": 956, "cluster": 1015, "annotate": 598}
+    | {"subtype": 437, "compress": 970, "assemble": 526, "report": 317},
+    (200_000, 32_000_000): {"ingest": 410, "merge": 710, "normalize": 620, "train": 1200}
+    | {"embed": 810, "cluster": 1380, "annotate": 770, "subtype": 970, "compress": 1170}
+    | {"assemble": 730, "report": 700},
+}
+
+
+@pytest.mark.parametrize("size", MEASURED)
+def test_predictions_cover_what_was_measured_by_a_third(size):
+    for rule, peak in MEASURED[size].items():
+        assert prediction.memory_mb(rule, prediction.Size(*size)) >= 1.33 * peak, rule
