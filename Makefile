@@ -1,6 +1,7 @@
 # make demo    the demo sample to results/scpress.h5ad and results/report.html
 # make test    every check: style, types, workflow, tests
 # make test-slurm   a real Slurm on this machine (root), and what becomes of a run on it
+# make mutants  one-line edits of the code that its tests must notice
 # make schema  write workflow/schemas/config.schema.yaml from the options
 PYTHON ?= python3
 BIN := .venv/bin
@@ -8,7 +9,7 @@ STAMP := .venv/.installed
 # The verbs, snakefmt's shfmt and Snakemake's job scripts are found by name.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test test-slurm schema clean
+.PHONY: demo test test-slurm mutants schema clean
 .DELETE_ON_ERROR:
 
 demo: $(STAMP) data/demo.h5ad
@@ -30,6 +31,9 @@ test: $(STAMP) data/demo.h5ad
 
 test-slurm: $(STAMP)
 	$(BIN)/python tests/slurm/run.py
+
+mutants: $(STAMP)
+	$(BIN)/python tests/mutants.py
 
 schema: $(STAMP)
 	$(BIN)/python -m scpress.schema > workflow/schemas/config.schema.yaml
