@@ -88,13 +88,11 @@ def find_violations(data, schema):
 
 def lay_over(config, changes):
     """A configuration with the keys of a second file over its own, as Snakemake joins them."""
-    joined = dict(config)
+    if not changes:
+        return config
+    joined = dict(config) if isinstance(config, dict) else {}
     for key, value in changes.items():
-        if isinstance(value, dict):
-            below = joined.get(key)
-            joined[key] = lay_over(below if isinstance(below, dict) else {}, value)
-        else:
-            joined[key] = value
+        joined[key] = lay_over(joined.get(key, {}), value) if isinstance(value, dict) else value
     return joined
 
 
