@@ -185,7 +185,7 @@ def test_jobs_of_a_killed_driver_are_cancelled_by_the_next_one(load, monkeypatch
     def run(words, **_):
         asked.append(words)
         if words[0] == "scancel":
-            rows.pop(0)
+            rows[:] = [row for row in rows if row.split("|")[0] not in words]
         return SimpleNamespace(stdout="\n".join(rows))
 
     monkeypatch.setattr("shutil.which", lambda _: "/usr/bin/squeue")
