@@ -61,6 +61,11 @@ def _in(module: str, *edits: tuple[str, ...]) -> list[Mutant]:
     return [Mutant(f"src/scpress/{module}.py", *edit) for edit in edits]
 
 
+def _workflow(file: str, tests: str, *edits: tuple[str, str, str]) -> list[Mutant]:
+    """Mutants of one file of the workflow, and what must fail."""
+    return [Mutant(f"workflow/{file}", *edit, tests) for edit in edits]
+
+
 MUTANTS = [
     # cli, errors, settings, slots, slurm ----------------------------------------------------------
     # config ---------------------------------------------------------------------------------------
@@ -74,6 +79,159 @@ MUTANTS = [
     # report ---------------------------------------------------------------------------------------
     # verbs ----------------------------------------------------------------------------------------
     # workflow -------------------------------------------------------------------------------------
+    *_workflow(
+        "rules/common.smk",
+        "tests/workflow/test_common.py",
+        (
+            "flags drop null",
+            'if value is None and known[key]["default"] is None:',
+            "if value is None:",
+        ),
+        (
+            "a model's own options are ignored",
+            "{**config[section], **dict(overrides)}",
+            "{**config[section]}",
+        ),
+        (
+            "the section's options come before a sample's",
+            "{**config[section], **dict(overrides)}",
+            "{**dict(overrides), **config[section]}",
+        ),
+        ("threads are not passed on", 'str(config["threads"])', '"1"'),
+        (
+            "pca is trained with every seed",
+            'config["seeds"][:1] if preset == "pca"',
+            'config["seeds"] if preset == "pca"',
+        ),
+        (
+            "a preset of the train section is not seen by the seeds",
+            '{**config["train"], **MODELS[model]}["preset"]',
+            'MODELS[model].get("preset")',
+        ),
+        (
+            "what follows a model reads its last seed",
+            "else seeds(model)[:1])",
+            "else seeds(model)[-1:])",
+        ),
+        ("an attempt does not double", "* 2 ** (attempt - 1)", "* attempt"),
+        ("a request has no limit", "min(config[limit], wanted)", "wanted"),
+        (
+            "samples are merged in the memory of the largest",
+            "prediction.total([prediction.measure(path) for path in input.counts])",
+            "prediction.largest([prediction.measure(path) for path in input.counts])",
+        ),
+        (
+            "a submitted job asks about the files of others",
+            "workflow.remote_exec or os.path.exists(path)",
+            "os.path.exists(path)",
+        ),
+        (
+            "jobs of another folder are cancelled",
+            "if folder == os.getcwd() and comment",
+            "if comment",
+        ),
+    ),
+    *_workflow(
+        "rules/counts.smk",
+        "tests/workflow/test_workflow.py sample_are_as_large",
+        (
+            "quality control is as large as what ingest will write",
+            'memory("qc", sample_size)',
+            'memory("qc")',
+        ),
+    ),
+    *_workflow(
+        "rules/cells.smk",
+        "tests/workflow/test_workflow.py primary_one",
+        (
+            "the cells are clustered with another model's latent",
+            'model_files("latent.h5ad", [PRIMARY])',
+            'model_files("latent.h5ad")[:1]',
+        ),
+        (
+            "the clusters are said to be of the last seed",
+            "model=PRIMARY,\n        seed=seeds(PRIMARY)[0]",
+            "model=PRIMARY,\n        seed=seeds(PRIMARY)[-1]",
+        ),
+    ),
+    *_workflow(
+        "rules/model.smk",
+        "tests/workflow/test_workflow.py page_shows_every_one",
+        (
+            "a model is evaluated by its first seed alone",
+            "[wildcards.model], every_seed=True",
+            "[wildcards.model]",
+        ),
+    ),
+    *_workflow(
+        "rules/report.smk",
+        "tests/workflow/test_workflow.py page_shows_every_one",
+        (
+            "the page shows the training of first seeds alone",
+            'model_files("history.tsv", every_seed=True)',
+            'model_files("history.tsv")',
+        ),
+    ),
+    *_workflow(
+        "inputs.py",
+        "",
+        (
+            "defaults are not filled into sections",
+            'if "properties" in one:',
+            'if "properties" in one and key not in data:',
+        ),
+        ("defaults are shared by all", 'copy.deepcopy(one["default"])', 'one["default"]'),
+        ("two samples of one name", 'row["sample"] in names', 'row["sample"] in ()'),
+        ("a mark before the text is part of the first column", "utf-8-sig", "utf-8"),
+        ("a comment is a row", ' and not line.startswith("#")', ""),
+        (
+            "an open quotation mark swallows samples",
+            "any(_has_line_break(cell) for cell in cells)",
+            "False",
+        ),
+        (
+            "a column that is twice is read once",
+            "if name and header.count(name) > 1]",
+            "if name and header.count(name) > 9]",
+        ),
+        (
+            "a primary model that was dropped is accepted",
+            "if primary not in models:",
+            'if primary not in config["models"]:',
+        ),
+        (
+            "a second file replaces whole sections",
+            "lay_over(joined.get(key, {}), value)",
+            "lay_over({}, value)",
+        ),
+        ("a missing panel is no problem", '("annotate", "panel"))', ")"),
+        (
+            "only the first bad row is named",
+            "problems.append(problem)",
+            "problems = problems or [problem]",
+        ),
+    ),
+    *_workflow(
+        "prediction.py",
+        "",
+        (
+            "gene counts are read as cells of 10x files",
+            'len(group["barcodes"])',
+            'len(group["data"])',
+        ),
+        (
+            "the first matrix of a file is its size",
+            "return Size(len(index), max(",
+            "return Size(len(index), min(",
+        ),
+        (
+            "an old answer for a new file",
+            "modified = path.stat().st_mtime_ns",
+            "modified = path.stat().st_mode",
+        ),
+        ("the largest of some files is the smallest", "Size(*map(max, zip(", "Size(*map(min, zip("),
+        ("time in units of ten thousand cells", "size.cells / 1000)", "size.cells / 10_000)"),
+    ),
 ]
 
 
