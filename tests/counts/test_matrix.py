@@ -1,9 +1,7 @@
-"""Chunks, checks and totals of raw counts, in memory and on disk."""
+"""Walks over counts in memory and on disk, and rows and columns of them, against numpy."""
 
-import h5py
 import numpy as np
 import pytest
-from anndata.io import sparse_dataset, write_elem
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
@@ -11,26 +9,6 @@ from scipy import sparse
 from scpress import settings
 from scpress.counts import matrix as count_functions
 from scpress.counts.matrix import iter_chunks, remap_columns, select_columns
-from scpress.counts.sizes import library_sizes, log_normalize
-
-
-@pytest.fixture(scope="module")
-def dense():
-    values = np.random.default_rng(1).poisson(0.5, (40, 9)).astype(np.int32)
-    values[3:6] = 0
-    return values
-
-
-@pytest.fixture(params=["csr", "csc", "dense", "disk_csr", "disk_csc", "disk_dense"])
-def stored(request, dense, tmp_path):
-    kind = request.param.removeprefix("disk_")
-    X = {"csr": sparse.csr_matrix, "csc": sparse.csc_matrix, "dense": np.array}[kind](dense)
-    if not request.param.startswith("disk"):
-        yield X
-        return
-    with h5py.File(tmp_path / "x.h5", "w") as file:
-        write_elem(file, "X", X)
-        yield file["X"] if kind == "dense" else sparse_dataset(file["X"])
 
 
 @pytest.mark.parametrize("max_bytes", [1, 100, 10**6])
@@ -43,20 +21,11 @@ def test_chunks_cover_the_rows_once_in_order(stored, dense, max_bytes):
         assert max(block.nnz for _, _, block in parts) <= 100 // 8
 
 
-def test_library_sizes_and_columns(stored, dense):
-    np.testing.assert_array_equal(library_sizes(stored), dense.sum(axis=1))
+def test_columns_are_picked_in_the_order_asked_for(stored, dense):
     columns = np.array([5, 0, 7])
     picked = select_columns(stored, columns)
     assert picked.dtype == np.int32
     np.testing.assert_array_equal(picked.toarray(), dense[:, columns])
-
-
-def test_log_normalize_against_numpy(dense):
-    factor = np.linspace(0.5, 2, len(dense))
-    logged = log_normalize(sparse.csr_matrix(dense), factor)
-    np.testing.assert_allclose(logged.toarray(), np.log1p(dense / factor[:, None]), rtol=1e-6)
-    assert logged.dtype == np.float32
-    assert logged.nnz == np.count_nonzero(dense)
 
 
 @given(st.lists(st.integers(-1, 5), min_size=4, max_size=4), st.integers(0, 2**32 - 1))
