@@ -11,6 +11,7 @@ from scipy import sparse
 def dense():
     values = np.random.default_rng(1).poisson(0.5, (40, 9)).astype(np.int32)
     values[3:6] = 0
+    values.flags.writeable = False
     return values
 
 

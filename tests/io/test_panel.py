@@ -38,3 +38,28 @@ def test_read_panel_names_the_file(tmp_path):
     path.write_text("")
     with pytest.raises(InputError, match=r"table\.tsv"):
         read_panel(path)
+
+
+def test_names_comments_and_columns_are_read_as_they_stand(tmp_path):
+    path = tmp_path / "table.tsv"
+    path.write_text("# mine\ncell_type\tgene_symbol\tnote\nNA\tMS4A1\t1.0\nB\tnan\t\n")
+    table = read_panel(path)
+    assert table["cell_type"].tolist() == ["NA", "B"]
+    assert table["gene_symbol"].tolist() == ["MS4A1", "nan"]
+
+
+def test_a_table_that_is_not_one_is_one_line(tmp_path):
+    path = tmp_path / "table.tsv"
+    for content in (b"cell_type\tgene_symbol\nB\tCD19\nT\tCD3E\tx\ty\n", b"\xff\xfe\x00\x01"):
+        path.write_bytes(content)
+        with pytest.raises(
+            InputError, match=r"table\.tsv' cannot be read as a marker table"
+        ) as one:
+            read_panel(path)
+        assert len(str(one.value).splitlines()) == 1
+    with pytest.raises(InputError, match="cannot be read as a marker table"):
+        read_panel(tmp_path)
+
+
+def test_the_shipped_table_is_the_one_that_is_read_by_default():
+    assert read_panel().equals(read_panel(str(IMMUNE_PANEL)))
