@@ -1,6 +1,7 @@
 """Every format holds the same counts; every damaged file is one clear error."""
 
 import contextlib
+import errno
 import shutil
 
 import numpy as np
@@ -12,6 +13,7 @@ from scipy import sparse
 
 from scpress.config.options import IngestOptions
 from scpress.errors import InputError
+from scpress.io import formats
 from scpress.io.formats import open_raw, recognize_format
 
 CASES = (
@@ -71,6 +73,74 @@ def test_formats_are_recognized(cases, tmp_path):
         recognize_format(tmp_path / "counts.rds")
     with pytest.raises(InputError, match=r"it holds renamed\.h5"):
         recognize_format(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("A.H5AD", "h5ad"),
+        ("a.csv.gz", "csv"),
+        ("a.tsv", "tsv"),
+        ("a.txt.gz", "tsv"),
+        ("a.counts.loom", "loom"),
+        ("x_matrix.mtx.gz", "10x_mtx"),
+        ("a.h5", "10x_h5"),
+        ("a.hdf5", "10x_h5"),
+    ],
+)
+def test_a_name_tells_the_format_by_its_end(tmp_path, name, kind):
+    (tmp_path / name).write_bytes(b"not what it says")
+    assert recognize_format(tmp_path / name) == kind
+
+
+@pytest.mark.parametrize("name", ["a", "a.gz", "a.rds", ".csv"])
+def test_a_name_without_a_known_end_is_refused(tmp_path, name):
+    with pytest.raises(InputError, match=r"not known from its name\. Name it with `format`"):
+        recognize_format(tmp_path / name)
+
+
+def test_a_folder_of_zarr_needs_no_name(cases, tmp_path):
+    for name in ("zarr_csr", "zarr_dense"):  # formats 2 and 3
+        shutil.copytree(cases[name][0], tmp_path / name)
+        assert recognize_format(tmp_path / name) == "zarr"
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(InputError, match="it holds nothing"):
+        recognize_format(tmp_path / "nothing")
+
+
+def test_the_format_that_is_named_goes_before_the_name(cases, counts, tmp_path):
+    shutil.copy(cases["tsv"][0], tmp_path / "a.csv.gz")
+    raw = open_raw(tmp_path / "a.csv.gz", IngestOptions(format="tsv"))
+    np.testing.assert_array_equal(sparse.vstack(list(raw.chunks())).toarray(), counts)
+    with pytest.raises(InputError, match=r"cannot be read as loom .* and `format` right"):
+        open_raw(tmp_path / "a.csv.gz", IngestOptions(format="loom"))
+
+
+def test_damage_in_a_later_block_is_one_line_too(tmp_path, cases):
+    lines = cases["csv"][0].read_text().splitlines()
+    lines[-1] = lines[-1].replace(lines[-1].split(",")[-1], "x")
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    found = []
+    with pytest.raises(InputError, match=r"a\.csv' cannot be read as csv \(could not convert"):
+        found.extend(open_raw(tmp_path / "a.csv", IngestOptions()).chunks(1))
+    assert len(found) == N_OBS - 1
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(cases, monkeypatch):
+    def refuse(*words):
+        raise OSError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setitem(formats._READERS, "h5ad", refuse)
+    with pytest.raises(InputError, match=r"cannot read '.*': Permission denied"):
+        open_raw(cases["h5ad_csr"][0], IngestOptions())
+
+
+def test_counts_are_read_again_each_time(cases, counts):
+    for name in ("h5ad_csr", "zarr_csr", "10x_v3", "mtx_v3", "loom", "csv"):
+        raw = open_raw(cases[name][0], IngestOptions())
+        next(raw.chunks(1))
+        for _ in range(2):
+            np.testing.assert_array_equal(sparse.vstack(list(raw.chunks(300))).toarray(), counts)
 
 
 def test_wrong_path_and_empty_file(tmp_path):
