@@ -124,14 +124,26 @@ def test_the_options_of_a_verb_come_from_its_flags(monkeypatch):
     assert verb.given == QcOptions(min_genes=7, doublets=False)
 
 
-def test_a_value_that_an_option_refuses_and_a_negative_seed_are_bad_input(monkeypatch, capsys):
+def test_a_value_that_an_option_refuses_is_bad_input(monkeypatch, capsys):
     verb = OptionsVerb(None)
     monkeypatch.setattr(cli.importlib, "import_module", lambda name: verb)
     assert cli.main(["qc", "--max-pct-mt", "101"]) == 2
     assert "max_pct_mt must be at most 100; found 101.0" in capsys.readouterr().err
-    assert cli.main(["qc", "--seed", "-1"]) == 2
-    assert "seed must be at least 0; found -1" in capsys.readouterr().err
     assert not hasattr(verb, "given")
+
+
+class SeedVerb(Verb):
+    """A verb whose seed is no option, as that of a training is not."""
+
+    def add_arguments(self, parser):
+        parser.add_argument("--seed", type=int, default=0)
+
+
+@pytest.mark.parametrize(("seed", "code"), [("-1", 2), ("0", 0)])
+def test_a_negative_seed_is_bad_input(monkeypatch, capsys, seed, code):
+    monkeypatch.setattr(cli.importlib, "import_module", lambda name: SeedVerb(None))
+    assert cli.main(["demo", "--seed", seed]) == code
+    assert ("seed must be at least 0; found -1" in capsys.readouterr().err) is bool(code)
 
 
 def test_a_misspelled_flag_names_the_nearest_and_is_not_taken_for_a_part_of_it(capsys):

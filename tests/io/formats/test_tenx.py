@@ -9,7 +9,7 @@ from scipy import sparse
 
 from scpress.config.options import IngestOptions
 from scpress.errors import InputError
-from scpress.io.formats import open_raw
+from scpress.io.formats import open_raw, tenx
 
 
 def test_antibodies_are_set_aside_with_a_message(cases):
@@ -181,6 +181,23 @@ def test_entries_in_any_order_and_listed_twice_are_added_up(tmp_path, counts, ma
     expected = counts.copy()
     expected[4, 2] += 4
     np.testing.assert_array_equal(read(tmp_path / "m", max_bytes), expected)
+
+
+@pytest.mark.parametrize("cells", [[2, 3, 4, 1, 1, 5], [1, 2, 3, 3, 2, 4], [4, 4, 4, 3, 3, 3]])
+def test_entries_are_sorted_only_if_the_parts_are_too(tmp_path, counts, monkeypatch, cells):
+    iterate = tenx._iter_entries
+    monkeypatch.setattr(tenx, "_iter_entries", lambda path, n, **k: iterate(path, min(n, 3), **k))
+    write_mtx(tmp_path / "m", counts, version=2)
+    entries = [(gene, cell, 10 * gene) for gene, cell in enumerate(cells, start=1)]
+    rewrite(tmp_path / "m", entries, (N_VARS, N_OBS))
+    path = tmp_path / "m" / "matrix.mtx"
+    assert not tenx._check_entries(path, (N_VARS, N_OBS), 6, cells_first=False)
+    rewrite(tmp_path / "m", sorted(entries, key=lambda e: e[1]), (N_VARS, N_OBS))
+    assert tenx._check_entries(path, (N_VARS, N_OBS), 6, cells_first=False)
+    expected = np.zeros((N_OBS, N_VARS))
+    for gene, cell, value in entries:
+        expected[cell - 1, gene - 1] = value
+    np.testing.assert_array_equal(read(tmp_path / "m", 48), expected)
 
 
 @pytest.mark.parametrize(
