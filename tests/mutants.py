@@ -68,9 +68,331 @@ def _workflow(file: str, tests: str, *edits: tuple[str, str, str]) -> list[Mutan
 
 MUTANTS = [
     # cli, errors, settings, slots, slurm ----------------------------------------------------------
+    *_in(
+        "errors",
+        (
+            "an interrupted training ends with the bare number",
+            "128 + signal_number",
+            "signal_number",
+        ),
+    ),
+    *_in(
+        "settings",
+        ("numba keeps its own number of threads", '    "NUMBA_NUM_THREADS",\n', ""),
+        (
+            "a cache that is named is replaced",
+            "os.environ.setdefault(name,",
+            "os.environ.__setitem__(name,",
+        ),
+        ("no threads at all", "if threads < 1", "if threads < 0"),
+    ),
+    *_in(
+        "slots",
+        (
+            "cells in another order are the same",
+            "counts.obs_names.equals(other.obs_names)",
+            "set(counts.obs_names) == set(other.obs_names)",
+        ),
+        ("a key of any axis collides", "slot.axis != axis", "not slot.axis"),
+    ),
+    *_in(
+        "slurm",
+        (
+            "a reason that begins with the time limit is one",
+            '"Reason=TimeLimit" not in reason.split()',
+            '"Reason=TimeLimit" not in reason',
+        ),
+        (
+            "a refused requeue counts as done",
+            'ask("scontrol", "requeue", job) is not None',
+            'ask("scontrol", "requeue", job) != "no"',
+        ),
+        ("any job of Slurm is requeued", ' or "SCPRESS_REQUEUE" not in os.environ', ""),
+    ),
+    *_in(
+        "cli",
+        ("a negative seed is taken", '"seed", 0) < 0', '"seed", 0) < -1'),
+        ("parts of flags are taken", "allow_abbrev=False", "allow_abbrev=True"),
+        (
+            "any error of the system is one line",
+            "            raise\n        where",
+            "            pass\n        where",
+        ),
+    ),
     # config ---------------------------------------------------------------------------------------
+    *_in(
+        "config/fields",
+        ("the minimum itself is refused", "value < low", "value <= low"),
+        ("the maximum itself is refused", "value > high", "value >= high"),
+        ("infinity is a number", "math.isfinite(value)", "not math.isnan(value)"),
+        (
+            "only the first of several values is checked",
+            "for one in value if isinstance(value, tuple)",
+            "for one in value[:1] if isinstance(value, tuple)",
+        ),
+    ),
+    *_in(
+        "config/flags",
+        ("null is a word", 'None if text == "null" else one(text)', "one(text)"),
+        ("no flag says no", "argparse.BooleanOptionalAction", '"store_true"'),
+        (
+            "the schema has no maximum",
+            'for key in ("minimum", "maximum"):',
+            'for key in ("minimum",):',
+        ),
+        ("no choice of those that may be null", 'schema["enum"].append(None)', "pass"),
+        ("a list may be empty", 'schema["minItems"] = 1', 'schema["minItems"] = 0'),
+    ),
+    *_in(
+        "config/schema",
+        ("overrides of a model have defaults", 'if key != "default"}', 'if key != "defaults"}'),
+        ("a model may be called umap", '"^umap$|_sd$"', '"_sd$"'),
+    ),
     # counts ---------------------------------------------------------------------------------------
+    *_in(
+        "counts/digests",
+        ("a digest without the shape", "{array.dtype} {array.shape}", "{array.dtype}"),
+        ("a digest without the type", "{array.dtype} {array.shape}", "{array.shape}"),
+        ("a digest of the first part alone", "range(0, len(flat), 2**26)", "range(0, 1)"),
+    ),
+    *_in(
+        "counts/genes",
+        ("versions stay at ids", "return head if dot", "return gene_id if dot"),
+        (
+            "mitochondrial ids with a version are not found",
+            "without_version(gene_id) in MITO",
+            "gene_id in MITO",
+        ),
+        ("kinases are ribosomal", '(("RPS6K", "RPS19BP"))', '(("RPS19BP",))'),
+        ("half of the names make an index of ids", "mean() > 0.5", "mean() >= 0.5"),
+        ("the last of the columns of ids", "for name in names:", "for name in reversed(names):"),
+    ),
+    *_in(
+        "counts/matrix",
+        ("a block that just fits is cut", 'side="right")) - 1', 'side="left")) - 1'),
+        ("the first column is dropped", "kept = columns >= 0", "kept = columns > 0"),
+        (
+            "pointers of later blocks are one short",
+            "block.shape[0]] += at",
+            "block.shape[0]] += max(at - 1, 0)",
+        ),
+        ("pointers are too short for many columns", "max(n_nonzeros, n_vars) <=", "n_nonzeros <="),
+        ("squares overflow", "values = block.astype(np.float64)", "values = block.copy()"),
+        ("totals of the last block", "total += np.asarray(block", "total = np.asarray(block"),
+    ),
+    *_in(
+        "counts/raw",
+        ("four bytes hold any count", "values.dtype.itemsize > 2", "values.dtype.itemsize > 4"),
+        ("raw has the genes of X", 'return key, "raw/var" if', 'return key, "var" if'),
+        ("halves are counts", " & (values == np.rint(values))", ""),
+    ),
+    *_in(
+        "counts/simulation",
+        (
+            "later blocks have the library sizes of the first",
+            "library_size[block, None]",
+            "library_size[: block.stop - block.start, None]",
+        ),
+        (
+            "later blocks have the states of the first",
+            "rho[state[block]]",
+            "rho[state[: block.stop - block.start]]",
+        ),
+        ("every block has one stream", "[seed, number + 1]", "[seed, 1]"),
+        (
+            "zero inflation of every second zero",
+            "< zero_inflation] = 0",
+            "< zero_inflation / 2] = 0",
+        ),
+    ),
+    *_in(
+        "counts/sizes",
+        (
+            "later rows of log-values have the first size factors",
+            "inverse[first:last]",
+            "inverse[: last - first]",
+        ),
+        ("factors are relative to the mean", "np.median(library_size)", "np.mean(library_size)"),
+        (
+            "library sizes overflow",
+            "block.sum(axis=1, dtype=np.int64)",
+            "block.sum(axis=1, dtype=np.int32)",
+        ),
+    ),
+    *_in(
+        "counts/spill",
+        (
+            "what just fits is spilled",
+            "8 * self._n_nonzeros > self",
+            "8 * self._n_nonzeros >= self",
+        ),
+        ("blocks are written again", "        self._blocks = []\n\n    def", "\n    def"),
+    ),
+    *_in(
+        "counts/thinning",
+        (
+            "later values have the theta of the first",
+            "counts.indices[part]]",
+            "counts.indices[: part.stop - part.start]]",
+        ),
+        (
+            "half of the molecules whatever the fraction",
+            "rng.beta(fraction * per_value",
+            "rng.beta(per_value / 2",
+        ),
+        ("thinning without the extra variance", "p = rng.beta(", "p = fraction + 0 * rng.beta("),
+        ("theta without the Poisson part", "excess = residual - total", "excess = residual"),
+        ("theta as of cells of one size", "(size_factor**2).sum()", "size_factor.sum()"),
+    ),
+    *_in(
+        "counts/variable_genes",
+        (
+            "residuals are clipped by the first batch",
+            "np.sqrt(moments.n_obs[batch])",
+            "np.sqrt(moments.n_obs[0])",
+        ),
+        ("the mean rank", "np.nanmedian(ranks", "np.nanmean(ranks"),
+        (
+            "ties of votes are not broken",
+            "(by_rank, -votes) if votes_first",
+            "(-votes, -votes) if votes_first",
+        ),
+        (
+            "cells of no batch count as the last",
+            "cells = np.flatnonzero(batches >= 0)",
+            "cells = np.arange(len(batches))",
+        ),
+        (
+            "later tiles of residuals have the first cells",
+            "mu = np.outer(sizes[tile]",
+            "mu = np.outer(sizes[cells[: len(tile)]]",
+        ),
+        ("the variance over all the cells", "max(n_obs - 1, 1)", "max(n_obs, 1)"),
+        (
+            "counts are clipped at the deviation",
+            "deviations * np.sqrt(moments.n_obs)[:, None]",
+            "deviations",
+        ),
+    ),
     # io -------------------------------------------------------------------------------------------
+    *_in(
+        "io/files",
+        (
+            "a file takes its place before it is whole",
+            "            yield temporary\n",
+            "            yield path\n            temporary.touch()\n",
+        ),
+        ("a result is for its owner alone", "0o666 & ~umask", "0o600"),
+        (
+            "a full disk is a traceback",
+            "(errno.ENOSPC, errno.EDQUOT, errno.EFBIG)",
+            "(errno.EDQUOT, errno.EFBIG)",
+        ),
+    ),
+    *_in(
+        "io/h5ad",
+        (
+            "columns are widened as the first of them",
+            "narrow[start : start + 64 * _HDF5_CHUNK]",
+            "narrow[: 64 * _HDF5_CHUNK]",
+        ),
+        (
+            "columns stay narrow",
+            "_widen_indices(group, options)\n            _append",
+            "pass\n            _append",
+        ),
+        ("fewer rows than promised", "if rows != shape[0]", "if rows > shape[0]"),
+        ("more rows than promised", "if rows != shape[0]", "if rows < shape[0]"),
+        (
+            "pointers of later blocks begin anew on disk",
+            "indptr.append(indptr[-1][-1] + block",
+            "indptr.append(block",
+        ),
+        (
+            "a full disk is noticed at the end",
+            "        disk.check()\n        yield block",
+            "        yield block",
+        ),
+    ),
+    *_in(
+        "io/hdf5",
+        ("the last error of the disk", "self._error = self._error or error", "self._error = error"),
+        ("writing goes on after an error", "while left and self._error is None", "while left"),
+        (
+            "what HDF5 met goes before the disk",
+            "            disk.check()\n            raise",
+            "            raise",
+        ),
+        ("what is missing is what was there", "view[n_read:] = bytes(len(view) - n_read)", "pass"),
+    ),
+    *_in(
+        "io/panel",
+        ("NA is no name of a cell type", "keep_default_na=False", "keep_default_na=True"),
+        ("comments are rows", 'comment="#", ', ""),
+    ),
+    *_in(
+        "io/formats/__init__",
+        (
+            "damage in a later block is a traceback",
+            "            with _explain_damage(path, kind):\n                block",
+            "            with contextlib.nullcontext():\n                block",
+            "tests/io/formats/test_formats.py",
+        ),
+        (
+            "the name goes before the option",
+            "options.format or recognize_format(path)",
+            "recognize_format(path) or options.format",
+            "tests/io/formats/test_formats.py",
+        ),
+    ),
+    *_in(
+        "io/formats/annotated",
+        (
+            "the tables need not fit the matrix",
+            "if shape != (len(obs), len(var))",
+            "if shape[1] != len(var)",
+        ),
+        ("genes of X for raw", "read_elem(store[var_key])", 'read_elem(store["var"])'),
+        ("one table makes an AnnData", '"obs" in file and "var" in file', '"obs" in file'),
+    ),
+    *_in(
+        "io/formats/loom",
+        ("chunks are cut", "columns // wide * wide", "columns"),
+        ("blocks are wider than the budget", "min(columns, wide)", "wide"),
+        (
+            "ids go before symbols",
+            '("Gene", "var_names", "gene_names", "gene", "Accession",',
+            '("Accession", "Gene", "var_names", "gene_names", "gene",',
+        ),
+    ),
+    *_in(
+        "io/formats/tenx",
+        ("the genome is not asked for", "kept &= of_genome", "kept |= of_genome"),
+        ("other features are genes", "kinds == _EXPRESSION", 'kinds != ""'),
+        (
+            "a block of HDF5 that just fits is cut",
+            'searchsorted(indptr, limit, side="right")',
+            'searchsorted(indptr, limit, side="left")',
+        ),
+        ("a cell ends with its part", "stop = int(part[0].max())", "stop = int(part[0].max()) + 1"),
+        ("entries in parts need not be sorted", "cells[0] >= last and ", ""),
+        ("more entries than promised", "if found != n_entries", "if found < n_entries"),
+        ("an entry beyond the last cell", "cells.max() >= n_obs", "cells.max() > n_obs"),
+    ),
+    *_in(
+        "io/formats/text",
+        (
+            "rows are cells in any case",
+            "if is_cells_first:\n            yield",
+            "if True:\n            yield",
+        ),
+        (
+            "R's header loses a name",
+            "len(header) == len(first) - 1",
+            "len(header) == len(first) - 2",
+        ),
+        ("a row less to a block", "(16 * n_columns)", "(16 * n_columns + 1)"),
+    ),
     # model ----------------------------------------------------------------------------------------
     # training -------------------------------------------------------------------------------------
     # cells ----------------------------------------------------------------------------------------

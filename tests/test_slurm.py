@@ -1,27 +1,43 @@
-"""What Slurm says, read; and only a training's own time limit puts its job back into the queue."""
-
-import json
-import subprocess
-import sys
+"""What is asked of Slurm, with commands that answer as Slurm's do."""
 
 import pytest
 
 from scpress import slurm
 
-
-def test_a_slurm_that_does_not_answer_is_none(monkeypatch):
-    def never(*_, **__):
-        raise subprocess.TimeoutExpired("scontrol", 10)
-
-    monkeypatch.setattr(subprocess, "run", never)
-    assert slurm.ask("scontrol", "ping") is None
-    assert slurm.partitions() == {}
+SHOW = "JobId=7 JobName=train JobState=COMPLETING Reason={} Dependency=(null) Requeue=1\n"
 
 
-def test_a_command_that_fails_or_is_not_there_is_none():
-    assert slurm.ask(sys.executable, "-c", "print(7)") == "7\n"
-    assert slurm.ask(sys.executable, "-c", "print(7); raise SystemExit(1)") is None
+@pytest.fixture
+def scontrol(tmp_path, monkeypatch):
+    """A `scontrol` whose answer is set; what it was asked is in `asked`."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("SCPRESS_REQUEUE", "1")
+
+    def answer(reason, *, requeue_fails=False):
+        (tmp_path / "show").write_text(SHOW.format(reason))
+        path = tmp_path / "scontrol"
+        path.write_text(
+            f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n'
+            f'case "$1" in requeue) exit {int(requeue_fails)};; esac\ncat {tmp_path}/show\n'
+        )
+        path.chmod(0o755)
+
+    answer.asked = lambda: (tmp_path / "asked").read_text().splitlines()
+    answer.asked_file = tmp_path / "asked"
+    return answer
+
+
+def test_the_answer_is_what_the_command_prints():
+    assert slurm.ask("echo", "a", "b") == "a b\n"
+
+
+def test_no_command_a_failed_one_and_a_slow_one_have_no_answer(monkeypatch):
     assert slurm.ask("no-such-command-of-slurm") is None
+    assert slurm.ask("sh", "-c", "echo half; exit 1") is None
+    monkeypatch.setattr(slurm, "_WAIT_SECONDS", 0.1)
+    assert slurm.ask("sleep", "5") is None
+    assert slurm.partitions() == {}
 
 
 @pytest.mark.parametrize(
@@ -50,42 +66,28 @@ def test_the_default_partition_is_first_and_has_its_largest_node(monkeypatch):
     assert found["gpu"] == slurm.Partition(minutes=1440, memory_mb=128_000)
 
 
-# back into the queue ------------------------------------------------------------------------------
+def test_a_job_at_its_time_limit_goes_back_into_the_queue(scontrol):
+    scontrol("TimeLimit")
+    assert slurm.requeue_at_time_limit() == "7"
+    assert scontrol.asked() == ["--oneliner show job 7", "requeue 7"]
 
 
-@pytest.fixture
-def scontrol(tmp_path, monkeypatch):
-    """A scontrol that gives a reason for the job's end, and notes what it was asked."""
-
-    def install(reason):
-        script = tmp_path / "scontrol"
-        script.write_text(
-            f"#!{sys.executable}\nimport json, sys\n"
-            f"open({str(tmp_path / 'asked')!r}, 'a').write(json.dumps(sys.argv[1:]) + '\\n')\n"
-            f"print('JobId=7 JobState=COMPLETING Reason={reason} Dependency=(null)')\n"
-        )
-        script.chmod(0o755)
-        monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-        monkeypatch.setenv("SLURM_JOB_ID", "7")
-
-    def asked():
-        path = tmp_path / "asked"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-    return install, asked
+@pytest.mark.parametrize("reason", ["None", "TimeLimitExceeded", "NodeDown", "Preempted"])
+def test_a_job_that_ends_for_another_reason_is_left_to_slurm(scontrol, reason):
+    scontrol(reason)
+    assert slurm.requeue_at_time_limit() is None
+    assert scontrol.asked() == ["--oneliner show job 7"]
 
 
-@pytest.mark.parametrize(
-    ("reason", "is_ours", "requeued"),
-    [("TimeLimit", True, "7"), ("None", True, None), ("TimeLimit", False, None)],
-    ids=["time limit", "scancel", "another's job"],
-)
-def test_only_the_time_limit_puts_a_job_back(scontrol, monkeypatch, reason, is_ours, requeued):
-    install, asked = scontrol
-    install(reason)
-    if is_ours:
-        monkeypatch.setenv("SCPRESS_REQUEUE", "1")
-    else:
-        monkeypatch.delenv("SCPRESS_REQUEUE", raising=False)
-    assert slurm.requeue_at_time_limit() == requeued
-    assert (["requeue", "7"] in asked()) == (requeued is not None)
+def test_a_job_that_slurm_does_not_take_back_is_not_said_to_be_queued(scontrol):
+    scontrol("TimeLimit", requeue_fails=True)
+    assert slurm.requeue_at_time_limit() is None
+    assert scontrol.asked()[-1] == "requeue 7"
+
+
+@pytest.mark.parametrize("missing", ["SLURM_JOB_ID", "SCPRESS_REQUEUE"])
+def test_outside_of_a_job_of_the_workflow_nothing_is_asked(scontrol, monkeypatch, missing):
+    scontrol("TimeLimit")
+    monkeypatch.delenv(missing)
+    assert slurm.requeue_at_time_limit() is None
+    assert not scontrol.asked_file.exists()

@@ -134,7 +134,7 @@ def test_another_gene_list_is_an_error(simulated):
 
 def test_verb_reads_from_disk_and_writes_the_same(tmp_path, simulated, result):
     normalized, latent, model = inputs(simulated)
-    simulated.write_h5ad(tmp_path / "counts.h5ad")
+    simulated.copy().write_h5ad(tmp_path / "counts.h5ad")
     normalized.write_h5ad(tmp_path / "normalized.h5ad")
     latent.write_h5ad(tmp_path / "latent.h5ad")
     model.save(tmp_path / "model.safetensors")

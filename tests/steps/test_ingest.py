@@ -49,7 +49,8 @@ def test_cells_genes_counts_and_digest(pbmc):
 
 def test_verb_and_step_agree(pbmc, tmp_path, monkeypatch):
     monkeypatch.setattr(settings, "chunk_bytes", 10_000)
-    pbmc.write_h5ad(tmp_path / "in.h5ad")
+    pbmc = pbmc.copy()
+    pbmc.write_h5ad(tmp_path / "in.h5ad")  # which makes categories of text
     arguments = ["ingest", str(tmp_path / "in.h5ad"), "--sample", "s", "--label-key", "bulk_labels"]
     output = ["--output", str(tmp_path / "out.h5ad"), "--metadata", "donor=7", "age=54", "dose=0.5"]
     assert main(arguments + output) == 0
