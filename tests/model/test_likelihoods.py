@@ -123,3 +123,20 @@ def test_nb_with_large_theta_is_poisson():
     log_mu = torch.full((20,), 1.0, dtype=torch.float64)
     p = lk.Parameters(log_mu, torch.full((20,), lk.LOG_THETA_MAX, dtype=torch.float64))
     torch.testing.assert_close(lk.log_nb(x, p), lk.log_poisson(x, p), atol=2e-2, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["zinb", "nb"])
+@pytest.mark.parametrize("theta_shape", ["gene", "cell"])
+def test_the_dense_terms_are_autograds(name, theta_shape):
+    generator = torch.Generator().manual_seed(1)
+    x = torch.poisson(torch.full((5, 40), 0.4), generator=generator).double() * 3
+    draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
+    leaves = [draw(5, 40), draw(1, 40) if theta_shape == "gene" else draw(5, 40), draw(5, 40)]
+    used = [leaf.requires_grad_() for leaf in leaves[: 2 + (name == "zinb")]]
+    ours = lk.sum_log_likelihood(name, lk.Parameters(*used), lk.DenseBatch(x))
+    plain = lk.LIKELIHOODS[name].dense(x, lk.Parameters(*used)).sum(1)
+    torch.testing.assert_close(ours, plain)
+    for one, two in zip(
+        torch.autograd.grad(ours.sum(), used), torch.autograd.grad(plain.sum(), used), strict=True
+    ):
+        torch.testing.assert_close(one, two)
