@@ -3,15 +3,27 @@
 import dataclasses
 
 import numpy as np
+import pytest
 import torch
-from builders import briefly_trained, modelled
-from scipy.stats import multivariate_normal
+from builders import briefly_trained, modelled, untrained
+from scipy import sparse
+from scipy.stats import multivariate_normal, nbinom, norm, poisson
 
 from scpress.config.options import TrainOptions
+from scpress.model import scoring
 from scpress.model.axes import resolve_config
 from scpress.model.fitted import TrainedModel
+from scpress.model.modelled import ModelledCounts
 from scpress.model.network import CountAutoencoder
-from scpress.model.scoring import importance_weighted_nll, log_values, reconstruction_nll
+from scpress.model.scoring import (
+    gene_mean_nll,
+    importance_weighted_nll,
+    library_of,
+    log_moments,
+    log_values,
+    moment_theta,
+    reconstruction_nll,
+)
 
 
 def test_importance_weighting_tightens_with_draws_and_bounds_the_evidence(pbmc):
@@ -47,3 +59,121 @@ def test_importance_weighting_is_exact_for_a_linear_gaussian_model(pbmc):
         log_values(data).toarray()
     )
     np.testing.assert_allclose(importance_weighted_nll(model, data, n_draws=3), truth, rtol=1e-4)
+
+
+def test_each_cell_has_its_score_whatever_the_blocks(pbmc, monkeypatch):
+    data = modelled(pbmc, n_genes=30).take(np.arange(20))
+    model = untrained(data, TrainOptions(n_latent=3))
+    whole = reconstruction_nll(model, data)
+    alone = [float(reconstruction_nll(model, data.take([i]))[0]) for i in range(20)]
+    np.testing.assert_allclose(whole, alone, rtol=1e-5)
+    scores = importance_weighted_nll(model, data, n_draws=50)
+    monkeypatch.setattr(scoring, "_BLOCK_CELLS", 7)
+    np.testing.assert_allclose(reconstruction_nll(model, data), whole, rtol=1e-6)
+    # Other blocks, other draws: the scores move a little, and differ more between cells.
+    blocks = importance_weighted_nll(model, data, n_draws=50)
+    assert np.corrcoef(blocks, scores)[0, 1] > 0.95
+
+
+def test_a_deterministic_model_has_no_evidence(pbmc):
+    data = modelled(pbmc, n_genes=30)
+    model = untrained(data, TrainOptions(preset="dca", n_latent=3))
+    with pytest.raises(ValueError, match="has no p"):
+        importance_weighted_nll(model, data)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_draws_are_the_seeds(pbmc, seed):
+    data = modelled(pbmc, n_genes=30).take(np.arange(20))
+    model = untrained(data, TrainOptions(n_latent=3))
+    one, two, other = (
+        importance_weighted_nll(model, data, n_draws=3, seed=s) for s in (seed, seed, seed + 5)
+    )
+    np.testing.assert_array_equal(one, two)
+    assert not np.array_equal(one, other)
+
+
+@pytest.fixture
+def halves():
+    """Training and held-out cells; one gene is in no training cell, another in no cell at all."""
+    rng = np.random.default_rng(0)
+    means = rng.gamma(0.5, 2, size=12)
+    depth = rng.lognormal(0, 0.4, size=80)
+    counts = rng.negative_binomial(1.5, 1.5 / (1.5 + depth[:, None] * means))
+    counts[:60, 3] = 0
+    counts[60:, 3] = 1
+    counts[:, 4] = 0
+    data = ModelledCounts(sparse.csr_matrix(counts), depth / np.median(depth))
+    return data.take(slice(0, 60)), data.take(slice(60, 80))
+
+
+@pytest.mark.parametrize("library", ["observed", "size_factor"])
+@pytest.mark.parametrize("likelihood", ["zinb", "nb", "poisson"])
+def test_the_gene_means_alone_by_double_loops(halves, likelihood, library, monkeypatch):
+    monkeypatch.setattr(scoring, "_BLOCK_CELLS", 7)
+    training, held_out = halves
+    options = TrainOptions(n_latent=2, likelihood=likelihood, library=library)
+    network = untrained(training, options).network
+    ours = gene_mean_nll(network, training, held_out)
+
+    def libraries(data):
+        if library == "observed":
+            return [max(1, row.sum()) for row in data.X.toarray()]
+        return data.size_factor.tolist()
+
+    x, scale = training.X.toarray().astype(float), libraries(training)
+    total = 0.0
+    for j in range(12):
+        share = x[:, j].sum() / sum(scale)
+        # E[x^2] = mu + mu^2 (1 + 1/theta), summed over the cells.
+        squares = sum((share * s) ** 2 for s in scale)
+        over = ((x[:, j] ** 2).sum() - x[:, j].sum()) / squares - 1 if squares else -1
+        theta = min(max(1 / max(over, 1e-4), 1e-3), 1e4)
+        for row, s in zip(held_out.X.toarray(), libraries(held_out), strict=True):
+            # A gene that was never seen counts half a molecule.
+            mu = max(share, 0.5 / sum(scale)) * s
+            if likelihood == "poisson":
+                total += poisson.logpmf(row[j], mu)
+            else:
+                total += nbinom.logpmf(row[j], theta, theta / (theta + mu))
+    assert ours == pytest.approx(-total / 20, rel=1e-4)
+
+
+def test_the_gene_means_alone_of_log_values(halves):
+    training, held_out = halves
+    network = untrained(training, TrainOptions(n_latent=2, likelihood="gaussian")).network
+    mean, variance = log_moments(training)
+    values = np.log1p(held_out.X.toarray() / held_out.size_factor[:, None])
+    expected = -norm.logpdf(values, mean, np.sqrt(variance)).sum(axis=1).mean()
+    assert gene_mean_nll(network, training, held_out) == pytest.approx(expected, rel=1e-4)
+
+
+def test_moments_count_one_more_cell_of_the_mean_variance(halves, monkeypatch):
+    training, _ = halves
+    values = np.log1p(training.X.toarray() / training.size_factor[:, None])
+    plain = values.var(axis=0)
+    assert plain[3] == 0
+    for chunk_bytes in (10**8, 1000):
+        monkeypatch.setattr("scpress.settings.chunk_bytes", chunk_bytes)
+        mean, variance = log_moments(training)
+        np.testing.assert_allclose(mean, values.mean(axis=0), rtol=1e-5)
+        np.testing.assert_allclose(variance, (60 * plain + plain.mean()) / 61, rtol=1e-4)
+
+
+def test_the_dispersion_by_moments_finds_the_one_that_was_drawn_with():
+    rng = np.random.default_rng(1)
+    library, theta = rng.uniform(50, 500, size=20_000), np.array([0.5, 2.0, 8.0])
+    mu = library[:, None] * [0.01, 0.02, 0.005]
+    X = sparse.csr_matrix(rng.negative_binomial(theta, theta / (theta + mu)))
+    share = X.sum(axis=0).A1 / library.sum()
+    np.testing.assert_allclose(1 / moment_theta(X, library, share), 1 / theta, atol=0.05)
+    # Less spread than Poisson, or no molecule, has no dispersion: the end of the range.
+    constant = sparse.csr_matrix(np.tile([2, 0, 0], (50, 1)))
+    found = moment_theta(constant, np.ones(50), np.array([2.0, 0.0, 0.0]))
+    assert found[0] == pytest.approx(1e4, rel=1e-3)
+
+
+def test_the_library_is_the_total_of_the_modelled_genes_or_the_size_factor():
+    data = ModelledCounts(sparse.csr_matrix(np.array([[0, 0], [3, 4]])), np.array([0.1, 2.0]))
+    assert library_of(data, "observed").tolist() == [1, 7]
+    assert library_of(data, "size_factor").tolist() == [0.1, 2]
