@@ -80,6 +80,21 @@ def briefly_trained(counts, *, seed=0, **changes):
     return train(counts, normalized_of(counts), options, seed=seed, device="cpu")[0]
 
 
+def brief_fit(counts, *, device="cpu", checkpoint=None, **changes):
+    """(model, Fit, history as a table) of the loop alone, without what judges the result."""
+    import pandas as pd
+
+    from scpress.training.loop import fit
+
+    options, data = brief_options(**changes), modelled(counts)
+    n_training = len(data) * 9 // 10
+    parts = [data.take(slice(n_training)), data.take(slice(n_training, None))]
+    model = untrained(data, options)
+    model.network.to(device)
+    fitted = fit(model, *parts, options, seed=0, checkpoint=checkpoint)
+    return model, fitted, pd.DataFrame(fitted.history)
+
+
 def script_validation(monkeypatch, losses):
     """Make validation report these losses; returns the weights it saw at each of them."""
     from scpress.training import loop

@@ -178,8 +178,8 @@ MUTANTS = [
         ),
         (
             "the digest leaves the continuous covariates out",
-            "self.size_factor, self.batch, self.continuous)",
-            "self.size_factor, self.batch)",
+            "X.indptr, self.size_factor, self.batch, self.continuous)",
+            "X.indptr, self.size_factor, self.batch)",
         ),
     ),
     *_in(
@@ -280,6 +280,24 @@ MUTANTS = [
             "since = options.validate_every",
         ),
         (
+            "a better loss does not start the patience anew",
+            "waited = schedule.step - max(schedule.best_step, options.kl_warmup_steps)",
+            "waited = schedule.step - options.kl_warmup_steps",
+            "tests/training/test_schedule.py",
+        ),
+        (
+            "the patience does not wait for the weight of the KL",
+            "waited = schedule.step - max(schedule.best_step, options.kl_warmup_steps)",
+            "waited = schedule.step - schedule.best_step",
+            "tests/training/test_schedule.py",
+        ),
+        (
+            "a lowered rate is lowered at every validation",
+            "schedule.step - max(schedule.lowered_step, schedule.best_step) >= options.plateau",
+            "schedule.step - schedule.best_step >= options.plateau",
+            "tests/training/test_schedule.py",
+        ),
+        (
             "the last step is not validated",
             "is_validated = is_last or schedule.step % options.validate_every == 0",
             "is_validated = schedule.step % options.validate_every == 0",
@@ -292,6 +310,12 @@ MUTANTS = [
             "a rollback keeps its rate",
             "schedule.learning_rate *= self.options.plateau_factor",
             "pass",
+        ),
+        (
+            "a loss that is as good is better",
+            "if row.validation_loss < self.schedule.best_loss:",
+            "if row.validation_loss <= self.schedule.best_loss:",
+            "tests/training/test_schedule.py",
         ),
         (
             "a rollback leaves the moments of Adam",

@@ -6,10 +6,11 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from builders import brief_options, explode_at_step, modelled, normalized_of, untrained
+from builders import brief_fit, brief_options, explode_at_step, modelled, normalized_of, untrained
 
 from scpress.errors import FitFailedError, InputError
 from scpress.steps import train as step
+from scpress.steps.embed import embed
 from scpress.training import loop
 from scpress.training.stepper import CompiledStepper
 
@@ -49,15 +50,14 @@ def test_training_does_not_touch_the_callers_random_state(pbmc):
 )
 def test_non_finite_loss_rolls_back_with_a_lower_rate(pbmc, monkeypatch, caplog, device):
     explode_at_step(30, monkeypatch)
-    options = brief_options(max_steps=100)
     with caplog.at_level(logging.WARNING, logger="scpress"):
-        model, history = step.train(pbmc, normalized_of(pbmc), options, device=device)
+        model, fitted, history = brief_fit(pbmc, device=device, max_steps=100)
+    assert model.network.eta.weight.device.type == device
     assert "back to the last good weights" in caplog.text
-    assert model.record["device"] == device
-    assert model.record["verdict"]["rollbacks"] == 1
+    assert fitted.rollbacks == 1
     # Nothing was noted at step 40, where the loss was not finite, and the fit went on from there.
     assert history["step"].tolist() == [20, 60, 80, 100]
-    rates = history["learning_rate"] / options.first_rate
+    rates = history["learning_rate"] / brief_options().first_rate
     assert rates.tolist() == pytest.approx([1, 0.5, 0.5, 0.5])
     assert np.isfinite(history.to_numpy()).all()
     assert all(torch.isfinite(value).all() for value in model.network.state_dict().values())
@@ -73,10 +73,7 @@ def test_the_weight_of_the_kl_rises_and_the_losses_are_means_over_steps(pbmc, mo
         return loss
 
     monkeypatch.setattr(CompiledStepper, "__call__", listening)
-    options = brief_options(
-        max_steps=50, kl_warmup_steps=40, encoder=encoder, allow_failed_fit=True
-    )
-    _, history = train(pbmc, normalized_of(pbmc), options)
+    _, _, history = brief_fit(pbmc, max_steps=50, kl_warmup_steps=40, encoder=encoder)
     losses, weights = np.array(said).T
     np.testing.assert_allclose(weights, np.minimum(1, np.arange(1, 51) / 40))
     # The last validation is of the ten steps since the one before.
@@ -128,18 +125,23 @@ def test_a_loss_that_never_turns_finite_fails(pbmc, monkeypatch):
         train(pbmc, normalized_of(pbmc), brief_options(validate_every=2))
 
 
+def _verdict(model, counts):
+    """What the latent of a model says of its fit."""
+    return embed(counts, None, model).uns["scpress"]["verdict"]
+
+
 def test_a_fit_worse_than_the_gene_means_fails(pbmc):
     with pytest.raises(FitFailedError, match="the fit failed"):
         train(pbmc, normalized_of(pbmc), brief_options(max_steps=1, learning_rate=1e-6))
     options = brief_options(max_steps=1, learning_rate=1e-6, allow_failed_fit=True)
     kept, _ = train(pbmc, normalized_of(pbmc), options)
-    assert kept.record["verdict"]["status"] == "failed"
+    assert _verdict(kept, pbmc)["status"] == "failed"
 
 
 @pytest.mark.parametrize("preset", ["scvi", "dca", "ldvae", "pca"])
 def test_presets_beat_the_gene_means_on_real_counts(pbmc, preset):
     model, history = train(pbmc, normalized_of(pbmc), brief_options(preset=preset, max_steps=150))
-    verdict = model.record["verdict"]
+    verdict = _verdict(model, pbmc)
     assert verdict["score"] < verdict["gene_mean_nll"]
     assert history["validation_loss"].notna().all()
 

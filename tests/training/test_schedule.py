@@ -1,22 +1,15 @@
 """When the rate is lowered and when a training stops, by scripted validation losses."""
 
-from functools import partial
-
-from builders import brief_options, normalized_of, script_validation
-
-from scpress.steps import train as step
-
-train = partial(step.train, device="cpu")
+from builders import brief_fit, brief_options, script_validation
 
 
 def test_early_stopping_waits_for_the_patience_and_lowers_the_rate(pbmc, monkeypatch):
     script_validation(monkeypatch, [100.0, 90.0])
-    options = brief_options(validate_every=10, max_steps=600, patience=100, plateau=40)
-    _, history = train(pbmc, normalized_of(pbmc), options)
+    _, _, history = brief_fit(pbmc, validate_every=10, max_steps=600, patience=100, plateau=40)
     assert history["step"].iloc[-1] == 20 + 100
     # Lowered at 60 and at 100, where 40 steps passed without a better loss.
     rates = history.set_index("step")["learning_rate"]
-    first = options.first_rate
+    first = brief_options().first_rate
     assert rates[60] == first
     assert rates[70] == rates[100] == first / 2
     assert rates[110] == first / 4
@@ -25,12 +18,9 @@ def test_early_stopping_waits_for_the_patience_and_lowers_the_rate(pbmc, monkeyp
 def _steps_and_rates(pbmc, monkeypatch, losses, **changes):
     """(steps, rates as fractions of the first, why it stopped) of a training of these losses."""
     script_validation(monkeypatch, losses)
-    options = brief_options(
-        **{"validate_every": 10, "max_steps": 300, "allow_failed_fit": True} | changes
-    )
-    model, history = train(pbmc, normalized_of(pbmc), options)
-    rates = history["learning_rate"] / options.first_rate
-    return history["step"].tolist(), rates.tolist(), model.record["verdict"]["stopped"]
+    _, fitted, history = brief_fit(pbmc, **{"validate_every": 10, "max_steps": 300} | changes)
+    rates = history["learning_rate"] / brief_options().first_rate
+    return history["step"].tolist(), rates.tolist(), fitted.stopped
 
 
 def test_a_better_loss_starts_the_patience_anew(pbmc, monkeypatch):

@@ -1,20 +1,15 @@
 """What a training goes on from: the averaged weights, the last good state, the best one."""
 
-import dataclasses
 import math
-from functools import partial
 
 import pytest
 import torch
-from builders import brief_options, explode_at_step, normalized_of, script_validation
+from builders import brief_fit, brief_options, explode_at_step, script_validation
 
 from scpress.errors import FitFailedError
-from scpress.steps import train as step
 from scpress.training import loop
 from scpress.training.checkpoints import Checkpoint
 from scpress.training.stepper import Stepper
-
-train = partial(step.train, device="cpu")
 
 
 def _train_watched(pbmc, monkeypatch, **changes):
@@ -30,11 +25,7 @@ def _train_watched(pbmc, monkeypatch, **changes):
         average(state)
 
     monkeypatch.setattr(loop.TrainingState, "average", watched)
-    train(
-        pbmc,
-        normalized_of(pbmc),
-        brief_options(validate_every=60, allow_failed_fit=True, **changes),
-    )
+    brief_fit(pbmc, validate_every=60, **changes)
     return seen[-1], weights
 
 
@@ -56,11 +47,7 @@ def test_an_exponential_average_of_the_weights_is_validated(pbmc, monkeypatch):
 
 def test_a_validation_between_two_terms_is_a_term(pbmc, monkeypatch):
     seen = script_validation(monkeypatch, [])
-    train(
-        pbmc,
-        normalized_of(pbmc),
-        brief_options(max_steps=3, validate_every=2, allow_failed_fit=True),
-    )
+    brief_fit(pbmc, max_steps=3, validate_every=2)
     names = [name for name, value in seen[0].items() if value.is_floating_point()]
     assert len(seen) == 2
     assert any(not torch.equal(seen[0][name], seen[1][name]) for name in names)
@@ -73,12 +60,12 @@ def test_without_averaging_the_last_weights_are_validated(pbmc, monkeypatch):
 
 def test_best_weights_are_restored(pbmc, monkeypatch):
     seen = script_validation(monkeypatch, [100.0, 90.0, 95.0])
-    model, history = train(pbmc, normalized_of(pbmc), brief_options())
+    model, fitted, history = brief_fit(pbmc)
     assert len(seen) == len(history) == 3
     final = model.network.state_dict()
     assert all(torch.equal(final[name], value) for name, value in seen[1].items())
     assert not all(torch.equal(final[name], value) for name, value in seen[2].items())
-    assert model.record["verdict"]["best_step"] == 40
+    assert (fitted.best_step, fitted.best_loss) == (40, 90.0)
 
 
 def test_a_rollback_goes_back_to_all_of_the_last_good_state(pbmc, monkeypatch):
@@ -97,12 +84,11 @@ def test_a_rollback_goes_back_to_all_of_the_last_good_state(pbmc, monkeypatch):
     rates = []
     monkeypatch.setattr(Stepper, "__call__", watched)
     explode_at_step(45, monkeypatch)
-    options = brief_options(max_steps=80, plateau_factor=0.25)
-    _, history = train(pbmc, normalized_of(pbmc), options)
+    _, _, history = brief_fit(pbmc, max_steps=80, plateau_factor=0.25)
     assert history["step"].tolist() == [20, 40, 80]
     assert all(torch.equal(value, states[40][name]) for name, value in states[60].items())
     assert not torch.equal(states[40]["eta.weight"], states[20]["eta.weight"])
-    first = options.first_rate
+    first = brief_options().first_rate
     assert rates == pytest.approx([first] * 60 + [first / 4] * 20)
     # Other noise than before, or the same would happen again.
     assert not torch.equal(states[61]["eta.weight"], states[41]["eta.weight"])
@@ -111,22 +97,20 @@ def test_a_rollback_goes_back_to_all_of_the_last_good_state(pbmc, monkeypatch):
 def test_what_is_given_up_is_said_with_the_rate_it_had(pbmc, monkeypatch):
     script_validation(monkeypatch, [100.0] + [math.nan] * 100)
     with pytest.raises(FitFailedError, match=r"non-finite 9 times, last at step 20 .* rate 3\.1"):
-        train(pbmc, normalized_of(pbmc), brief_options(validate_every=2))
+        brief_fit(pbmc, validate_every=2)
     # Eight of them in a row are borne.
     script_validation(monkeypatch, [100.0] + [math.nan] * 8)
-    options = brief_options(validate_every=2, allow_failed_fit=True)
-    model, history = train(pbmc, normalized_of(pbmc), options)
-    assert model.record["verdict"]["rollbacks"] == 8
+    _, fitted, history = brief_fit(pbmc, validate_every=2)
+    assert fitted.rollbacks == 8
     assert history["step"].tolist() == [2, *range(20, 61, 2)]
 
 
 def test_a_saved_state_is_gone_on_from_with_its_best_and_its_rate(pbmc, tmp_path, monkeypatch):
     # The best loss is the first one: it, and the weights it was of, come from the file.
     losses = [90.0, *([100.0] * 8)]
-    options = brief_options(max_steps=90, validate_every=10, kl_warmup_steps=0, plateau=30)
-    options = dataclasses.replace(options, allow_failed_fit=True)
+    changes = {"max_steps": 90, "validate_every": 10, "kl_warmup_steps": 0, "plateau": 30}
     seen = script_validation(monkeypatch, losses)
-    whole, history = train(pbmc, normalized_of(pbmc), options)
+    whole, _, history = brief_fit(pbmc, **changes)
     best = seen[0]
     assert all(torch.equal(best[name], v) for name, v in whole.network.state_dict().items())
     update, steps = Stepper.update, []
@@ -141,11 +125,12 @@ def test_a_saved_state_is_gone_on_from_with_its_best_and_its_rate(pbmc, tmp_path
         script_validation(patch, losses)
         patch.setattr(Stepper, "update", interrupting)
         with pytest.raises(KeyboardInterrupt):
-            train(pbmc, normalized_of(pbmc), options, checkpoint=Checkpoint(tmp_path, minutes=0.0))
+            brief_fit(pbmc, checkpoint=Checkpoint(tmp_path, minutes=0.0), **changes)
     script_validation(monkeypatch, losses[7:])
-    resumed, again = train(
-        pbmc, normalized_of(pbmc), options, checkpoint=Checkpoint(tmp_path, minutes=1e9)
+    resumed, fitted, again = brief_fit(
+        pbmc, checkpoint=Checkpoint(tmp_path, minutes=1e9), **changes
     )
+    assert (fitted.best_step, fitted.best_loss) == (10, 90.0)
     assert again.equals(history)
-    assert again["learning_rate"].iloc[-1] == options.first_rate / 4
+    assert again["learning_rate"].iloc[-1] == brief_options().first_rate / 4
     assert all(torch.equal(best[name], v) for name, v in resumed.network.state_dict().items())
