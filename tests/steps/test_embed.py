@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 from builders import briefly_trained, normalized_of
 
 from scpress.config.options import EmbedOptions
 from scpress.errors import InputError
-from scpress.steps.embed import embed
+from scpress.steps.embed import embed, modelled_blocks
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +59,37 @@ def test_missing_genes_are_named_and_limited(simulated, trained, caplog):
     foreign.var["gene_symbol"] = foreign.var_names
     with pytest.raises(InputError, match="another gene list"):
         embed(foreign, None, trained)
+
+
+def test_cells_that_were_held_out_are_marked_among_those_of_the_training(simulated, trained):
+    normalized = normalized_of(simulated)
+    marked = embed(simulated, normalized, trained).obs["is_validation_model"]
+    assert np.flatnonzero(marked).tolist() == trained.validation_cells.tolist()
+    # Other cells have other positions.
+    fewer = embed(simulated[:-1].copy(), normalized[:-1].copy(), trained)
+    assert "is_validation_model" not in fewer.obs
+
+
+def test_what_differs_by_cell_is_averaged_over_all_cells(simulated, monkeypatch):
+    model = briefly_trained(simulated, dispersion="gene-cell")
+    with torch.no_grad():
+        model.network.log_theta.weight.normal_()
+        model.network.pi_logits.weight.normal_()
+    normalized = normalized_of(simulated)
+    ((_, block),) = modelled_blocks(simulated, normalized, model)
+    cells = block.cells_of(model)
+    z = model.encode(cells)[0]
+    monkeypatch.setattr("scpress.settings.chunk_bytes", 20_000)
+    var = embed(simulated, normalized, model).var
+    theta = np.exp(model.log_theta(cells, z).astype(np.float64).mean(axis=0))
+    np.testing.assert_allclose(var["theta_model"], theta, rtol=1e-4)
+    pi = model.extra_zero_fraction(cells, z).astype(np.float64).mean(axis=0)
+    np.testing.assert_allclose(var["pi_mean_model"], pi, rtol=1e-4)
+
+
+def test_a_cell_without_molecules_is_scored(simulated, trained):
+    empty = simulated[:3].copy()
+    empty.X = empty.X * 0
+    latent = embed(empty, None, trained)
+    assert np.isfinite(latent.obsm["X_model"]).all()
+    assert np.isfinite(latent.obs["nll_model"]).all()
