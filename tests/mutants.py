@@ -394,7 +394,345 @@ MUTANTS = [
         ("a row less to a block", "(16 * n_columns)", "(16 * n_columns + 1)"),
     ),
     # model ----------------------------------------------------------------------------------------
+    *_in(
+        "model/axes",
+        (
+            "an encoder that is told does not bring its prior",
+            'axes["prior"] = "kl" if options.encoder == "variational" else "none"',
+            'axes["prior"] = "kl"',
+        ),
+        (
+            "one batch is told apart from none",
+            "return len(self.batches) if len(self.batches) > 1 else 0",
+            "return len(self.batches)",
+        ),
+    ),
+    *_in(
+        "model/likelihoods",
+        (
+            "later rows of a block read the first block's means",
+            "d = log_mu[rows] - log_theta_rows",
+            "d = log_mu[: len(log_mu[rows])] - log_theta_rows",
+        ),
+        (
+            "a zero of a zinb is never an extra one",
+            "return torch.logaddexp(p.pi_logits, _nb_zero(p)) - softplus(p.pi_logits)",
+            "return _nb_zero(p) - softplus(p.pi_logits)",
+        ),
+        (
+            "the gradient of theta by nonzeros forgets theta",
+            "by_theta[x.rows, x.columns] = theta * (torch.log1p(g) - g + rest)",
+            "by_theta[x.rows, x.columns] = torch.log1p(g) - g + rest",
+        ),
+    ),
+    *_in(
+        "model/batches",
+        (
+            "stored zeros are kept as nonzeros",
+            "if block.nnz and not np.all(block.data):",
+            "if False:",
+        ),
+    ),
+    *_in(
+        "model/network",
+        (
+            "the KL has the log of the deviation once",
+            "return 0.5 * (mean**2 + sd**2 - 1 - 2 * torch.log(sd)).sum(dim=-1)",
+            "return 0.5 * (mean**2 + sd**2 - 1 - torch.log(sd)).sum(dim=-1)",
+        ),
+        (
+            "the shift of the input is folded in unscaled",
+            "bias = bias - weight @ self.input_mean",
+            "bias = bias - linear.weight[:, :n_genes] @ self.input_mean",
+        ),
+        (
+            "an observed library is the size factor",
+            "return cells.total.clamp(min=1)",
+            "return cells.size_factor",
+        ),
+        (
+            "every batch has the first one's theta in the compiled loops",
+            """            return cells.batch
+        return torch.zeros(len(cells.total), dtype=torch.int64)""",
+            """            return 0 * cells.batch
+        return torch.zeros(len(cells.total), dtype=torch.int64)""",
+        ),
+        (
+            "the mean is not clamped from above",
+            "return log_mu.clamp(lk.LOG_MU_MIN, lk.LOG_MU_MAX)",
+            "return log_mu.clamp(lk.LOG_MU_MIN)",
+        ),
+        (
+            "the weight of the KL is always one",
+            "return Loss(reconstruction + kl_weight * kl, reconstruction, kl)",
+            "return Loss(reconstruction + kl, reconstruction, kl)",
+        ),
+    ),
+    *_in(
+        "model/fitted",
+        (
+            "an unknown batch is the first one",
+            "return np.array([known.get(name, reference) for name in names], dtype=np.int64)",
+            "return np.array([known.get(name, 0) for name in names], dtype=np.int64)",
+        ),
+        (
+            "a symbol of several genes is that of the last",
+            "by_symbol = {s: i for i, s in enumerate(symbols) if s and not repeated[i]}",
+            "by_symbol = {s: i for i, s in enumerate(symbols) if s}",
+        ),
+        (
+            "the reference is the smallest batch",
+            "return int(np.argmax(self.batch_sizes)) if self.batch_sizes else 0",
+            "return int(np.argmin(self.batch_sizes)) if self.batch_sizes else 0",
+        ),
+        (
+            "covariates are shifted and not scaled",
+            "return (continuous - self.network.continuous_mean) / self.network.continuous_scale",
+            "return continuous - self.network.continuous_mean",
+        ),
+        (
+            "theta is no part of the decoder",
+            'parts = ("decoder.", "eta.", "pi_logits.", "log_theta", "continuous_")',
+            'parts = ("decoder.", "eta.", "pi_logits.", "continuous_")',
+        ),
+    ),
+    *_in(
+        "model/modelled",
+        (
+            "a gene that is missing moves the others to the left",
+            "(found.data, present[found.indices], found.indptr)",
+            "(found.data, found.indices, found.indptr)",
+        ),
+        (
+            "the digest leaves the continuous covariates out",
+            "X.indptr, self.size_factor, self.batch, self.continuous)",
+            "X.indptr, self.size_factor, self.batch)",
+        ),
+    ),
+    *_in(
+        "model/covariates",
+        (
+            "a covariate may be infinite",
+            "if not np.isfinite(values).all():",
+            "if np.isnan(values).any():",
+        ),
+    ),
+    *_in(
+        "model/scoring",
+        (
+            "draws are not averaged but added up",
+            "out[rows] = math.log(n_draws) - total.cpu().numpy()",
+            "out[rows] = -total.cpu().numpy()",
+        ),
+        (
+            "the best draw stands for all",
+            "total = torch.logaddexp(total, log_joint.double())",
+            "total = torch.maximum(total, log_joint.double())",
+        ),
+        (
+            "later blocks of the gene means read the first one's library",
+            "log_mu = np.log(held_library[rows])[:, None] + log_share",
+            "log_mu = np.log(held_library[: len(block)])[:, None] + log_share",
+        ),
+        (
+            "a gene without molecules has a variance of its own alone",
+            "return mean, (n_obs * variance + max(float(variance.mean()), 1e-6)) / (n_obs + 1)",
+            "return mean, np.maximum(variance, 1e-6)",
+        ),
+        (
+            "the moments of theta forget the Poisson part",
+            "excess = (second - first) / np.maximum(mu_squared, 1e-12) - 1",
+            "excess = second / np.maximum(mu_squared, 1e-12) - 1",
+        ),
+    ),
+    *_in(
+        "model/baselines",
+        (
+            "the gene scale of PCA forgets the size factor",
+            "decoded += factor @ rho",
+            "decoded += rho.sum(axis=0)",
+        ),
+        (
+            "the sign of a component is the solver's",
+            "components = components * np.sign(components[np.arange(n_components), peak])[:, None]",
+            "components = components * 1.0",
+        ),
+    ),
+    *_in(
+        "model/compiled/likelihood_loops",
+        (
+            "later genes read the first block's theta in the loops",
+            "_nb_zeros(s, theta[first:last], t, m, scale, mu_low, mu_high)",
+            "_nb_zeros(s, theta[: last - first], t, m, scale, mu_low, mu_high)",
+        ),
+    ),
     # training -------------------------------------------------------------------------------------
+    *_in(
+        "training/checkpoints",
+        (
+            "minutes between checkpoints are seconds",
+            "time.monotonic() - self._saved >= 60 * self.minutes",
+            "time.monotonic() - self._saved >= self.minutes",
+            "tests/training/test_checkpoints.py minutes",
+        ),
+        (
+            "the state is no part of the digest",
+            "words = np.array([identity, json.dumps(state, sort_keys=True), *names])",
+            "words = np.array([identity, *names])",
+            "tests/training/test_checkpoints.py digest",
+        ),
+        (
+            "the state of another training is gone on from",
+            'if header["identity"] != self.identity:',
+            "if False:",
+            "tests/training/test_checkpoints.py another_configuration",
+        ),
+    ),
+    *_in(
+        "training/loop",
+        (
+            "the name of a checkpoint forgets the held-out cells",
+            "for one in (training, validation)],",
+            "for one in (training,)],",
+            "tests/training/test_checkpoints.py everything",
+        ),
+        (
+            "covariates are standardized by their variance",
+            "spread = np.maximum(training.continuous.std(axis=0), 1e-6)",
+            "spread = np.maximum(training.continuous.var(axis=0), 1e-6)",
+        ),
+        (
+            "the training loss is always over all steps between validations",
+            "since = (schedule.step - 1) % options.validate_every + 1",
+            "since = options.validate_every",
+        ),
+        (
+            "a better loss does not start the patience anew",
+            "waited = schedule.step - max(schedule.best_step, options.kl_warmup_steps)",
+            "waited = schedule.step - options.kl_warmup_steps",
+            "tests/training/test_schedule.py",
+        ),
+        (
+            "the patience does not wait for the weight of the KL",
+            "waited = schedule.step - max(schedule.best_step, options.kl_warmup_steps)",
+            "waited = schedule.step - schedule.best_step",
+            "tests/training/test_schedule.py",
+        ),
+        (
+            "a lowered rate is lowered at every validation",
+            "schedule.step - max(schedule.lowered_step, schedule.best_step) >= options.plateau",
+            "schedule.step - schedule.best_step >= options.plateau",
+            "tests/training/test_schedule.py",
+        ),
+        (
+            "the last step is not validated",
+            "is_validated = is_last or schedule.step % options.validate_every == 0",
+            "is_validated = schedule.step % options.validate_every == 0",
+            "tests/training/test_schedule.py",
+        ),
+    ),
+    *_in(
+        "training/state",
+        (
+            "a rollback keeps its rate",
+            "schedule.learning_rate *= self.options.plateau_factor",
+            "pass",
+        ),
+        (
+            "a loss that is as good is better",
+            "if row.validation_loss < self.schedule.best_loss:",
+            "if row.validation_loss <= self.schedule.best_loss:",
+            "tests/training/test_schedule.py",
+        ),
+        (
+            "a rollback leaves the moments of Adam",
+            "_copy(self.good, self._tensors())",
+            "_copy(self.good, {k: v for k, v in self._tensors().items() if 'optim' not in k})",
+        ),
+        (
+            "early terms of the average weigh as the later ones",
+            "term = max(AVERAGE_EVERY / self.options.averaged_steps, 9 / (terms + 9))",
+            "term = AVERAGE_EVERY / self.options.averaged_steps",
+        ),
+        (
+            "the best weights are the last ones and not their average",
+            "self.best = _copied(self._averaged)",
+            "self.best = _copied(self._weights)",
+        ),
+    ),
+    *_in(
+        "training/split",
+        (
+            "the order is the same in each epoch",
+            "np.random.default_rng([self.seed, epoch])",
+            "np.random.default_rng([self.seed])",
+        ),
+        (
+            "the strata are not those of the cells in their random order",
+            "members = order[strata[order] == stratum]",
+            "members = order[strata == stratum]",
+        ),
+    ),
+    *_in(
+        "training/stepper",
+        (
+            "what is one number per gene is decayed",
+            '{"params": per_gene, "weight_decay": 0.0},',
+            '{"params": per_gene, "weight_decay": options.weight_decay},',
+        ),
+        (
+            "small gradients are scaled up to the limit",
+            "if norm > limit:",
+            "if norm != limit:",
+        ),
+    ),
+    *_in(
+        "training/gradients",
+        (
+            "the gradient of the first layer forgets the shift of its input",
+            "self._by_weight.addr_(self._network.input_mean, by_bias, alpha=-1)",
+            "pass",
+        ),
+    ),
+    *_in(
+        "training/cuda_graph",
+        (
+            "a row on the GPU reads the first count of the next",
+            "inside = at < stop[:, None]",
+            "inside = at <= stop[:, None]",
+        ),
+    ),
+    *_in(
+        "training/validation",
+        (
+            "the last, shorter block weighs as the others",
+            "sums += len(block) * np.array([float(part) for part in loss])",
+            "sums += _BLOCK_CELLS * np.array([float(part) for part in loss])",
+        ),
+    ),
+    *_in(
+        "training/engines",
+        (
+            "the variance of the closed form is that of the gene",
+            "residual = np.maximum(variance - explained, 1e-6)",
+            "residual = np.maximum(variance, 1e-6)",
+        ),
+    ),
+    *_in(
+        "training/scvi_tools",
+        (
+            "the thetas of the batches change places on their way to scvi-tools",
+            "if per_gene else log_theta.T",
+            "if per_gene else log_theta.T.flip(1)",
+            "tests/training/test_scvi_tools.py survive",
+        ),
+        (
+            "a batch without cells loses its number",
+            "categories=list(config.batches)",
+            "categories=sorted({config.batches[code] for code in batch})",
+            "tests/training/test_scvi_tools.py batchs",
+        ),
+    ),
     # cells ----------------------------------------------------------------------------------------
     # compression ----------------------------------------------------------------------------------
     # steps ----------------------------------------------------------------------------------------
