@@ -4,9 +4,7 @@ import pandas as pd
 import pytest
 import scanpy as sc
 
-from scpress.cells.graph import build_graph
 from scpress.cells.stability import adjusted_rand_index
-from scpress.cli import main
 from scpress.config.options import ClusterOptions, SimulateOptions
 from scpress.counts.sizes import library_sizes, log_normalize, size_factors
 from scpress.errors import InputError
@@ -120,13 +118,6 @@ def test_many_cells_are_measured_on_a_stated_subsample(caplog):
     assert adjusted_rand_index(truth, found.obs["leiden"].to_numpy()) > 0.98
 
 
-def test_neighbours_of_ten_thousand_cells():
-    points, truth = _clouds(3, 10_000)
-    graph = build_graph(points.astype(np.float32), n_neighbors=15, seed=0, key="X_model")
-    rows, columns = graph.obsp["distances"].nonzero()
-    assert (truth[rows] == truth[columns]).mean() > 0.99
-
-
 @pytest.mark.parametrize("n_cells", [3, 8, 20])
 def test_few_cells_are_one_cluster(n_cells):
     points = np.random.default_rng(0).normal(size=(n_cells, 3))
@@ -154,15 +145,3 @@ def test_missing_and_broken_latents_are_said_so():
     points[2, 1] = np.nan
     with pytest.raises(InputError, match="1 cells with values that are not finite"):
         cluster(_latent(points), QUICK, model="model")
-
-
-def test_verb(four_clouds, tmp_path):
-    latent, _ = four_clouds
-    write_h5ad(latent, tmp_path / "latent.h5ad")
-    arguments = ["cluster", "--latent", str(tmp_path / "latent.h5ad"), "--model", "model"]
-    arguments += ["--output", str(tmp_path / "clusters.h5ad"), "--no-umap"]
-    arguments += ["--n-subsamples", "2", "--resolutions", "0.4"]
-    assert main(arguments) == 0
-    assert read_h5ad(tmp_path / "clusters.h5ad").obs["leiden"].nunique() == 4
-    arguments[4] = "absent"
-    assert main(arguments) == 2

@@ -6,10 +6,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import silhouette_score
 
-from scpress.cli import main
 from scpress.config.options import EvaluateOptions
 from scpress.errors import InputError
-from scpress.io.h5ad import write_h5ad
 from scpress.steps.evaluate import evaluate
 
 QUICK = EvaluateOptions(resolutions=(0.2, 1.0))
@@ -107,17 +105,3 @@ def test_wrong_input_is_said_so(cells):
         evaluate(obs, latents, QUICK, model="other")
     with pytest.raises(InputError, match="in another order"):
         evaluate(obs[::-1], latents, QUICK, model="model")
-
-
-def test_verb(cells, tmp_path, capsys):
-    obs, latents = cells
-    write_h5ad(ad.AnnData(obs=obs[["label"]]), tmp_path / "counts.h5ad")
-    for seed, latent in latents.items():
-        write_h5ad(latent, tmp_path / f"{seed}.h5ad")
-    arguments = ["evaluate", "--counts", str(tmp_path / "counts.h5ad"), "--model", "model"]
-    arguments += ["--output", str(tmp_path / "evaluation.json"), "--resolutions", "0.2", "--latent"]
-    assert main([*arguments, str(tmp_path / "0.h5ad"), str(tmp_path / "1.h5ad")]) == 0
-    found = json.loads((tmp_path / "evaluation.json").read_text())
-    assert set(found["seeds"]) == {"0", "1"}
-    assert main([*arguments, str(tmp_path / "0.h5ad"), str(tmp_path / "0.h5ad")]) == 2
-    assert "two latents have the seed 0" in capsys.readouterr().err
