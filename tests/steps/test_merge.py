@@ -10,11 +10,9 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from scpress import settings
-from scpress.cli import main
 from scpress.config.options import IngestOptions, MergeOptions, QcOptions
 from scpress.counts.digests import genes_digest
 from scpress.errors import InputError
-from scpress.io.h5ad import read_h5ad
 from scpress.steps.ingest import ingest
 from scpress.steps.merge import merge
 from scpress.steps.qc import qc
@@ -193,24 +191,3 @@ def test_qc_of_other_counts_is_an_error():
         merge({"a": (counts, marks)})
     with pytest.raises(InputError, match="no samples"):
         merge({})
-
-
-def test_verb_writes_what_the_step_makes(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(settings, "chunk_bytes", 64)
-    samples = {"s/1": make("s/1", list("ABC"), drop=(0,)), "s2": make("s2", list("CAB"), seed=4)}
-    paths: dict[str, list[str]] = {"counts": [], "qc": []}
-    for i, pair in enumerate(samples.values()):
-        for kind, adata in zip(paths, pair, strict=True):
-            paths[kind].append(str(tmp_path / f"{kind}{i}.h5ad"))
-            adata.write_h5ad(paths[kind][-1])
-    output = ["--output", str(tmp_path / "merged.h5ad")]
-    assert main(["merge", "--counts", *paths["counts"], "--qc", *paths["qc"], *output]) == 0
-    written, made = read_h5ad(tmp_path / "merged.h5ad"), merge(samples)
-    pd.testing.assert_frame_equal(written.obs, made.obs)
-    pd.testing.assert_frame_equal(written.var, made.var)
-    assert (written.X != made.X).nnz == 0
-    assert list(written.uns["scpress"]["sample_names"]) == ["s/1", "s2"]
-    twice = [paths["counts"][0]] * 2, [paths["qc"][0]] * 2
-    assert main(["merge", "--counts", *twice[0], "--qc", *twice[1], *output]) == 2
-    assert "sample 's/1' is given twice" in capsys.readouterr().err
-    assert main(["merge", "--counts", *twice[0], "--qc", paths["qc"][0], *output]) == 2

@@ -12,7 +12,6 @@ from builders import SHARED
 from scipy import sparse
 
 from scpress import settings
-from scpress.cli import main
 from scpress.config.options import NormalizeOptions
 from scpress.counts.variable_genes import rank_genes
 from scpress.errors import InputError
@@ -126,7 +125,7 @@ def test_without_any_trend_genes_are_ranked_by_dispersion():
     assert "variance over mean" in made.uns["scpress"]["messages"][-1]
 
 
-def test_gene_list(batched, tmp_path, capsys):
+def test_gene_list(batched):
     wanted = [batched.var_names[3], "nothing", batched.var_names[9]]
     made = normalize(batched, NormalizeOptions(), gene_list=wanted)
     assert list(np.flatnonzero(made.var["highly_variable"])) == [3, 9]
@@ -136,15 +135,6 @@ def test_gene_list(batched, tmp_path, capsys):
     )
     with pytest.raises(InputError, match="missing: x, y"):
         normalize(batched, NormalizeOptions(), gene_list=["x", "y"])
-    batched.write_h5ad(tmp_path / "counts.h5ad")
-    (tmp_path / "genes.txt").write_text("\n".join(wanted))
-    arguments = ["normalize", "--counts", str(tmp_path / "counts.h5ad")]
-    arguments += ["--output", str(tmp_path / "n.h5ad"), "--gene-list", str(tmp_path / "genes.txt")]
-    assert main(arguments) == 0
-    written = read_h5ad(tmp_path / "n.h5ad")
-    np.testing.assert_array_equal(written.var["highly_variable"], made.var["highly_variable"])
-    assert main([*arguments[:-1], str(tmp_path / "none.txt")]) == 2
-    assert "no such file" in capsys.readouterr().err
 
 
 def test_gene_list_by_symbol_or_id():

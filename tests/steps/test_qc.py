@@ -7,10 +7,8 @@ import pytest
 from scipy import sparse
 
 from scpress import settings
-from scpress.cli import main
 from scpress.config.options import QcOptions
 from scpress.errors import InputError
-from scpress.io.h5ad import read_h5ad
 from scpress.steps import qc as step
 from scpress.steps.ingest import ingest
 from scpress.steps.qc import qc
@@ -186,13 +184,3 @@ def test_threshold_that_drops_a_large_part_is_not_used(monkeypatch):
     made = qc(make(n_obs=120), plain(doublets=True))
     assert made.obs["pass_qc"].all()
     assert "would drop 120 of 120 cells" in " ".join(made.uns["scpress"]["messages"])
-
-
-def test_verb(tmp_path):
-    make().write_h5ad(tmp_path / "counts.h5ad")
-    arguments = ["--counts", str(tmp_path / "counts.h5ad"), "--output", str(tmp_path / "qc.h5ad")]
-    assert main(["qc", *arguments, "--min-genes", "2", "--max-pct-mt", "60"]) == 0
-    written = read_h5ad(tmp_path / "qc.h5ad")
-    assert written.X is None
-    assert written.obs["pass_qc"].dtype == bool
-    assert main(["qc", *arguments]) == 2
