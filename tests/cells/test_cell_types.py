@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
+from scpress.cells import cell_types as module
 from scpress.cells.cell_types import annotate_cells, best_share, neighbours_within, smooth
 from scpress.cells.panels import check_panel, match_panel
 from scpress.counts.sizes import log_normalize
@@ -134,3 +135,50 @@ def test_share_is_one_half_where_the_score_is_that_of_none():
     assert share[1] < 0.5
     assert share[2] > 0.85
     assert best[2] == 1
+
+
+@pytest.mark.parametrize(("unknown_child", "is_lower"), [(0.1, False), (0.6, True)])
+def test_confidence_is_the_least_along_the_path(
+    planted, small_table, monkeypatch, unknown_child, is_lower
+):
+    monkeypatch.setattr(module, "_UNKNOWN_CHILD", unknown_child)
+    _, found = name_cells(planted, small_table, min_confidence=0.3)
+    roots, children = [0, 3, 4], [1, 2]
+    expected, _ = best_share(found.scores[:, roots].astype(float), module._UNKNOWN_ROOT)
+    below = np.isin(found.cell_type, children)
+    share, _ = best_share(found.scores[below][:, children].astype(float), unknown_child)
+    assert (share < expected[below]).all() == is_lower
+    expected[below] = np.minimum(expected[below], share)
+    np.testing.assert_allclose(found.confidence, expected, rtol=1e-4)
+
+
+def test_negative_markers_take_the_score_away(small_table):
+    names = np.repeat(["NK cell", "both"], 40)
+    expressed = {"NK cell": "GNLY KLRF1", "both": "GNLY KLRF1 CD3D CD3E CD3G"}
+    on = np.array([[gene in expressed[name].split() for gene in GENES] for name in names])
+    X = sparse.csr_matrix(np.where(on, 5, 0))
+    clusters = np.repeat([0, 1], 40)
+    graph = sparse.csr_matrix((clusters[:, None] == clusters).astype(float))
+    values = log_normalize(X, np.ones(80))
+    _, found = name_cells((names, values, graph, clusters), small_table)
+    np.testing.assert_allclose(found.scores[:40, 4], 1, atol=0.01)
+    np.testing.assert_allclose(found.scores[40:, 4], 0, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "lost"), [("_UNKNOWN_ROOT", "B cell"), ("_UNKNOWN_CHILD", "CD8 T")]
+)
+def test_each_level_has_its_own_score_of_none_of_them(
+    planted, small_table, monkeypatch, name, lost
+):
+    monkeypatch.setattr(module, name, 100.0)
+    names, _ = name_cells(planted, small_table)
+    expected = {"_UNKNOWN_ROOT": "unassigned", "_UNKNOWN_CHILD": "T cell"}[name]
+    assert (names[planted[0] == lost] == expected).all()
+
+
+def test_markers_of_a_few_genes_at_a_time_give_the_same_scores(planted, small_table, monkeypatch):
+    _, whole = name_cells(planted, small_table)
+    monkeypatch.setattr(module, "_GENES_AT_A_TIME", 2)
+    _, parts = name_cells(planted, small_table)
+    np.testing.assert_allclose(parts.scores, whole.scores, rtol=1e-6)

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from scpress import settings
 from scpress.counts.sizes import library_sizes, size_factors
 from scpress.errors import InputError
 from scpress.steps.assemble import assemble
@@ -67,7 +68,10 @@ def joined(users):
     return assemble(users, *results(users))
 
 
-def test_matrices_are_log_values_and_counts(users, joined):
+@pytest.mark.parametrize("chunk_bytes", [20_000, 10**8])
+def test_matrices_are_log_values_and_counts(users, monkeypatch, chunk_bytes):
+    monkeypatch.setattr(settings, "chunk_bytes", chunk_bytes)
+    joined = assemble(users, *results(users))
     sizes = users.X.toarray().sum(axis=1)
     expected = np.log1p(users.X.toarray() / (sizes / np.median(sizes))[:, None])
     np.testing.assert_allclose(joined.X.toarray(), expected, rtol=1e-6)
@@ -127,3 +131,32 @@ def test_other_genes_are_an_error(users):
     latents["m"].var_names = [f"x{name}" for name in latents["m"].var_names]
     with pytest.raises(InputError, match="not among the 300 genes"):
         assemble(users, normalized, latents, clusters, annotation)
+
+
+def test_room_is_made_beside_what_is_already_kept(users):
+    counts = users.copy()
+    counts.obs["leiden_input"] = "older"
+    joined = assemble(counts, *results(counts))
+    assert set(joined.obs["leiden_input"]) == {"older"}
+    assert list(joined.obs["leiden_input_input"]) == list(counts.obs["leiden"])
+
+
+def test_columns_of_two_results_do_not_make_room_for_each_other(users):
+    normalized, latents, clusters, annotation = results(users)
+    subtypes = annotation.copy()
+    subtypes.obs = pd.DataFrame(
+        {"subtype": "a", "cell_type_confidence": np.float32(0.5)}, index=users.obs_names
+    )
+    joined = assemble(users, normalized, latents, clusters, annotation, subtypes)
+    assert (joined.obs["cell_type_confidence"] == 0.5).all()
+    assert "cell_type_confidence_input" not in joined.obs
+
+
+def test_messages_of_all_steps_are_kept_once(users):
+    normalized, latents, clusters, annotation = results(users)
+    counts = users.copy()
+    counts.uns["scpress"] = {"messages": np.array(["merged"])}
+    normalized.uns["scpress"] = {"messages": np.array(["ranked", "merged"])}
+    clusters.uns["scpress"]["messages"] = np.array(["clustered"])
+    joined = assemble(counts, normalized, latents, clusters, annotation)
+    assert list(joined.uns["scpress"]["messages"]) == ["merged", "ranked", "clustered"]

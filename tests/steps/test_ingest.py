@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
+from scpress import settings
 from scpress.config.options import IngestOptions
 from scpress.counts.digests import genes_digest
 from scpress.errors import InputError
@@ -151,7 +152,9 @@ def test_zeros_are_normal():
     assert made.shape == (3, 3)
 
 
-def test_unfiltered_matrix_is_recognized(monkeypatch):
+@pytest.mark.parametrize("chunk_bytes", [100, 10**8])
+def test_unfiltered_matrix_is_recognized(monkeypatch, chunk_bytes):
+    monkeypatch.setattr(settings, "chunk_bytes", chunk_bytes)
     monkeypatch.setattr(step, "_UNFILTERED_CELLS", 20)
     X = np.zeros((30, 3), dtype=int)
     X[:12, 0] = 1
@@ -181,3 +184,51 @@ def test_numbers_in_the_sheet(name, value, expected):
     made = ingest(make(), sample="s", metadata={name: value, "empty": ""})
     assert made.obs[name].iloc[0] == expected
     assert made.obs["empty"].isna().all()
+
+
+def test_ids_that_differ_in_the_version_alone_stay_as_they_are():
+    names = ["ENSG00000000001.1", "ENSG00000000001.2", "ENSG00000000003.4"]
+    made = ingest(make(np.arange(12).reshape(4, 3), var=names), sample="s")
+    assert list(made.var_names) == names
+    assert len(made.uns["scpress"]["messages"]) == 0
+    np.testing.assert_array_equal(made.X.toarray(), np.arange(12).reshape(4, 3))
+
+
+@pytest.mark.parametrize(
+    ("fewest_cells", "molecules", "n_kept"),
+    [(30, 10, 20), (31, 10, 30), (30, 11, 30)],
+    ids=["unfiltered", "too few barcodes", "too many molecules"],
+)
+def test_an_unfiltered_matrix_has_many_barcodes_of_few_molecules(
+    monkeypatch, fewest_cells, molecules, n_kept
+):
+    # Of 30 barcodes 10 are empty; both limits themselves belong to an unfiltered matrix.
+    monkeypatch.setattr(step, "_UNFILTERED_CELLS", fewest_cells)
+    X = np.zeros((30, 3), dtype=int)
+    X[:20, 1] = molecules
+    assert ingest(make(X), sample="s").n_obs == n_kept
+
+
+@pytest.mark.parametrize("name", ["sample", "batch", "donor", "condition"])
+def test_columns_that_name_groups_are_never_numbers(name):
+    made = ingest(make(), sample="7", metadata={name: "7"})
+    assert made.obs[name].dtype == "category"
+    assert set(made.obs[name]) == {"7"}
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("0", 0),
+        ("-3", -3),
+        ("1e3", 1000.0),
+        ("+5", "+5"),
+        ("1.", "1."),
+        ("nan", "nan"),
+        ("9" * 16, 1e16),
+    ],
+)
+def test_only_plain_numbers_are_numbers(value, expected):
+    made = ingest(make(), sample="s", metadata={"dose": value}).obs["dose"].iloc[0]
+    assert made == expected
+    assert isinstance(made, str) == isinstance(expected, str)

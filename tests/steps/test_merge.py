@@ -191,3 +191,46 @@ def test_qc_of_other_counts_is_an_error():
         merge({"a": (counts, marks)})
     with pytest.raises(InputError, match="no samples"):
         merge({})
+
+
+def test_cells_of_one_name_in_two_samples_are_refused():
+    # Sample and barcode are joined by what either of them may hold.
+    first, second = make("a", list("AB"), n_obs=3), make("a_b", list("AB"), n_obs=3)
+    for pair, name in ((first, "a_b_x"), (second, "a_b_x")):
+        for part in pair:
+            part.obs_names = [name, *part.obs_names[1:]]
+    with pytest.raises(InputError, match="cell 'a_b_x' is in two samples"):
+        merge({"a": first, "a_b": second})
+
+
+def test_a_gene_of_two_symbols_does_not_take_both_of_a_sample_without_ids():
+    ids = [f"ENSG{i:011d}" for i in range(4)]
+    samples = {
+        "a": make("a", ["OLD", "B", "C", "D"], ids=ids),
+        "b": make("b", ["NEW", "B", "C", "D"], ids=ids, seed=1),
+        "c": make("c", ["OLD", "NEW", "C", "D"], seed=2),
+    }
+    merged = merge(samples, MergeOptions(min_cells=0))
+    assert list(merged.var_names) == ids[2:]
+    np.testing.assert_array_equal(
+        as_frame(merged).loc["c_b0"], as_frame(samples["c"][0]).loc["c_b0", ["C", "D"]]
+    )
+
+
+@pytest.mark.parametrize(("min_cells", "genes"), [(3, ["A", "B", "C"]), (4, ["A", "C"])])
+def test_a_gene_in_as_many_passing_cells_as_are_asked_for_is_kept(min_cells, genes):
+    first, _ = make("a", list("ABC"))
+    second, _ = make("b", list("ABC"), seed=1)
+    for counts, n_cells in ((first, 1), (second, 2)):
+        X = counts.X.tolil()
+        X[:, 1] = 0
+        X[:n_cells, 1] = 1
+        X[:, 0] = 1
+        X[:, 2] = 1
+        counts.X = X.tocsr()
+    samples = {name: (counts, qc(counts, LOOSE)) for name, counts in (("a", first), ("b", second))}
+    merged = merge(samples, MergeOptions(min_cells=min_cells))
+    assert list(merged.var_names) == genes
+    assert merged.var.loc["A", "n_cells"] == 12
+    if "B" in genes:
+        assert merged.var.loc["B", "n_cells"] == 3

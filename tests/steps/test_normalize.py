@@ -97,6 +97,17 @@ def test_small_batches_are_left_out_with_a_message(batched):
     np.testing.assert_allclose(made.var["means"], adata.X.toarray().mean(axis=0))
 
 
+@pytest.mark.parametrize(("min_cells", "n_batches"), [(100, 2), (101, 1)])
+def test_a_batch_of_as_many_cells_as_are_asked_for_is_ranked(batched, min_cells, n_batches):
+    adata = batched.copy()
+    adata.obs["sample"] = ["small"] * 100 + ["large"] * 600
+    options = NormalizeOptions(n_top_genes=100, min_cells_per_batch=min_cells)
+    made = normalize(adata, options)
+    expected = scanpy_genes(adata if n_batches == 2 else adata[100:], "seurat_v3", "sample")
+    np.testing.assert_array_equal(made.var["highly_variable"], expected["highly_variable"])
+    assert len(made.uns["scpress"]["messages"]) == 2 - n_batches
+
+
 def test_only_small_batches_are_ranked_together(batched):
     options = NormalizeOptions(n_top_genes=100, min_cells_per_batch=400)
     made = normalize(batched, options)
@@ -189,3 +200,12 @@ def test_memory_does_not_grow_with_the_cells(tmp_path, monkeypatch, flavor):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < dense_bytes / (4 if flavor == "seurat_v3" else 1)
+
+
+@pytest.mark.parametrize("wanted", [["A", "A"], ["A", "nothing"], []])
+def test_a_gene_list_of_fewer_than_two_genes_of_the_data_is_refused(wanted):
+    X = sparse.csr_matrix(np.random.default_rng(0).poisson(3.0, (9, 3)) + 1)
+    counts = ad.AnnData(X, var=pd.DataFrame(index=list("ABC")))
+    with pytest.raises(InputError, match="List at least 2 of them"):
+        normalize(counts, gene_list=wanted)
+    assert normalize(counts, gene_list=["A", "C"]).var["highly_variable"].tolist() == [1, 0, 1]
