@@ -79,12 +79,6 @@ MUTANTS = [
     *_in(
         "settings",
         ("numba keeps its own number of threads", '    "NUMBA_NUM_THREADS",\n', ""),
-        (
-            "a cache that is named is replaced",
-            "os.environ.setdefault(name,",
-            "os.environ.__setitem__(name,",
-        ),
-        ("no threads at all", "if threads < 1", "if threads < 0"),
     ),
     *_in(
         "slots",
@@ -93,7 +87,6 @@ MUTANTS = [
             "counts.obs_names.equals(other.obs_names)",
             "set(counts.obs_names) == set(other.obs_names)",
         ),
-        ("a key of any axis collides", "slot.axis != axis", "not slot.axis"),
     ),
     *_in(
         "slurm",
@@ -102,29 +95,18 @@ MUTANTS = [
             '"Reason=TimeLimit" not in reason.split()',
             '"Reason=TimeLimit" not in reason',
         ),
-        (
-            "a refused requeue counts as done",
-            'ask("scontrol", "requeue", job) is not None',
-            'ask("scontrol", "requeue", job) != "no"',
-        ),
         ("any job of Slurm is requeued", ' or "SCPRESS_REQUEUE" not in os.environ', ""),
     ),
     *_in(
         "cli",
         ("a negative seed is taken", '"seed", 0) < 0', '"seed", 0) < -1'),
         ("parts of flags are taken", "allow_abbrev=False", "allow_abbrev=True"),
-        (
-            "any error of the system is one line",
-            "            raise\n        where",
-            "            pass\n        where",
-        ),
     ),
     # config ---------------------------------------------------------------------------------------
     *_in(
         "config/fields",
         ("the minimum itself is refused", "value < low", "value <= low"),
         ("the maximum itself is refused", "value > high", "value >= high"),
-        ("infinity is a number", "math.isfinite(value)", "not math.isnan(value)"),
         (
             "only the first of several values is checked",
             "for one in value if isinstance(value, tuple)",
@@ -134,26 +116,17 @@ MUTANTS = [
     *_in(
         "config/flags",
         ("null is a word", 'None if text == "null" else one(text)', "one(text)"),
-        ("no flag says no", "argparse.BooleanOptionalAction", '"store_true"'),
-        (
-            "the schema has no maximum",
-            'for key in ("minimum", "maximum"):',
-            'for key in ("minimum",):',
-        ),
         ("no choice of those that may be null", 'schema["enum"].append(None)', "pass"),
-        ("a list may be empty", 'schema["minItems"] = 1', 'schema["minItems"] = 0'),
     ),
     *_in(
         "config/schema",
         ("overrides of a model have defaults", 'if key != "default"}', 'if key != "defaults"}'),
-        ("a model may be called umap", '"^umap$|_sd$"', '"_sd$"'),
     ),
     # counts ---------------------------------------------------------------------------------------
     *_in(
         "counts/digests",
         ("a digest without the shape", "{array.dtype} {array.shape}", "{array.dtype}"),
         ("a digest without the type", "{array.dtype} {array.shape}", "{array.shape}"),
-        ("a digest of the first part alone", "range(0, len(flat), 2**26)", "range(0, 1)"),
     ),
     *_in(
         "counts/genes",
@@ -163,14 +136,11 @@ MUTANTS = [
             "without_version(gene_id) in MITO",
             "gene_id in MITO",
         ),
-        ("kinases are ribosomal", '(("RPS6K", "RPS19BP"))', '(("RPS19BP",))'),
         ("half of the names make an index of ids", "mean() > 0.5", "mean() >= 0.5"),
-        ("the last of the columns of ids", "for name in names:", "for name in reversed(names):"),
     ),
     *_in(
         "counts/matrix",
         ("a block that just fits is cut", 'side="right")) - 1', 'side="left")) - 1'),
-        ("the first column is dropped", "kept = columns >= 0", "kept = columns > 0"),
         (
             "pointers of later blocks are one short",
             "block.shape[0]] += at",
@@ -178,13 +148,11 @@ MUTANTS = [
         ),
         ("pointers are too short for many columns", "max(n_nonzeros, n_vars) <=", "n_nonzeros <="),
         ("squares overflow", "values = block.astype(np.float64)", "values = block.copy()"),
-        ("totals of the last block", "total += np.asarray(block", "total = np.asarray(block"),
     ),
     *_in(
         "counts/raw",
         ("four bytes hold any count", "values.dtype.itemsize > 2", "values.dtype.itemsize > 4"),
         ("raw has the genes of X", 'return key, "raw/var" if', 'return key, "var" if'),
-        ("halves are counts", " & (values == np.rint(values))", ""),
     ),
     *_in(
         "counts/simulation",
@@ -198,12 +166,6 @@ MUTANTS = [
             "rho[state[block]]",
             "rho[state[: block.stop - block.start]]",
         ),
-        ("every block has one stream", "[seed, number + 1]", "[seed, 1]"),
-        (
-            "zero inflation of every second zero",
-            "< zero_inflation] = 0",
-            "< zero_inflation / 2] = 0",
-        ),
     ),
     *_in(
         "counts/sizes",
@@ -212,7 +174,6 @@ MUTANTS = [
             "inverse[first:last]",
             "inverse[: last - first]",
         ),
-        ("factors are relative to the mean", "np.median(library_size)", "np.mean(library_size)"),
         (
             "library sizes overflow",
             "block.sum(axis=1, dtype=np.int64)",
@@ -241,7 +202,6 @@ MUTANTS = [
             "rng.beta(per_value / 2",
         ),
         ("thinning without the extra variance", "p = rng.beta(", "p = fraction + 0 * rng.beta("),
-        ("theta without the Poisson part", "excess = residual - total", "excess = residual"),
         ("theta as of cells of one size", "(size_factor**2).sum()", "size_factor.sum()"),
     ),
     *_in(
@@ -267,12 +227,6 @@ MUTANTS = [
             "mu = np.outer(sizes[tile]",
             "mu = np.outer(sizes[cells[: len(tile)]]",
         ),
-        ("the variance over all the cells", "max(n_obs - 1, 1)", "max(n_obs, 1)"),
-        (
-            "counts are clipped at the deviation",
-            "deviations * np.sqrt(moments.n_obs)[:, None]",
-            "deviations",
-        ),
     ),
     # io -------------------------------------------------------------------------------------------
     *_in(
@@ -283,11 +237,6 @@ MUTANTS = [
             "            yield path\n            temporary.touch()\n",
         ),
         ("a result is for its owner alone", "0o666 & ~umask", "0o600"),
-        (
-            "a full disk is a traceback",
-            "(errno.ENOSPC, errno.EDQUOT, errno.EFBIG)",
-            "(errno.EDQUOT, errno.EFBIG)",
-        ),
     ),
     *_in(
         "io/h5ad",
@@ -301,17 +250,11 @@ MUTANTS = [
             "_widen_indices(group, options)\n            _append",
             "pass\n            _append",
         ),
-        ("fewer rows than promised", "if rows != shape[0]", "if rows > shape[0]"),
         ("more rows than promised", "if rows != shape[0]", "if rows < shape[0]"),
         (
             "pointers of later blocks begin anew on disk",
             "indptr.append(indptr[-1][-1] + block",
             "indptr.append(block",
-        ),
-        (
-            "a full disk is noticed at the end",
-            "        disk.check()\n        yield block",
-            "        yield block",
         ),
     ),
     *_in(
@@ -323,12 +266,10 @@ MUTANTS = [
             "            disk.check()\n            raise",
             "            raise",
         ),
-        ("what is missing is what was there", "view[n_read:] = bytes(len(view) - n_read)", "pass"),
     ),
     *_in(
         "io/panel",
         ("NA is no name of a cell type", "keep_default_na=False", "keep_default_na=True"),
-        ("comments are rows", 'comment="#", ', ""),
     ),
     *_in(
         "io/formats/__init__",
@@ -353,27 +294,16 @@ MUTANTS = [
             "if shape[1] != len(var)",
         ),
         ("genes of X for raw", "read_elem(store[var_key])", 'read_elem(store["var"])'),
-        ("one table makes an AnnData", '"obs" in file and "var" in file', '"obs" in file'),
     ),
     *_in(
         "io/formats/loom",
         ("chunks are cut", "columns // wide * wide", "columns"),
         ("blocks are wider than the budget", "min(columns, wide)", "wide"),
-        (
-            "ids go before symbols",
-            '("Gene", "var_names", "gene_names", "gene", "Accession",',
-            '("Accession", "Gene", "var_names", "gene_names", "gene",',
-        ),
     ),
     *_in(
         "io/formats/tenx",
         ("the genome is not asked for", "kept &= of_genome", "kept |= of_genome"),
         ("other features are genes", "kinds == _EXPRESSION", 'kinds != ""'),
-        (
-            "a block of HDF5 that just fits is cut",
-            'searchsorted(indptr, limit, side="right")',
-            'searchsorted(indptr, limit, side="left")',
-        ),
         ("a cell ends with its part", "stop = int(part[0].max())", "stop = int(part[0].max()) + 1"),
         ("entries in parts need not be sorted", "cells[0] >= last and ", ""),
         ("more entries than promised", "if found != n_entries", "if found < n_entries"),
@@ -391,7 +321,6 @@ MUTANTS = [
             "len(header) == len(first) - 1",
             "len(header) == len(first) - 2",
         ),
-        ("a row less to a block", "(16 * n_columns)", "(16 * n_columns + 1)"),
     ),
     # model ----------------------------------------------------------------------------------------
     *_in(
