@@ -1050,7 +1050,7 @@ MUTANTS = [
             "checkpoints are left beside a model that is written",
             "checkpoint.remove()",
             "pass",
-            "tests/verbs/test_train.py name_and_seed",
+            "tests/verbs/test_train.py checkpoints_go",
         ),
         (
             "minutes between checkpoints are read as seconds",

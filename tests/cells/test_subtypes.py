@@ -154,3 +154,37 @@ def test_a_subtype_of_fewer_than_three_held_out_cells_is_not_tested(n_held_out, 
     assert row["ari_low"] == 1.0
     assert (row["fewest_markers"] >= 0) is tested
     assert ("has only 40 cells" in row["verdict"]) is not tested
+
+
+def test_one_fold_proposes_and_the_other_is_tested_in_the_other_cells(monkeypatch):
+    seen = {}
+    split, project, find = module.split_counts, module.project_cells, module.find_markers
+
+    def splitting(*arguments, **keywords):
+        seen["first"], seen["second"] = split(*arguments, **keywords)
+        return seen["first"], seen["second"]
+
+    def projecting(counts, size_factor, sample, *, fit):
+        seen.setdefault("projected", (counts, size_factor, fit))
+        return project(counts, size_factor, sample, fit=fit)
+
+    def finding(counts, size_factor, *arguments, **keywords):
+        seen["tested"] = counts, size_factor
+        assert keywords["against_each"]
+        return find(counts, size_factor, *arguments, **keywords)
+
+    for name, wrapped in (
+        ("split_counts", splitting),
+        ("project_cells", projecting),
+        ("find_markers", finding),
+    ):
+        monkeypatch.setattr(module, name, wrapped)
+    _, found = _find(PLANTED, 0, max_subtypes=2)
+    assert found.labels.max() == 1
+    proposed_by, half_sizes, proposing = seen["projected"]
+    assert proposed_by is seen["first"]
+    assert proposing.sum() == 120
+    tested, tested_sizes = seen["tested"]
+    # Each fold has half of the molecules, so cells have half their size.
+    np.testing.assert_array_equal(tested.toarray(), seen["second"][~proposing].toarray())
+    np.testing.assert_array_equal(tested_sizes, half_sizes[~proposing])

@@ -87,7 +87,22 @@ def test_the_model_says_its_name_and_seed_and_has_its_history(run_folder, tmp_pa
     model = load_model(tmp_path / "m" / "model.safetensors")
     assert (model.record["model"], model.record["seed"]) == ("mine", 7)
     assert pd.read_csv(tmp_path / "h.tsv", sep="\t")["step"].is_monotonic_increasing
-    # The checkpoints of a training that ended are of no use.
+
+
+def test_checkpoints_go_when_the_model_is_written(run_folder, tmp_path, monkeypatch):
+    removed = []
+    remove = Checkpoint.remove
+
+    def noted(self):
+        removed.extend(files_under(tmp_path))
+        remove(self)
+
+    monkeypatch.setattr(Checkpoint, "remove", noted)
+    flags = ("--preset", "scvi", "--max-steps", "40", "--validate-every", "20")
+    flags += ("--batch-key", "null", "--checkpoint-minutes", "0", "--allow-failed-fit")
+    paths = ["--history", tmp_path / "h.tsv", "--output", tmp_path / "m" / "model.safetensors"]
+    assert run([*of_run("train", *DATA, *flags)(run_folder, tmp_path), *paths]) == 0
+    assert {"h.tsv", "m/model.safetensors"} < set(removed)
     assert files_under(tmp_path) == ["h.tsv", "m/model.safetensors"]
 
 
