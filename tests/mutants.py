@@ -327,8 +327,8 @@ MUTANTS = [
         "model/axes",
         (
             "an encoder that is told does not bring its prior",
-            'axes["prior"] = "kl" if options.encoder == "variational" else "none"',
-            'axes["prior"] = "kl"',
+            'prior = "kl" if options.encoder == "variational" else "none"',
+            'prior = "kl"',
         ),
         (
             "one batch is told apart from none",
@@ -410,6 +410,11 @@ MUTANTS = [
             "by_symbol = {s: i for i, s in enumerate(symbols) if s}",
         ),
         (
+            "a cell without molecules has no size factor",
+            "return np.maximum(library_size, 1) / self.median_library_size",
+            "return library_size / self.median_library_size",
+        ),
+        (
             "the reference is the smallest batch",
             "return int(np.argmax(self.batch_sizes)) if self.batch_sizes else 0",
             "return int(np.argmin(self.batch_sizes)) if self.batch_sizes else 0",
@@ -431,6 +436,16 @@ MUTANTS = [
             "a gene that is missing moves the others to the left",
             "(found.data, present[found.indices], found.indptr)",
             "(found.data, found.indices, found.indptr)",
+        ),
+        (
+            "the batches of later blocks are those of the first cells",
+            "None if batch is None else batch[start:stop],",
+            "None if batch is None else batch[: stop - start],",
+        ),
+        (
+            "a library that is known is counted again",
+            "library = library_sizes(block) if known is None else known[start:stop]",
+            "library = library_sizes(block)",
         ),
         (
             "the digest leaves the continuous covariates out",
@@ -536,24 +551,6 @@ MUTANTS = [
             "since = options.validate_every",
         ),
         (
-            "a better loss does not start the patience anew",
-            "waited = schedule.step - max(schedule.best_step, options.kl_warmup_steps)",
-            "waited = schedule.step - options.kl_warmup_steps",
-            "tests/training/test_schedule.py",
-        ),
-        (
-            "the patience does not wait for the weight of the KL",
-            "waited = schedule.step - max(schedule.best_step, options.kl_warmup_steps)",
-            "waited = schedule.step - schedule.best_step",
-            "tests/training/test_schedule.py",
-        ),
-        (
-            "a lowered rate is lowered at every validation",
-            "schedule.step - max(schedule.lowered_step, schedule.best_step) >= options.plateau",
-            "schedule.step - schedule.best_step >= options.plateau",
-            "tests/training/test_schedule.py",
-        ),
-        (
             "the last step is not validated",
             "is_validated = is_last or schedule.step % options.validate_every == 0",
             "is_validated = schedule.step % options.validate_every == 0",
@@ -561,18 +558,43 @@ MUTANTS = [
         ),
     ),
     *_in(
-        "training/state",
+        "training/schedule",
         (
-            "a rollback keeps its rate",
-            "schedule.learning_rate *= self.options.plateau_factor",
-            "pass",
+            "a better loss does not start the patience anew",
+            "waited = self.step - max(self.best_step, options.kl_warmup_steps)",
+            "waited = self.step - options.kl_warmup_steps",
+        ),
+        (
+            "the patience does not wait for the weight of the KL",
+            "waited = self.step - max(self.best_step, options.kl_warmup_steps)",
+            "waited = self.step - self.best_step",
+        ),
+        (
+            "a lowered rate is lowered at every validation",
+            "since = self.step - max(self.lowered_step, self.best_step)",
+            "since = self.step - self.best_step",
         ),
         (
             "a loss that is as good is better",
-            "if row.validation_loss < self.schedule.best_loss:",
-            "if row.validation_loss <= self.schedule.best_loss:",
-            "tests/training/test_schedule.py",
+            "is_best = row.validation_loss < self.best_loss",
+            "is_best = row.validation_loss <= self.best_loss",
         ),
+        (
+            "the weight of the KL rises a step late",
+            "return min(1.0, (self.step + 1) / max(1, options.kl_warmup_steps))",
+            "return min(1.0, self.step / max(1, options.kl_warmup_steps))",
+            "tests/training/test_loop.py rises",
+        ),
+        (
+            "a rollback keeps its rate",
+            """            )
+        self.learning_rate *= options.plateau_factor""",
+            """            )""",
+            "tests/training/test_state.py",
+        ),
+    ),
+    *_in(
+        "training/state",
         (
             "a rollback leaves the moments of Adam",
             "_copy(self.good, self._tensors())",
@@ -585,8 +607,8 @@ MUTANTS = [
         ),
         (
             "the best weights are the last ones and not their average",
-            "self.best = _copied(self._averaged)",
-            "self.best = _copied(self._weights)",
+            "            self.best = _copied(self._averaged)",
+            "            self.best = _copied(self._weights)",
         ),
     ),
     *_in(
@@ -618,9 +640,10 @@ MUTANTS = [
     *_in(
         "training/gradients",
         (
-            "the gradient of the first layer forgets the shift of its input",
-            "self._by_weight.addr_(self._network.input_mean, by_bias, alpha=-1)",
+            "the gradient of the first layer forgets the scale of its input",
+            "self._by_weight.div_(self._network.input_scale[:, None])",
             "pass",
+            "tests/training/test_gradients.py equal_autograds",
         ),
     ),
     *_in(

@@ -224,6 +224,11 @@ def test_the_decoders_state_is_all_that_decoding_needs(pbmc, changes):
         value.copy_(before)
 
 
+def test_a_cell_without_molecules_has_a_size_factor(model):
+    model.median_library_size = 400.0
+    assert model.size_factors(np.array([0, 1, 200, 400])).tolist() == [0.0025, 0.0025, 0.5, 1]
+
+
 def test_cells_fitted_are_those_trained_on_and_held_out(model, trained, simulated):
     assert model.n_fitted_cells == 0
     assert trained.n_fitted_cells == simulated.n_obs

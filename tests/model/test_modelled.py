@@ -5,11 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from builders import untrained, with_covariates
+from builders import normalized_of, untrained, with_covariates
 from scipy import sparse
 
 from scpress.config.options import TrainOptions
-from scpress.model.modelled import select_genes
+from scpress.errors import InputError
+from scpress.model.modelled import modelled_blocks, modelled_counts, select_genes
 
 
 @pytest.fixture
@@ -78,3 +79,62 @@ def test_missing_genes_are_zeros_and_the_others_in_the_models_order():
     np.testing.assert_array_equal(whole.toarray(), counts[:, [2, 1, 0, 3]])
     nothing = select_genes(sparse.csr_matrix(counts), np.array([-1, -1]))
     np.testing.assert_array_equal(nothing.toarray(), np.zeros((3, 2)))
+
+
+@pytest.fixture
+def read(simulated):
+    """(counts with a covariate, a model of some of their genes in another order)."""
+    counts = simulated.copy()
+    counts.obs["depth"] = np.arange(counts.n_obs, dtype=float)
+    columns = np.random.default_rng(0).permutation(counts.n_vars)[:40]
+    options = TrainOptions(n_latent=2, batch_key="batch", continuous_covariates=("depth",))
+    names = tuple(sorted(set(counts.obs["batch"].astype(str))))
+    part = with_covariates(counts)
+    part.X = counts.X[:, columns]
+    model = untrained(part, options, names)
+    model.genes = counts.var_names[columns].tolist()
+    model.symbols = counts.var["gene_symbol"].iloc[columns].tolist()
+    model.median_library_size = 500.0
+    return counts, model, columns
+
+
+def test_what_a_model_reads_is_the_same_for_all_cells_and_for_blocks(read, monkeypatch):
+    counts, model, columns = read
+    monkeypatch.setattr("scpress.settings.chunk_bytes", 30_000)
+    whole = modelled_counts(counts, normalized_of(counts), model)
+    np.testing.assert_array_equal(whole.X.toarray(), counts.X[:, columns].toarray())
+    library = counts.X.sum(axis=1).A1
+    np.testing.assert_allclose(whole.size_factor, library / 500)
+    names = [model.config.batches[code] for code in whole.batch]
+    assert names == counts.obs["batch"].astype(str).tolist()
+    np.testing.assert_array_equal(whole.continuous[:, 0], counts.obs["depth"])
+    at = 0
+    for rows, block in modelled_blocks(counts, None, model, n_cells=37):
+        assert (rows.start, len(block)) == (at, rows.stop - rows.start)
+        assert len(block) <= 37
+        np.testing.assert_array_equal(block.X.toarray(), whole.X[rows].toarray())
+        for name in ("size_factor", "batch", "continuous"):
+            np.testing.assert_allclose(getattr(block, name), getattr(whole, name)[rows])
+        at = rows.stop
+    assert at == counts.n_obs
+
+
+def test_a_known_library_is_believed_and_missing_genes_leave_it(read):
+    counts, model, columns = read
+    normalized = normalized_of(counts)
+    normalized.obs["library_size"] = 1000.0
+    lacking = counts[:, counts.var_names != model.genes[3]].copy()
+    with pytest.raises(InputError, match=model.genes[3]):
+        modelled_counts(lacking, normalized, model)
+    blocks = modelled_blocks(lacking, normalized, model, max_missing_fraction=0.1)
+    X = sparse.vstack([block.X for _, block in blocks if (block.size_factor == 2).all()])
+    expected = counts.X[:, columns].toarray()
+    expected[:, 3] = 0
+    np.testing.assert_array_equal(X.toarray(), expected)
+
+
+def test_the_library_of_other_cells_is_refused(read):
+    counts, model, _ = read
+    other = normalized_of(counts)[::-1].copy()
+    with pytest.raises(InputError, match="cells"):
+        modelled_counts(counts, other, model)

@@ -135,7 +135,7 @@ def test_a_rollback_before_the_interruption_is_kept(pbmc, normalized, tmp_path, 
     calls = explode_at_step(30, monkeypatch)
     model, history = train(pbmc, normalized, OPTIONS)
     model.save(tmp_path / "whole")
-    assert model.record["verdict"]["rollbacks"] == 1
+    assert model.record.verdict.rollbacks == 1
 
     calls["n"] = 0
     with monkeypatch.context() as patch:
@@ -175,7 +175,8 @@ def test_another_configuration_is_never_used(pbmc, normalized, interrupted, capl
         shutil.copy(folder / f"{name}.safetensors", probe.folder)
     with caplog.at_level(logging.WARNING, logger="scpress"):
         _, history = train(pbmc, normalized, other, checkpoint=probe)
-    assert caplog.text.count("of another training") == 2
+    rates = f"options.learning_rate is None there and {other.learning_rate} here"
+    assert caplog.text.count(f"of another training: {rates}") == 2
     assert history.equals(fresh_history)
     assert folder.exists()
 

@@ -148,13 +148,13 @@ def test_the_scvi_tools_engine_gives_a_model_of_ours(simulated):
     options = _options(engine="scvi-tools", max_steps=900, patience=900, learning_rate=3e-3)
     model, history = train(simulated, normalized, options)
     again, _ = train(simulated, normalized, options)
-    assert model.record["options"]["engine"] == "scvi-tools"
+    assert model.record.options["engine"] == "scvi-tools"
     assert history["validation_loss"].iloc[-1] < history["validation_loss"].iloc[0]
     # Our network with its weights has the loss scvi-tools itself reported, up to the noise of z.
     blocks = [block for _, block in modelled_blocks(simulated, normalized, model)]
     assert len(blocks) == 1
     reported = history["validation_reconstruction"].iloc[-1]
-    held_out = model.record["held_out"]["reconstruction_nll"]
+    held_out = model.record.held_out.reconstruction_nll
     assert held_out == pytest.approx(reported, rel=0.03)
     states = model.network.state_dict(), again.network.state_dict()
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
