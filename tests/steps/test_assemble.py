@@ -122,7 +122,7 @@ def test_other_cells_are_an_error(users):
         assemble(users, normalized, latents, clusters[::-1], annotation)
     strange = clusters.copy()
     strange.obs_names = [f"x{name}" for name in strange.obs_names]
-    with pytest.raises(InputError, match="among them 'x"):
+    with pytest.raises(InputError, match="cell 1 is 'cell1' and 'xcell1'"):
         assemble(users, normalized, latents, strange, annotation)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from scpress.errors import InputError
+from scpress.tables.records import plain
 
 
 def continuous_values(obs: pd.DataFrame, names: Sequence[str]) -> np.ndarray | None:
@@ -27,7 +28,7 @@ def continuous_values(obs: pd.DataFrame, names: Sequence[str]) -> np.ndarray | N
             )
         values = pd.to_numeric(obs[name], errors="coerce").to_numpy(dtype=np.float64)
         if not np.isfinite(values).all():
-            bad = obs[name][~np.isfinite(values)].iloc[0]
+            bad = plain(obs[name][~np.isfinite(values)].iloc[0])
             raise InputError(
                 f"continuous covariate {name!r} must be a number for every cell; found {bad!r}. "
                 "Name a column of numbers."
