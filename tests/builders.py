@@ -5,6 +5,15 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 # Real data beside the checkout, where there are any.
 SHARED = ROOT.parent / "shared"
+# Sections of a configuration that keep a whole run on a few hundred cells quick.
+QUICK_RUN = {
+    "qc": {"min_genes": 10, "doublets": False},
+    "normalize": {"n_top_genes": 200},
+    "cluster": {"resolutions": [0.4, 0.8], "n_subsamples": 2},
+    "evaluate": {"resolutions": [0.4]},
+    "subtype": {"n_subsamples": 2},
+    "compress": {"pca_ranks": [2, 5]},
+}
 
 
 def modelled(counts, *, n_genes=200):

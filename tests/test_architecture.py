@@ -115,6 +115,14 @@ def test_there_are_no_circles():
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_has_its_test_file(module):
+    folder, _, name = module.rpartition(".")
+    path = ROOT / "tests" / folder.replace(".", "/") / f"test_{name}.py"
+    assert path.is_file(), f"write {path.relative_to(ROOT)}"
+    assert re.search(r"^def test_", path.read_text(), re.M)
+
+
 def test_the_house_has_room():
     root = [path for path in PACKAGE.iterdir() if path.is_file()]
     assert len(root) <= 8, sorted(path.name for path in root)

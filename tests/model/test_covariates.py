@@ -33,8 +33,8 @@ def test_continuous_covariates_are_columns_in_the_order_they_are_named():
     [
         ("height", "'height' is not a column of obs; found age, depth"),
         ("donor", "'donor' must be a number for every cell; found 'b'"),
-        ("gap", "'gap' must be a number for every cell; found .*nan"),
-        ("endless", "'endless' must be a number for every cell; found .*inf"),
+        ("gap", "'gap' must be a number for every cell; found nan"),
+        ("endless", "'endless' must be a number for every cell; found inf"),
     ],
 )
 def test_what_is_no_number_for_every_cell_is_refused(name, message):

@@ -13,6 +13,7 @@ import anndata as ad
 import numpy as np
 import pytest
 import yaml
+from builders import QUICK_RUN
 from cluster import CPU_NODES, GPU_NODE, Cluster, ask, wait_for
 
 pytestmark = pytest.mark.slurm
@@ -36,12 +37,7 @@ CONFIG = {
     "primary_model": "vae",
     "max_mem_mb": 20_000,
     "max_runtime": 60,
-    "qc": {"min_genes": 10, "doublets": False},
-    "normalize": {"n_top_genes": 200},
-    "cluster": {"resolutions": [0.4, 0.8], "n_subsamples": 2},
-    "evaluate": {"resolutions": [0.4]},
-    "subtype": {"n_subsamples": 2},
-    "compress": {"pca_ranks": [2, 5]},
+    **QUICK_RUN,
 }
 
 

@@ -1,5 +1,7 @@
 """A small run of every verb's files, and what all verbs must do with bad input and a full disk."""
 
+import errno
+
 import numpy as np
 import pytest
 from verbs.commands import files_under, limited, must, require_one_line, run
@@ -79,5 +81,23 @@ def require_full_disk_refused(run_folder, tmp_path, capsys):
             )
             assert made.read_text() == "old"
             assert files_under(tmp_path) == given
+
+    return require
+
+
+@pytest.fixture
+def require_unreadable_refused(run_folder, tmp_path, capsys, monkeypatch):
+    """Check that a file whose permissions forbid reading is called that, and not damaged."""
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    def require(writing):
+        words = [*writing(run_folder, tmp_path), "--output", tmp_path / "made"]
+        monkeypatch.setattr("h5py.File", refuse)  # root may read everything
+        assert run(words) == 2
+        says = r"cannot read '.*\.h5ad': Permission denied. Check its permissions"
+        require_one_line(words[0], capsys.readouterr().err, says)
+        assert files_under(tmp_path) == []
 
     return require

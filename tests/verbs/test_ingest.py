@@ -1,6 +1,5 @@
 """`ingest`: what the step makes, streamed; every bad file, value and name; a full disk."""
 
-import errno
 import gzip
 
 import h5py
@@ -244,18 +243,8 @@ def test_a_full_disk_does_not_end_the_process_inside_hdf5(run_folder, tmp_path):
     assert files_under(tmp_path) == []
 
 
-def test_a_file_that_may_not_be_read_is_not_called_damaged(
-    run_folder, tmp_path, capsys, monkeypatch
-):
-    def refuse(*_, **__):
-        raise PermissionError(errno.EACCES, "Permission denied")
-
-    words = [*WRITING(run_folder, tmp_path), "--output", tmp_path / "made"]
-    monkeypatch.setattr("h5py.File", refuse)  # root may read everything
-    assert run(words) == 2
-    says = r"cannot read '.*\.h5ad': Permission denied. Check its permissions"
-    require_one_line("ingest", capsys.readouterr().err, says)
-    assert files_under(tmp_path) == []
+def test_a_file_that_may_not_be_read_is_not_called_damaged(require_unreadable_refused):
+    require_unreadable_refused(WRITING)
 
 
 def test_the_program_says_the_same_and_ends_with_2(tmp_path):

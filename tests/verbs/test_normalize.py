@@ -1,11 +1,9 @@
 """`normalize`: what the step makes of counts on disk and of a list of genes."""
 
-import errno
-
 import numpy as np
 import pandas as pd
 import pytest
-from verbs.commands import Case, files_under, of_run, require_one_line, run, truncated
+from verbs.commands import Case, of_run, run, truncated
 
 from scpress import settings
 from scpress.config.options import NormalizeOptions
@@ -79,15 +77,5 @@ def test_gene_list_from_a_file(run_folder, tmp_path, capsys):
     assert "no such file" in capsys.readouterr().err
 
 
-def test_a_file_that_may_not_be_read_is_not_called_damaged(
-    run_folder, tmp_path, capsys, monkeypatch
-):
-    def refuse(*_, **__):
-        raise PermissionError(errno.EACCES, "Permission denied")
-
-    words = [*WRITING(run_folder, tmp_path), "--output", tmp_path / "made"]
-    monkeypatch.setattr("h5py.File", refuse)  # root may read everything
-    assert run(words) == 2
-    says = r"cannot read '.*\.h5ad': Permission denied. Check its permissions"
-    require_one_line("normalize", capsys.readouterr().err, says)
-    assert files_under(tmp_path) == []
+def test_a_file_that_may_not_be_read_is_not_called_damaged(require_unreadable_refused):
+    require_unreadable_refused(WRITING)

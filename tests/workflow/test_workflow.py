@@ -14,7 +14,7 @@ import anndata as ad
 import numpy as np
 import pytest
 import yaml
-from builders import ROOT
+from builders import QUICK_RUN, ROOT
 from scipy import sparse
 
 from scpress.config.flags import add_flags, options_from
@@ -30,12 +30,7 @@ SMALL = {
         "pca": {"preset": "pca", "n_latent": 5},
     },
     "primary_model": "vae",
-    "qc": {"min_genes": 10, "doublets": False},
-    "normalize": {"n_top_genes": 200},
-    "cluster": {"resolutions": [0.4, 0.8], "n_subsamples": 2},
-    "evaluate": {"resolutions": [0.4]},
-    "subtype": {"n_subsamples": 2},
-    "compress": {"pca_ranks": [2, 5]},
+    **QUICK_RUN,
 }
 
 

@@ -42,21 +42,22 @@ class Axes:
 # Every preset gives every axis. Sources: scvi, Lopez 2018 and scvi-tools' defaults; dca, Eraslan
 # 2019 (its code layer is linear here, so that the latent is not clipped at zero); ldvae, Svensson
 # 2020; pca is the closed form of a linear deterministic autoencoder with gaussian likelihood.
+_SCVI = Axes(
+    likelihood="zinb",
+    dispersion="gene",
+    encoder="variational",
+    decoder="mlp",
+    prior="kl",
+    input="log1p",
+    library="observed",
+    n_latent=10,
+    hidden=(128,),
+    norm="batch",
+    activation="relu",
+    dropout_rate=0.1,
+)
 PRESETS = {
-    "scvi": Axes(
-        likelihood="zinb",
-        dispersion="gene",
-        encoder="variational",
-        decoder="mlp",
-        prior="kl",
-        input="log1p",
-        library="observed",
-        n_latent=10,
-        hidden=(128,),
-        norm="batch",
-        activation="relu",
-        dropout_rate=0.1,
-    ),
+    "scvi": _SCVI,
     "dca": Axes(
         likelihood="zinb",
         dispersion="gene-cell",
@@ -71,20 +72,7 @@ PRESETS = {
         activation="relu",
         dropout_rate=0.0,
     ),
-    "ldvae": Axes(
-        likelihood="nb",
-        dispersion="gene",
-        encoder="variational",
-        decoder="linear",
-        prior="kl",
-        input="log1p",
-        library="observed",
-        n_latent=10,
-        hidden=(128,),
-        norm="batch",
-        activation="relu",
-        dropout_rate=0.1,
-    ),
+    "ldvae": dataclasses.replace(_SCVI, likelihood="nb", decoder="linear"),
     "pca": Axes(
         likelihood="gaussian",
         dispersion="gene",
