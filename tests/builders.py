@@ -63,6 +63,17 @@ def normalized_of(counts, *, n_genes=200):
     return ad.AnnData(obs=obs, var=var)
 
 
+def write_zarr(adata, path, zarr_format):
+    """Write an AnnData in one format of zarr, whichever anndata takes by itself."""
+    import zarr
+    from anndata import settings
+    from anndata.io import write_elem
+
+    group = zarr.open_group(str(path), mode="w", zarr_format=zarr_format)
+    with settings.override(auto_shard_zarr_v3=False):
+        write_elem(group, "/", adata)
+
+
 def explode_at_step(step, monkeypatch):
     """Gradients that are not numbers at one step of training; calls["n"] = 0 counts anew."""
     from scpress.training.stepper import CompiledStepper

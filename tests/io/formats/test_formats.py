@@ -4,7 +4,6 @@ import contextlib
 import gzip
 import importlib.util
 import shutil
-import warnings
 from pathlib import Path
 
 import anndata as ad
@@ -12,6 +11,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from builders import write_zarr
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from scipy import io as scipy_io
@@ -109,13 +109,6 @@ def write_loom(path, counts):
         file["col_attrs/donor"] = np.array(["d"] * N_OBS, dtype="S")
 
 
-def write_zarr(path, adata, version):
-    with warnings.catch_warnings(), ad.settings.override(zarr_write_format=version):
-        # anndata and zarr announce their next default format.
-        warnings.simplefilter("ignore")
-        adata.write_zarr(path)
-
-
 def write_all(folder, counts):
     """Format -> (path, options): the same counts in all of them."""
     folder.mkdir(exist_ok=True)
@@ -140,9 +133,9 @@ def write_all(folder, counts):
     other.write_h5ad(folder / "other.h5ad")
     cases["h5ad_layer"] = (folder / "other.h5ad", {"layer": "counts"})
     cases["h5ad_raw"] = (folder / "other.h5ad", {"layer": "raw"})
-    write_zarr(folder / "sparse.zarr", annotated(sparse.csr_matrix(counts)), 2)
+    write_zarr(annotated(sparse.csr_matrix(counts)), folder / "sparse.zarr", 2)
     cases["zarr_csr"] = (folder / "sparse.zarr", {})
-    write_zarr(folder / "dense.zarr", annotated(counts.copy()), 3)
+    write_zarr(annotated(counts.copy()), folder / "dense.zarr", 3)
     cases["zarr_dense"] = (folder / "dense.zarr", {})
     write_10x_v3(folder / "v3.h5", counts)
     cases["10x_v3"] = (folder / "v3.h5", {})
