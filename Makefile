@@ -48,6 +48,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] <= (3, 13); \
 	sys.exit(None if ok else "scpress needs Python 3.11 to 3.13; $(PYTHON) is %d.%d. " \
 	"Name another: make PYTHON=python3.12" % sys.version_info[:2])'
+	@test ! -e $(VENV) || test -e $(VENV)/pyvenv.cfg || \
+	{ echo "$(VENV) is not an environment of Python, so it stays. Name another: make VENV=.venv" >&2; exit 1; }
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
@@ -56,4 +58,4 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) .snakemake results data .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-newest .snakemake results data .mypy_cache .pytest_cache .ruff_cache .hypothesis
