@@ -41,7 +41,8 @@ mutants: $(STAMP)
 	$(BIN)/python tests/mutants.py
 
 schema: $(STAMP)
-	$(BIN)/python -m scpress.schema > workflow/schemas/config.schema.yaml
+	$(BIN)/python -m scpress.config.schema > .schema.tmp
+	mv .schema.tmp workflow/schemas/config.schema.yaml
 
 # From nothing whenever what is installed may have changed, so that no old package stays behind.
 $(STAMP): pyproject.toml constraints.txt

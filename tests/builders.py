@@ -74,17 +74,78 @@ def write_zarr(adata, path, zarr_format):
         write_elem(group, "/", adata)
 
 
+def brief_options(**changes):
+    """Options of a training that takes a quarter of a second."""
+    from scpress.config.options import TrainOptions
+
+    brief = {"max_steps": 60, "validate_every": 20, "kl_warmup_steps": 20, "batch_size": 64}
+    return TrainOptions(**brief | {"batch_key": None} | changes)
+
+
+def briefly_trained(counts, *, seed=0, **changes):
+    """A model of the most detected genes, trained on the CPU for a few steps."""
+    from scpress.steps.train import train
+
+    # So few steps may not beat the gene means.
+    options = brief_options(allow_failed_fit=True, **changes)
+    return train(counts, normalized_of(counts), options, seed=seed, device="cpu")[0]
+
+
+def brief_fit(counts, *, device="cpu", checkpoint=None, **changes):
+    """(model, Fit, history as a table) of the loop alone, without what judges the result."""
+    import pandas as pd
+
+    from scpress.training.loop import fit
+
+    options, data = brief_options(**changes), modelled(counts)
+    n_training = len(data) * 9 // 10
+    parts = [data.take(slice(n_training)), data.take(slice(n_training, None))]
+    model = untrained(data, options)
+    model.network.to(device)
+    fitted = fit(model, *parts, options, seed=0, checkpoint=checkpoint)
+    return model, fitted, pd.DataFrame(fitted.history)
+
+
+def script_validation(monkeypatch, losses):
+    """Make validation report these losses; returns the weights it saw at each of them."""
+    from scpress.training import loop
+    from scpress.training.validation import HeldOutLoss
+
+    seen = []
+
+    def scripted(model, validation, *, seed):
+        seen.append({name: t.clone() for name, t in model.network.state_dict().items()})
+        loss = losses[len(seen) - 1] if len(seen) <= len(losses) else 200.0
+        return HeldOutLoss(loss, loss, 0.0)
+
+    monkeypatch.setattr(loop, "validate", scripted)
+    return seen
+
+
 def explode_at_step(step, monkeypatch):
-    """Gradients that are not numbers at one step of training; calls["n"] = 0 counts anew."""
-    from scpress.training.stepper import CompiledStepper
+    """Weights that are not numbers after one step of training; calls["n"] = 0 counts anew.
 
-    clip, calls = CompiledStepper._clip, {"n": 0}
+    They are overwritten where they lie, between two steps: a captured graph reads them from there.
+    """
+    import torch
 
-    def explode(self):
-        clip(self)
-        calls["n"] += 1
-        if calls["n"] == step:
-            self._gradients.all.fill_(float("nan"))
+    from scpress.training.cuda_graph import GraphStepper
+    from scpress.training.stepper import Stepper
 
-    monkeypatch.setattr(CompiledStepper, "_clip", explode)
+    calls = {"n": 0}
+
+    def exploding(call):
+        def explode(self, rows, **keywords):
+            loss = call(self, rows, **keywords)
+            calls["n"] += 1
+            if calls["n"] == step:
+                with torch.no_grad():
+                    for parameter in self.network.parameters():
+                        parameter.fill_(float("nan"))
+            return loss
+
+        return explode
+
+    for kind in (Stepper, GraphStepper):
+        monkeypatch.setattr(kind, "__call__", exploding(kind.__call__))
     return calls

@@ -1,4 +1,4 @@
-"""Fixtures every test may use: small real and simulated counts, read-only by habit."""
+"""Fixtures every test may use: small real and simulated counts, read-only."""
 
 import os
 import warnings
@@ -12,20 +12,44 @@ for _name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "MKL_NUM_THREADS", "OPENBL
 
 
 @pytest.fixture(scope="session")
-def pbmc():
-    """700 real PBMC x 765 genes, raw counts, types in obs['bulk_labels']."""
+def _shared_pbmc():
+    from read_only import Shared
+
     from scpress.counts.demo import pbmc68k_counts
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scanpy's own file is in an old format
-        return pbmc68k_counts()
+        return Shared.of(pbmc68k_counts())
 
 
 @pytest.fixture(scope="session")
-def simulated():
-    """600 simulated cells x 300 genes of 3 types in 2 batches."""
+def _shared_simulated():
+    from read_only import Shared
+
     from scpress.config.options import SimulateOptions
     from scpress.steps.simulate import simulate
 
     options = SimulateOptions(n_cells=600, n_genes=300, n_types=3, n_batches=2)
-    return simulate(options, seed=0)
+    return Shared.of(simulate(options, seed=0))
+
+
+@pytest.fixture(scope="session")
+def pbmc(_shared_pbmc):
+    """700 real PBMC x 765 genes, raw counts, types in obs['bulk_labels']; take a copy to change."""
+    return _shared_pbmc.adata
+
+
+@pytest.fixture(scope="session")
+def simulated(_shared_simulated):
+    """600 simulated cells x 300 genes of 3 types in 2 batches; take a copy to change."""
+    return _shared_simulated.adata
+
+
+@pytest.fixture(autouse=True)
+def _shared_counts_stay(request):
+    """Fail at the end of the test that changed what is shared, not at a later one."""
+    names = {"_shared_pbmc", "_shared_simulated"} & set(request.fixturenames)
+    shared = [request.getfixturevalue(name) for name in names]
+    yield
+    for one in shared:
+        one.require_unchanged()

@@ -61,19 +61,1181 @@ def _in(module: str, *edits: tuple[str, ...]) -> list[Mutant]:
     return [Mutant(f"src/scpress/{module}.py", *edit) for edit in edits]
 
 
+def _workflow(file: str, tests: str, *edits: tuple[str, str, str]) -> list[Mutant]:
+    """Mutants of one file of the workflow, and what must fail."""
+    return [Mutant(f"workflow/{file}", *edit, tests) for edit in edits]
+
+
 MUTANTS = [
     # cli, errors, settings, slots, slurm ----------------------------------------------------------
+    *_in(
+        "errors",
+        (
+            "an interrupted training ends with the bare number",
+            "128 + signal_number",
+            "signal_number",
+        ),
+    ),
+    *_in(
+        "settings",
+        ("numba keeps its own number of threads", '    "NUMBA_NUM_THREADS",\n', ""),
+    ),
+    *_in(
+        "slots",
+        (
+            "cells in another order are the same",
+            "counts.obs_names.equals(other.obs_names)",
+            "set(counts.obs_names) == set(other.obs_names)",
+        ),
+    ),
+    *_in(
+        "slurm",
+        (
+            "a reason that begins with the time limit is one",
+            '"Reason=TimeLimit" not in reason.split()',
+            '"Reason=TimeLimit" not in reason',
+        ),
+        ("any job of Slurm is requeued", ' or "SCPRESS_REQUEUE" not in os.environ', ""),
+    ),
+    *_in(
+        "cli",
+        ("a negative seed is taken", '"seed", 0) < 0', '"seed", 0) < -1'),
+        ("parts of flags are taken", "allow_abbrev=False", "allow_abbrev=True"),
+    ),
     # config ---------------------------------------------------------------------------------------
+    *_in(
+        "config/fields",
+        ("the minimum itself is refused", "value < low", "value <= low"),
+        ("the maximum itself is refused", "value > high", "value >= high"),
+        (
+            "only the first of several values is checked",
+            "for one in value if isinstance(value, tuple)",
+            "for one in value[:1] if isinstance(value, tuple)",
+        ),
+    ),
+    *_in(
+        "config/flags",
+        ("null is a word", 'None if text == "null" else one(text)', "one(text)"),
+        ("no choice of those that may be null", 'schema["enum"].append(None)', "pass"),
+    ),
+    *_in(
+        "config/schema",
+        ("overrides of a model have defaults", 'if key != "default"}', 'if key != "defaults"}'),
+    ),
     # counts ---------------------------------------------------------------------------------------
+    *_in(
+        "counts/digests",
+        ("a digest without the shape", "{array.dtype} {array.shape}", "{array.dtype}"),
+        ("a digest without the type", "{array.dtype} {array.shape}", "{array.shape}"),
+    ),
+    *_in(
+        "counts/genes",
+        ("versions stay at ids", "return head if dot", "return gene_id if dot"),
+        (
+            "mitochondrial ids with a version are not found",
+            "without_version(gene_id) in MITO",
+            "gene_id in MITO",
+        ),
+        ("half of the names make an index of ids", "mean() > 0.5", "mean() >= 0.5"),
+    ),
+    *_in(
+        "counts/matrix",
+        ("a block that just fits is cut", 'side="right")) - 1', 'side="left")) - 1'),
+        (
+            "pointers of later blocks are one short",
+            "block.shape[0]] += at",
+            "block.shape[0]] += max(at - 1, 0)",
+        ),
+        ("pointers are too short for many columns", "max(n_nonzeros, n_vars) <=", "n_nonzeros <="),
+        ("squares overflow", "values = block.astype(np.float64)", "values = block.copy()"),
+    ),
+    *_in(
+        "counts/raw",
+        ("four bytes hold any count", "values.dtype.itemsize > 2", "values.dtype.itemsize > 4"),
+        ("raw has the genes of X", 'return key, "raw/var" if', 'return key, "var" if'),
+    ),
+    *_in(
+        "counts/simulation",
+        (
+            "later blocks have the library sizes of the first",
+            "library_size[block, None]",
+            "library_size[: block.stop - block.start, None]",
+        ),
+        (
+            "later blocks have the states of the first",
+            "rho[state[block]]",
+            "rho[state[: block.stop - block.start]]",
+        ),
+    ),
+    *_in(
+        "counts/sizes",
+        (
+            "later rows of log-values have the first size factors",
+            "inverse[first:last]",
+            "inverse[: last - first]",
+        ),
+        (
+            "library sizes overflow",
+            "block.sum(axis=1, dtype=np.int64)",
+            "block.sum(axis=1, dtype=np.int32)",
+        ),
+    ),
+    *_in(
+        "counts/spill",
+        (
+            "what just fits is spilled",
+            "8 * self._n_nonzeros > self",
+            "8 * self._n_nonzeros >= self",
+        ),
+        ("blocks are written again", "        self._blocks = []\n\n    def", "\n    def"),
+    ),
+    *_in(
+        "counts/thinning",
+        (
+            "later values have the theta of the first",
+            "counts.indices[part]]",
+            "counts.indices[: part.stop - part.start]]",
+        ),
+        (
+            "half of the molecules whatever the fraction",
+            "rng.beta(fraction * per_value",
+            "rng.beta(per_value / 2",
+        ),
+        ("thinning without the extra variance", "p = rng.beta(", "p = fraction + 0 * rng.beta("),
+        ("theta as of cells of one size", "(size_factor**2).sum()", "size_factor.sum()"),
+    ),
+    *_in(
+        "counts/variable_genes",
+        (
+            "residuals are clipped by the first batch",
+            "np.sqrt(moments.n_obs[batch])",
+            "np.sqrt(moments.n_obs[0])",
+        ),
+        ("the mean rank", "np.nanmedian(ranks", "np.nanmean(ranks"),
+        (
+            "ties of votes are not broken",
+            "(by_rank, -votes) if votes_first",
+            "(-votes, -votes) if votes_first",
+        ),
+        (
+            "cells of no batch count as the last",
+            "cells = np.flatnonzero(batches >= 0)",
+            "cells = np.arange(len(batches))",
+        ),
+        (
+            "later tiles of residuals have the first cells",
+            "mu = np.outer(sizes[tile]",
+            "mu = np.outer(sizes[cells[: len(tile)]]",
+        ),
+    ),
     # io -------------------------------------------------------------------------------------------
+    *_in(
+        "io/files",
+        (
+            "a file takes its place before it is whole",
+            "            yield temporary\n",
+            "            yield path\n            temporary.touch()\n",
+        ),
+        ("a result is for its owner alone", "0o666 & ~umask", "0o600"),
+    ),
+    *_in(
+        "io/h5ad",
+        (
+            "columns are widened as the first of them",
+            "narrow[start : start + 64 * _HDF5_CHUNK]",
+            "narrow[: 64 * _HDF5_CHUNK]",
+        ),
+        (
+            "columns stay narrow",
+            "_widen_indices(group, options)\n            _append",
+            "pass\n            _append",
+        ),
+        ("more rows than promised", "if rows != shape[0]", "if rows < shape[0]"),
+        (
+            "pointers of later blocks begin anew on disk",
+            "indptr.append(indptr[-1][-1] + block",
+            "indptr.append(block",
+        ),
+    ),
+    *_in(
+        "io/hdf5",
+        ("the last error of the disk", "self._error = self._error or error", "self._error = error"),
+        ("writing goes on after an error", "while left and self._error is None", "while left"),
+        (
+            "what HDF5 met goes before the disk",
+            "            disk.check()\n            raise",
+            "            raise",
+        ),
+    ),
+    *_in(
+        "io/panel",
+        ("NA is no name of a cell type", "keep_default_na=False", "keep_default_na=True"),
+    ),
+    *_in(
+        "io/formats/__init__",
+        (
+            "damage in a later block is a traceback",
+            "            with _explain_damage(path, kind):\n                block",
+            "            with contextlib.nullcontext():\n                block",
+            "tests/io/formats/test_formats.py",
+        ),
+        (
+            "the name goes before the option",
+            "options.format or recognize_format(path)",
+            "recognize_format(path) or options.format",
+            "tests/io/formats/test_formats.py",
+        ),
+    ),
+    *_in(
+        "io/formats/annotated",
+        (
+            "the tables need not fit the matrix",
+            "if shape != (len(obs), len(var))",
+            "if shape[1] != len(var)",
+        ),
+        ("genes of X for raw", "read_elem(store[var_key])", 'read_elem(store["var"])'),
+    ),
+    *_in(
+        "io/formats/loom",
+        ("chunks are cut", "columns // wide * wide", "columns"),
+        ("blocks are wider than the budget", "min(columns, wide)", "wide"),
+    ),
+    *_in(
+        "io/formats/tenx",
+        ("the genome is not asked for", "kept &= of_genome", "kept |= of_genome"),
+        ("other features are genes", "kinds == _EXPRESSION", 'kinds != ""'),
+        ("a cell ends with its part", "stop = int(part[0].max())", "stop = int(part[0].max()) + 1"),
+        ("entries in parts need not be sorted", "cells[0] >= last and ", ""),
+        ("more entries than promised", "if found != n_entries", "if found < n_entries"),
+        ("an entry beyond the last cell", "cells.max() >= n_obs", "cells.max() > n_obs"),
+    ),
+    *_in(
+        "io/formats/text",
+        (
+            "rows are cells in any case",
+            "if is_cells_first:\n            yield",
+            "if True:\n            yield",
+        ),
+        (
+            "R's header loses a name",
+            "len(header) == len(first) - 1",
+            "len(header) == len(first) - 2",
+        ),
+    ),
     # model ----------------------------------------------------------------------------------------
+    *_in(
+        "model/axes",
+        (
+            "an encoder that is told does not bring its prior",
+            'prior = "kl" if options.encoder == "variational" else "none"',
+            'prior = "kl"',
+        ),
+        (
+            "one batch is told apart from none",
+            "return len(self.batches) if len(self.batches) > 1 else 0",
+            "return len(self.batches)",
+        ),
+    ),
+    *_in(
+        "model/likelihoods",
+        (
+            "later rows of a block read the first block's means",
+            "d = log_mu[rows] - log_theta_rows",
+            "d = log_mu[: len(log_mu[rows])] - log_theta_rows",
+        ),
+        (
+            "a zero of a zinb is never an extra one",
+            "return torch.logaddexp(p.pi_logits, _nb_zero(p)) - softplus(p.pi_logits)",
+            "return _nb_zero(p) - softplus(p.pi_logits)",
+        ),
+        (
+            "the gradient of theta by nonzeros forgets theta",
+            "by_theta[x.rows, x.columns] = theta * (torch.log1p(g) - g + rest)",
+            "by_theta[x.rows, x.columns] = torch.log1p(g) - g + rest",
+        ),
+    ),
+    *_in(
+        "model/batches",
+        (
+            "stored zeros are kept as nonzeros",
+            "if block.nnz and not np.all(block.data):",
+            "if False:",
+        ),
+    ),
+    *_in(
+        "model/network",
+        (
+            "the KL has the log of the deviation once",
+            "return 0.5 * (mean**2 + sd**2 - 1 - 2 * torch.log(sd)).sum(dim=-1)",
+            "return 0.5 * (mean**2 + sd**2 - 1 - torch.log(sd)).sum(dim=-1)",
+        ),
+        (
+            "the shift of the input is folded in unscaled",
+            "bias = bias - weight @ self.input_mean",
+            "bias = bias - linear.weight[:, :n_genes] @ self.input_mean",
+        ),
+        (
+            "an observed library is the size factor",
+            "return cells.total.clamp(min=1)",
+            "return cells.size_factor",
+        ),
+        (
+            "every batch has the first one's theta in the compiled loops",
+            """            return cells.batch
+        return torch.zeros(len(cells.total), dtype=torch.int64)""",
+            """            return 0 * cells.batch
+        return torch.zeros(len(cells.total), dtype=torch.int64)""",
+        ),
+        (
+            "the mean is not clamped from above",
+            "return log_mu.clamp(lk.LOG_MU_MIN, lk.LOG_MU_MAX)",
+            "return log_mu.clamp(lk.LOG_MU_MIN)",
+        ),
+        (
+            "the weight of the KL is always one",
+            "return Loss(reconstruction + kl_weight * kl, reconstruction, kl)",
+            "return Loss(reconstruction + kl, reconstruction, kl)",
+        ),
+    ),
+    *_in(
+        "model/fitted",
+        (
+            "an unknown batch is the first one",
+            "return np.array([known.get(name, reference) for name in names], dtype=np.int64)",
+            "return np.array([known.get(name, 0) for name in names], dtype=np.int64)",
+        ),
+        (
+            "a symbol of several genes is that of the last",
+            "by_symbol = {s: i for i, s in enumerate(symbols) if s and not repeated[i]}",
+            "by_symbol = {s: i for i, s in enumerate(symbols) if s}",
+        ),
+        (
+            "a cell without molecules has no size factor",
+            "return np.maximum(library_size, 1) / self.median_library_size",
+            "return library_size / self.median_library_size",
+        ),
+        (
+            "the reference is the smallest batch",
+            "return int(np.argmax(self.batch_sizes)) if self.batch_sizes else 0",
+            "return int(np.argmin(self.batch_sizes)) if self.batch_sizes else 0",
+        ),
+        (
+            "covariates are shifted and not scaled",
+            "return (continuous - self.network.continuous_mean) / self.network.continuous_scale",
+            "return continuous - self.network.continuous_mean",
+        ),
+        (
+            "theta is no part of the decoder",
+            'parts = ("decoder.", "eta.", "pi_logits.", "log_theta", "continuous_")',
+            'parts = ("decoder.", "eta.", "pi_logits.", "continuous_")',
+        ),
+    ),
+    *_in(
+        "model/modelled",
+        (
+            "a gene that is missing moves the others to the left",
+            "(found.data, present[found.indices], found.indptr)",
+            "(found.data, found.indices, found.indptr)",
+        ),
+        (
+            "the batches of later blocks are those of the first cells",
+            "None if batch is None else batch[start:stop],",
+            "None if batch is None else batch[: stop - start],",
+        ),
+        (
+            "a library that is known is counted again",
+            "library = library_sizes(block) if known is None else known[start:stop]",
+            "library = library_sizes(block)",
+        ),
+        (
+            "the digest leaves the continuous covariates out",
+            "X.indptr, self.size_factor, self.batch, self.continuous)",
+            "X.indptr, self.size_factor, self.batch)",
+        ),
+    ),
+    *_in(
+        "model/covariates",
+        (
+            "a covariate may be infinite",
+            "if not np.isfinite(values).all():",
+            "if np.isnan(values).any():",
+        ),
+    ),
+    *_in(
+        "model/scoring",
+        (
+            "draws are not averaged but added up",
+            "out[rows] = math.log(n_draws) - total.cpu().numpy()",
+            "out[rows] = -total.cpu().numpy()",
+        ),
+        (
+            "the best draw stands for all",
+            "total = torch.logaddexp(total, log_joint.double())",
+            "total = torch.maximum(total, log_joint.double())",
+        ),
+        (
+            "later blocks of the gene means read the first one's library",
+            "log_mu = np.log(held_library[rows])[:, None] + log_share",
+            "log_mu = np.log(held_library[: len(block)])[:, None] + log_share",
+        ),
+        (
+            "a gene without molecules has a variance of its own alone",
+            "return mean, (n_obs * variance + max(float(variance.mean()), 1e-6)) / (n_obs + 1)",
+            "return mean, np.maximum(variance, 1e-6)",
+        ),
+        (
+            "the moments of theta forget the Poisson part",
+            "excess = (second - first) / np.maximum(mu_squared, 1e-12) - 1",
+            "excess = second / np.maximum(mu_squared, 1e-12) - 1",
+        ),
+    ),
+    *_in(
+        "model/baselines",
+        (
+            "the gene scale of PCA forgets the size factor",
+            "decoded += factor @ rho",
+            "decoded += rho.sum(axis=0)",
+        ),
+        (
+            "the sign of a component is the solver's",
+            "components = components * np.sign(components[np.arange(n_components), peak])[:, None]",
+            "components = components * 1.0",
+        ),
+    ),
+    *_in(
+        "model/compiled/likelihood_loops",
+        (
+            "later genes read the first block's theta in the loops",
+            "_nb_zeros(s, theta[first:last], t, m, scale, mu_low, mu_high)",
+            "_nb_zeros(s, theta[: last - first], t, m, scale, mu_low, mu_high)",
+        ),
+    ),
     # training -------------------------------------------------------------------------------------
+    *_in(
+        "training/checkpoints",
+        (
+            "minutes between checkpoints are seconds",
+            "time.monotonic() - self._saved >= 60 * self.minutes",
+            "time.monotonic() - self._saved >= self.minutes",
+            "tests/training/test_checkpoints.py minutes",
+        ),
+        (
+            "the state is no part of the digest",
+            "words = np.array([identity, json.dumps(state, sort_keys=True), *names])",
+            "words = np.array([identity, *names])",
+            "tests/training/test_checkpoints.py digest",
+        ),
+        (
+            "the state of another training is gone on from",
+            'if header["identity"] != self.identity:',
+            "if False:",
+            "tests/training/test_checkpoints.py another_configuration",
+        ),
+    ),
+    *_in(
+        "training/loop",
+        (
+            "the name of a checkpoint forgets the held-out cells",
+            "for one in (training, validation)],",
+            "for one in (training,)],",
+            "tests/training/test_checkpoints.py everything",
+        ),
+        (
+            "covariates are standardized by their variance",
+            "spread = np.maximum(training.continuous.std(axis=0), 1e-6)",
+            "spread = np.maximum(training.continuous.var(axis=0), 1e-6)",
+        ),
+        (
+            "the training loss is always over all steps between validations",
+            "since = (schedule.step - 1) % options.validate_every + 1",
+            "since = options.validate_every",
+        ),
+        (
+            "the last step is not validated",
+            "is_validated = is_last or schedule.step % options.validate_every == 0",
+            "is_validated = schedule.step % options.validate_every == 0",
+            "tests/training/test_schedule.py",
+        ),
+    ),
+    *_in(
+        "training/schedule",
+        (
+            "a better loss does not start the patience anew",
+            "waited = self.step - max(self.best_step, options.kl_warmup_steps)",
+            "waited = self.step - options.kl_warmup_steps",
+        ),
+        (
+            "the patience does not wait for the weight of the KL",
+            "waited = self.step - max(self.best_step, options.kl_warmup_steps)",
+            "waited = self.step - self.best_step",
+        ),
+        (
+            "a lowered rate is lowered at every validation",
+            "since = self.step - max(self.lowered_step, self.best_step)",
+            "since = self.step - self.best_step",
+        ),
+        (
+            "a loss that is as good is better",
+            "is_best = row.validation_loss < self.best_loss",
+            "is_best = row.validation_loss <= self.best_loss",
+        ),
+        (
+            "the weight of the KL rises a step late",
+            "return min(1.0, (self.step + 1) / max(1, options.kl_warmup_steps))",
+            "return min(1.0, self.step / max(1, options.kl_warmup_steps))",
+            "tests/training/test_loop.py rises",
+        ),
+        (
+            "a rollback keeps its rate",
+            """            )
+        self.learning_rate *= options.plateau_factor""",
+            """            )""",
+            "tests/training/test_state.py",
+        ),
+    ),
+    *_in(
+        "training/state",
+        (
+            "a rollback leaves the moments of Adam",
+            "_copy(self.good, self._tensors())",
+            "_copy(self.good, {k: v for k, v in self._tensors().items() if 'optim' not in k})",
+        ),
+        (
+            "early terms of the average weigh as the later ones",
+            "term = max(AVERAGE_EVERY / self.options.averaged_steps, 9 / (terms + 9))",
+            "term = AVERAGE_EVERY / self.options.averaged_steps",
+        ),
+        (
+            "the best weights are the last ones and not their average",
+            "            self.best = _copied(self._averaged)",
+            "            self.best = _copied(self._weights)",
+        ),
+    ),
+    *_in(
+        "training/split",
+        (
+            "the order is the same in each epoch",
+            "np.random.default_rng([self.seed, epoch])",
+            "np.random.default_rng([self.seed])",
+        ),
+        (
+            "the strata are not those of the cells in their random order",
+            "members = order[strata[order] == stratum]",
+            "members = order[strata == stratum]",
+        ),
+    ),
+    *_in(
+        "training/stepper",
+        (
+            "what is one number per gene is decayed",
+            '{"params": per_gene, "weight_decay": 0.0},',
+            '{"params": per_gene, "weight_decay": options.weight_decay},',
+        ),
+        (
+            "small gradients are scaled up to the limit",
+            "if norm > limit:",
+            "if norm != limit:",
+        ),
+    ),
+    *_in(
+        "training/gradients",
+        (
+            "the gradient of the first layer forgets the scale of its input",
+            "self._by_weight.div_(self._network.input_scale[:, None])",
+            "pass",
+            "tests/training/test_gradients.py equal_autograds",
+        ),
+    ),
+    *_in(
+        "training/cuda_graph",
+        (
+            "a row on the GPU reads the first count of the next",
+            "inside = at < stop[:, None]",
+            "inside = at <= stop[:, None]",
+        ),
+    ),
+    *_in(
+        "training/validation",
+        (
+            "the last, shorter block weighs as the others",
+            "sums += len(block) * np.array([float(part) for part in loss])",
+            "sums += _BLOCK_CELLS * np.array([float(part) for part in loss])",
+        ),
+    ),
+    *_in(
+        "training/engines",
+        (
+            "the variance of the closed form is that of the gene",
+            "residual = np.maximum(variance - explained, 1e-6)",
+            "residual = np.maximum(variance, 1e-6)",
+        ),
+    ),
+    *_in(
+        "training/scvi_tools",
+        (
+            "the thetas of the batches change places on their way to scvi-tools",
+            "if per_gene else log_theta.T",
+            "if per_gene else log_theta.T.flip(1)",
+            "tests/training/test_scvi_tools.py survive",
+        ),
+        (
+            "a batch without cells loses its number",
+            "categories=list(config.batches)",
+            "categories=sorted({config.batches[code] for code in batch})",
+            "tests/training/test_scvi_tools.py batchs",
+        ),
+    ),
     # cells ----------------------------------------------------------------------------------------
+    *_in(
+        "cells/graph",
+        (
+            "a cell of a later block is its own neighbour",
+            "distance[rows - start, rows] = np.inf",
+            "distance[rows - start, rows - start] = np.inf",
+        ),
+        (
+            "a neighbour of another cell counts as recalled",
+            "np.isin(reference + offset, neighbors + offset)",
+            "np.isin(reference, neighbors)",
+        ),
+    ),
+    *_in(
+        "cells/stability",
+        ("the middle 80 % instead of 90 %", "_PERCENTILES = (5, 95)", "_PERCENTILES = (10, 90)"),
+        (
+            "a boundary of two clusters believed by the mean of its agreement",
+            "return summarize_agreement(values).low",
+            "return summarize_agreement(values).mean",
+        ),
+        (
+            "a cluster that has grown keeps its old boundaries",
+            "changed = {first}",
+            "changed = set()",
+        ),
+        (
+            "a cluster named by the cell of the smallest number in it",
+            "return table.argmax(axis=1)[number]",
+            "return (table > 0).argmax(axis=1)[number]",
+        ),
+        (
+            "agreement without what chance gives",
+            "expected = in_first * in_second / n_pairs if n_pairs else 0.0",
+            "expected = 0.0",
+        ),
+    ),
+    *_in(
+        "cells/valleys",
+        ("any significant ripple is a valley", "_MAX_RATIO = 0.85", "_MAX_RATIO = 1.0"),
+        (
+            "no gap is wide enough by itself",
+            "distance > min_gap * spread",
+            "distance > 99 * spread",
+        ),
+        (
+            "the axis is fitted to the cells it divides",
+            "for fit, use in ((even, ~even), (~even, even)):",
+            "for fit, use in ((even, even), (~even, ~even)):",
+        ),
+    ),
+    *_in(
+        "cells/subtypes",
+        (
+            "a split believed by the mean of its agreement",
+            "if agreement.low < options.min_stability:",
+            "if agreement.mean < options.min_stability:",
+        ),
+        ("the fewest supported subtypes are kept", "k = max(kept)", "k = min(kept)"),
+        (
+            "a final subtype of any size is kept",
+            "np.bincount(final, minlength=k).min() >= options.min_subtype_cells",
+            "np.bincount(final, minlength=k).min() >= 0",
+        ),
+        ("two held-out cells are tested", "tested.min() < 3", "tested.min() < 2"),
+        (
+            "markers are tested on the molecules that proposed them",
+            "points, proposing, second, size_factor, genes, k, options, rng\n        )",
+            "points, proposing, first, size_factor, genes, k, options, rng\n        )",
+        ),
+    ),
+    *_in(
+        "cells/markers",
+        (
+            "ties are not corrected for",
+            "unequal = n_obs + 1 - ties / max(1, n_obs * (n_obs - 1))",
+            "unequal = n_obs + 1",
+        ),
+        ("no continuity correction", "np.abs(difference) - 0.5", "np.abs(difference)"),
+        (
+            "a false discovery rate falls where p rises",
+            "np.minimum.accumulate(scaled[::-1])[::-1]",
+            "scaled",
+        ),
+        ("nothing is added to the mean of the others", "(outside + _PSEUDO_COUNT)", "outside"),
+        (
+            "the wrong direction speaks for a marker",
+            "np.where(z > 0, p_value, 1.0)",
+            "np.where(z != 0, p_value, 1.0)",
+        ),
+        (
+            "a marker need not beat every other subtype",
+            "np.where(z > 0, p_value, 1.0).max(axis=0)",
+            "np.where(z > 0, p_value, 1.0).min(axis=0)",
+        ),
+        (
+            "the best fold change of a marker is reported",
+            "change.min(axis=0)",
+            "change.max(axis=0)",
+        ),
+    ),
+    *_in(
+        "cells/panels",
+        (
+            "a marker is looked for by its symbol first",
+            "by_id.get(gene_id, by_symbol.get(symbol, -1) if symbol else -1)",
+            "by_symbol.get(symbol, by_id.get(gene_id, -1))",
+        ),
+        (
+            "a type may be its own ancestor",
+            'above = parent[above] if above else ""',
+            'above = ""',
+        ),
+    ),
+    *_in(
+        "cells/cell_types",
+        (
+            "negative markers do not count",
+            "(1 - against / np.maximum(negative.sum(axis=1), 1))",
+            "1",
+        ),
+        (
+            "children must beat the constant of the root",
+            "_UNKNOWN_ROOT if is_root else _UNKNOWN_CHILD",
+            "_UNKNOWN_ROOT",
+        ),
+        (
+            "a child's confidence forgets its parent's",
+            "np.minimum(confidence[at], share[given])",
+            "share[given]",
+        ),
+        (
+            "evidence is carried between clusters",
+            "inside = clusters[edges.row] == clusters[edges.col]",
+            "inside = clusters[edges.row] == clusters[edges.row]",
+        ),
+    ),
     # compression ----------------------------------------------------------------------------------
     # steps ----------------------------------------------------------------------------------------
+    *_in(
+        "steps/cluster",
+        (
+            "a resolution believed by the mean of its agreement",
+            '(stability["ari_low"] >= min_stability)',
+            '(stability["ari_mean"] >= min_stability)',
+        ),
+        (
+            "one cluster is a clustering",
+            '(stability["n_clusters"] > 1)',
+            '(stability["n_clusters"] > 0)',
+        ),
+        ("a drawn cell follows its neighbours", "everywhere[rows] = labels", "pass"),
+    ),
+    *_in(
+        "steps/evaluate",
+        ("the mean seed instead of the middle one", "np.median(values)", "np.mean(values)"),
+        (
+            "cells without a label are a label",
+            'known = np.flatnonzero(label != "")',
+            "known = np.arange(len(label))",
+        ),
+        (
+            "the last resolution is the best",
+            'or ari > scores["ari_best"]',
+            'or ari < scores["ari_best"] + 2',
+        ),
+    ),
+    *_in(
+        "steps/ingest",
+        (
+            "ids that differ in the version alone become one name",
+            "names = bare if len(set(bare)) == len(set(names)) else names",
+            "names = bare",
+        ),
+        ("donors become numbers", "name not in _NAMES and ", ""),
+        (
+            "rows of later blocks are kept as those of the first",
+            "rows = slice(start, start + block.shape[0])",
+            "rows = slice(0, block.shape[0])",
+        ),
+        (
+            "ten molecules are too many for an empty droplet",
+            "np.median(sizes) <= _UNFILTERED_MEDIAN",
+            "np.median(sizes) < _UNFILTERED_MEDIAN",
+        ),
+    ),
+    *_in(
+        "steps/qc",
+        ("a cell at a lower limit fails", "values < limit if name", "values <= limit if name"),
+        (
+            "a cell at an upper limit fails",
+            "else values > limit, limit",
+            "else values >= limit, limit",
+        ),
+        (
+            "few mitochondrial molecules are a reason",
+            "(values > high) | ((values < low) if is_log else False)",
+            "(values > high) | (values < low)",
+        ),
+        (
+            "a doublet score at the limit fails",
+            "np.nan_to_num(score, nan=-np.inf) > options.max_doublet_score",
+            "np.nan_to_num(score, nan=-np.inf) >= options.max_doublet_score",
+        ),
+        (
+            "doublets are dropped beside a filter column",
+            "if predicted is not None and options.filter_column is None:",
+            "if predicted is not None:",
+        ),
+        (
+            "doublets are placed among all cells",
+            "np.flatnonzero(basis)[result.index.to_numpy(dtype=np.int64)]",
+            "result.index.to_numpy(dtype=np.int64)",
+        ),
+        (
+            "a later block counts the passing cells of the first",
+            "kept = block[passing[start:stop]]",
+            "kept = block[passing[: stop - start]]",
+        ),
+        ("the last reason is the only one", 'f"{text};{reason}" if text else reason', "reason"),
+    ),
+    *_in(
+        "steps/merge",
+        ("a cell may be in two samples", "if index.has_duplicates:", "if False:"),
+        (
+            "both symbols of a gene go to its column",
+            'pairs = pairs[~pairs["name"].duplicated(keep=False)]',
+            "pass",
+        ),
+        (
+            "a gene in as many cells as asked for is left out",
+            "enough = n_cells.to_numpy() >= options.min_cells",
+            "enough = n_cells.to_numpy() > options.min_cells",
+        ),
+        (
+            "only the last sample's cells are counted",
+            "n_cells += values[",
+            "n_cells = values[",
+        ),
+        (
+            "repeated symbols join by their numbers",
+            "joined[unclear] = None",
+            "pass",
+        ),
+    ),
+    *_in(
+        "steps/normalize",
+        (
+            "a batch of as many cells as asked for is left out",
+            "small = sizes < options.min_cells_per_batch",
+            "small = sizes <= options.min_cells_per_batch",
+            "tests/steps/test_normalize.py batch",
+        ),
+        (
+            "one gene of the list is enough",
+            "if chosen.sum() < 2:",
+            "if chosen.sum() < 1:",
+            "tests/steps/test_normalize.py gene_list",
+        ),
+        (
+            "one of the genes of a repeated symbol is meant",
+            "chosen[list(found)] = True",
+            "chosen[min(found)] = True",
+            "tests/steps/test_normalize.py gene_list",
+        ),
+    ),
+    *_in(
+        "steps/assemble",
+        (
+            "later blocks are divided by the first one's size factors",
+            "log_normalize(block, size_factor[start:stop])",
+            "log_normalize(block, size_factor[: stop - start])",
+        ),
+        ("room is made on top of what was kept", "while kept in there:", "while False:"),
+        (
+            "results make room for each other",
+            "key in there and key not in ours and",
+            "key in there and",
+        ),
+    ),
+    *_in(
+        "steps/export",
+        (
+            "counts of a block are handed over twice",
+            "yield block.X",
+            "yield block.X * 2",
+        ),
+    ),
+    *_in(
+        "steps/train",
+        (
+            "a fit as bad as the gene means is kept",
+            "if not score < baseline:",
+            "if score > baseline:",
+        ),
+        (
+            "cells are held out whatever their sample",
+            "split_validation(strata, options.validation_fraction)",
+            "split_validation(strata * 0, options.validation_fraction)",
+        ),
+        (
+            "rows of later blocks are divided as those of the first",
+            "part_of[start:stop] == i",
+            "part_of[: stop - start] == i",
+        ),
+    ),
+    *_in(
+        "steps/simulate",
+        (
+            "every type has subtypes",
+            "(truth.cell_type == 0) & (options.n_subtypes > 1)",
+            "(truth.cell_type >= 0) & (options.n_subtypes > 1)",
+        ),
+    ),
     # report ---------------------------------------------------------------------------------------
     # verbs ----------------------------------------------------------------------------------------
+    *_in(
+        "verbs/cluster",
+        ("the seed of clusters is not used", "seed=arguments.seed", "seed=0"),
+    ),
+    *_in(
+        "verbs/evaluate",
+        (
+            "two latents of one seed are taken",
+            "if int(seed) in latents:",
+            "if False:",
+            "tests/verbs/test_evaluate.py test_verb",
+        ),
+    ),
+    *_in(
+        "verbs/export",
+        (
+            "an old directory is replaced",
+            "if output.exists():",
+            "if output.is_file():",
+            "tests/verbs/test_export.py overwritten",
+        ),
+        (
+            "half a directory is left where the disk is full",
+            "shutil.rmtree(temporary, ignore_errors=True)",
+            "pass",
+            "tests/verbs/test_export.py half",
+        ),
+    ),
+    *_in(
+        "verbs/ingest",
+        (
+            "metadata may have no key",
+            "if not equals or not key:",
+            "if not equals:",
+            "tests/verbs/test_ingest.py metadata_words",
+        ),
+    ),
+    *_in(
+        "verbs/report",
+        (
+            "a sample is always named as its folder is",
+            '.get("sample", path.parent.name)',
+            '.get("", path.parent.name)',
+            "tests/verbs/test_report.py sample",
+        ),
+        (
+            "a history's split is taken for its seed",
+            "return parts[-4], parts[-2]",
+            "return parts[-4], parts[-3]",
+            "tests/verbs/test_report.py history",
+        ),
+    ),
+    *_in(
+        "verbs/simulate",
+        ("the seed of a simulation is not used", "seed=arguments.seed", "seed=0"),
+    ),
+    *_in(
+        "verbs/subtype",
+        (
+            "the seed of subtypes is not used",
+            "seed=arguments.seed",
+            "seed=0",
+            "tests/verbs/test_subtype.py disk",
+        ),
+    ),
+    *_in(
+        "verbs/train",
+        (
+            "checkpoints are left beside a model that is written",
+            "checkpoint.remove()",
+            "pass",
+            "tests/verbs/test_train.py checkpoints_go",
+        ),
+        (
+            "minutes between checkpoints are read as seconds",
+            "minutes=options.checkpoint_minutes",
+            "minutes=options.checkpoint_minutes / 60",
+            "tests/verbs/test_train.py checkpoints",
+        ),
+    ),
     # workflow -------------------------------------------------------------------------------------
+    *_workflow(
+        "rules/common.smk",
+        "tests/workflow/test_common.py",
+        (
+            "flags drop null",
+            'if value is None and known[key]["default"] is None:',
+            "if value is None:",
+        ),
+        (
+            "a model's own options are ignored",
+            "{**config[section], **dict(overrides)}",
+            "{**config[section]}",
+        ),
+        (
+            "the section's options come before a sample's",
+            "{**config[section], **dict(overrides)}",
+            "{**dict(overrides), **config[section]}",
+        ),
+        ("threads are not passed on", 'str(config["threads"])', '"1"'),
+        (
+            "pca is trained with every seed",
+            'config["seeds"][:1] if preset == "pca"',
+            'config["seeds"] if preset == "pca"',
+        ),
+        (
+            "a preset of the train section is not seen by the seeds",
+            '{**config["train"], **MODELS[model]}["preset"]',
+            'MODELS[model].get("preset")',
+        ),
+        (
+            "what follows a model reads its last seed",
+            "else seeds(model)[:1])",
+            "else seeds(model)[-1:])",
+        ),
+        ("an attempt does not double", "* 2 ** (attempt - 1)", "* attempt"),
+        ("a request has no limit", "min(config[limit], wanted)", "wanted"),
+        (
+            "samples are merged in the memory of the largest",
+            "prediction.total([prediction.measure(path) for path in input.counts])",
+            "prediction.largest([prediction.measure(path) for path in input.counts])",
+        ),
+        (
+            "a submitted job asks about the files of others",
+            "workflow.remote_exec or os.path.exists(path)",
+            "os.path.exists(path)",
+        ),
+        (
+            "jobs of another folder are cancelled",
+            "if folder == os.getcwd() and comment",
+            "if comment",
+        ),
+    ),
+    *_workflow(
+        "rules/counts.smk",
+        "tests/workflow/test_workflow.py sample_are_as_large",
+        (
+            "quality control is as large as what ingest will write",
+            'memory("qc", sample_size)',
+            'memory("qc")',
+        ),
+    ),
+    *_workflow(
+        "rules/cells.smk",
+        "tests/workflow/test_workflow.py primary_one",
+        (
+            "the cells are clustered with another model's latent",
+            'model_files("latent.h5ad", [PRIMARY])',
+            'model_files("latent.h5ad")[:1]',
+        ),
+        (
+            "the clusters are said to be of the last seed",
+            "model=PRIMARY,\n        seed=seeds(PRIMARY)[0]",
+            "model=PRIMARY,\n        seed=seeds(PRIMARY)[-1]",
+        ),
+    ),
+    *_workflow(
+        "rules/model.smk",
+        "tests/workflow/test_workflow.py page_shows_every_one",
+        (
+            "a model is evaluated by its first seed alone",
+            "[wildcards.model], every_seed=True",
+            "[wildcards.model]",
+        ),
+    ),
+    *_workflow(
+        "rules/report.smk",
+        "tests/workflow/test_workflow.py page_shows_every_one",
+        (
+            "the page shows the training of first seeds alone",
+            'model_files("history.tsv", every_seed=True)',
+            'model_files("history.tsv")',
+        ),
+    ),
+    *_workflow(
+        "inputs.py",
+        "",
+        (
+            "defaults are not filled into sections",
+            'if "properties" in one:',
+            'if "properties" in one and key not in data:',
+        ),
+        ("defaults are shared by all", 'copy.deepcopy(one["default"])', 'one["default"]'),
+        ("two samples of one name", 'row["sample"] in names', 'row["sample"] in ()'),
+        ("a mark before the text is part of the first column", "utf-8-sig", "utf-8"),
+        ("a comment is a row", ' and not line.startswith("#")', ""),
+        (
+            "an open quotation mark swallows samples",
+            "any(_has_line_break(cell) for cell in cells)",
+            "False",
+        ),
+        (
+            "a column that is twice is read once",
+            "if name and header.count(name) > 1]",
+            "if name and header.count(name) > 9]",
+        ),
+        (
+            "a primary model that was dropped is accepted",
+            "if primary not in models:",
+            'if primary not in config["models"]:',
+        ),
+        (
+            "a second file replaces whole sections",
+            "lay_over(joined.get(key, {}), value)",
+            "lay_over({}, value)",
+        ),
+        ("a missing panel is no problem", '("annotate", "panel"))', ")"),
+        (
+            "only the first bad row is named",
+            "problems.append(problem)",
+            "problems = problems or [problem]",
+        ),
+    ),
+    *_workflow(
+        "prediction.py",
+        "",
+        (
+            "gene counts are read as cells of 10x files",
+            'len(group["barcodes"])',
+            'len(group["data"])',
+        ),
+        (
+            "the first matrix of a file is its size",
+            "return Size(len(index), max(",
+            "return Size(len(index), min(",
+        ),
+        (
+            "an old answer for a new file",
+            "modified = path.stat().st_mtime_ns",
+            "modified = path.stat().st_mode",
+        ),
+        ("the largest of some files is the smallest", "Size(*map(max, zip(", "Size(*map(min, zip("),
+        ("time in units of ten thousand cells", "size.cells / 1000)", "size.cells / 10_000)"),
+    ),
 ]
 
 

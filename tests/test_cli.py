@@ -3,14 +3,15 @@
 import errno
 import importlib
 import re
+import signal
 import subprocess
 import sys
 
 import pytest
 
-from scpress import cli
-from scpress.config.options import VERBS
-from scpress.errors import FitFailedError, InputError
+from scpress import cli, slurm
+from scpress.config.options import VERBS, QcOptions
+from scpress.errors import FitFailedError, InputError, InterruptedTrainingError
 
 ALL_VERBS = [*VERBS, *cli.PLAIN_VERBS]
 HEAVY = ("torch", "scanpy", "scvi", "anndata", "pandas", "scipy", "sklearn", "matplotlib", "numba")
@@ -91,10 +92,69 @@ def test_exit_codes_and_lines(monkeypatch, capsys, error, code, line):
     assert capsys.readouterr().err == line
 
 
-def test_anything_else_is_a_traceback(monkeypatch):
-    monkeypatch.setattr(cli.importlib, "import_module", lambda name: Verb(KeyError("x")))
-    with pytest.raises(KeyError):
+@pytest.mark.parametrize("error", [KeyError("x"), OSError(errno.EIO, "Input/output error")])
+def test_anything_else_is_a_traceback(monkeypatch, error):
+    monkeypatch.setattr(cli.importlib, "import_module", lambda name: Verb(error))
+    with pytest.raises(type(error)):
         cli.main(["demo"])
+
+
+@pytest.mark.parametrize("job", [None, "7"])
+def test_an_interrupted_training_says_whether_its_job_is_queued_again(monkeypatch, capsys, job):
+    stop = InterruptedTrainingError(signal.SIGTERM, "stopped; saved at step 7")
+    monkeypatch.setattr(cli.importlib, "import_module", lambda name: Verb(stop))
+    monkeypatch.setattr(slurm, "requeue_at_time_limit", lambda: job)
+    assert cli.main(["demo"]) == 143
+    lines = ["scpress demo: stopped; saved at step 7"]
+    lines += ["scpress demo: time limit: job 7 is queued again."] if job else []
+    assert capsys.readouterr().err.splitlines() == lines
+
+
+class OptionsVerb(Verb):
+    """A verb with options, that keeps what it was given."""
+
+    def run(self, arguments, options):
+        self.given = options
+
+
+def test_the_options_of_a_verb_come_from_its_flags(monkeypatch):
+    verb = OptionsVerb(None)
+    monkeypatch.setattr(cli.importlib, "import_module", lambda name: verb)
+    assert cli.main(["qc", "--min-genes", "7", "--no-doublets"]) == 0
+    assert verb.given == QcOptions(min_genes=7, doublets=False)
+
+
+def test_a_value_that_an_option_refuses_is_bad_input(monkeypatch, capsys):
+    verb = OptionsVerb(None)
+    monkeypatch.setattr(cli.importlib, "import_module", lambda name: verb)
+    assert cli.main(["qc", "--max-pct-mt", "101"]) == 2
+    assert "max_pct_mt must be at most 100; found 101.0" in capsys.readouterr().err
+    assert not hasattr(verb, "given")
+
+
+class SeedVerb(Verb):
+    """A verb whose seed is no option, as that of a training is not."""
+
+    def add_arguments(self, parser):
+        parser.add_argument("--seed", type=int, default=0)
+
+
+@pytest.mark.parametrize(("seed", "code"), [("-1", 2), ("0", 0)])
+def test_a_negative_seed_is_bad_input(monkeypatch, capsys, seed, code):
+    monkeypatch.setattr(cli.importlib, "import_module", lambda name: SeedVerb(None))
+    assert cli.main(["demo", "--seed", seed]) == code
+    assert ("seed must be at least 0; found -1" in capsys.readouterr().err) is bool(code)
+
+
+def test_a_misspelled_flag_names_the_nearest_and_is_not_taken_for_a_part_of_it(capsys):
+    for words, near in ((["qc", "--min-gene=7"], "--min-genes"), (["qc", "--thread", "2"], "")):
+        with pytest.raises(SystemExit) as end:
+            cli.main([*words, "--counts", "a", "--output", "b"])
+        assert end.value.code == 2
+        line = capsys.readouterr().err
+        assert "unknown argument" in line
+        assert near in line
+        assert len(line.splitlines()) == 1
 
 
 def test_threads_must_be_positive(monkeypatch, capsys):

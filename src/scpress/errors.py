@@ -10,6 +10,27 @@ class InputError(Exception):
     exit_code = 2
 
 
+def require_format(found: object, *, oldest: int, newest: int, what: str) -> None:
+    """Check that a file's format version is one that is read here.
+
+    Raises
+    ------
+    InputError
+        It is older or newer, or no version at all.
+    """
+    is_number = isinstance(found, int) and not isinstance(found, bool)
+    if is_number and oldest <= found <= newest:  # type: ignore[operator]
+        return
+    reads = f"version {newest}" if oldest == newest else f"versions {oldest} to {newest}"
+    if is_number and found > newest:  # type: ignore[operator]
+        advice = "It is of a newer scpress: install that."
+    elif is_number:
+        advice = "It is of an older scpress, which reads it; make it anew with this one."
+    else:
+        advice = "Is the file damaged?"
+    raise InputError(f"{what} has format version {found!r}; this scpress reads {reads}. {advice}")
+
+
 class FitFailedError(Exception):
     """A training that never beat the gene-mean baseline and must not be used (exit code 3)."""
 

@@ -9,6 +9,7 @@ from scpress.errors import InputError
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from pandas import Index
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,8 @@ DISTANCES = Slot("obsp", "distances", "[cells, cells]", "float32", "Neighbours g
 CONNECTIVITIES = Slot("obsp", "connectivities", "[cells, cells]", "float32", "Fuzzy graph.")
 COUNTS = Slot("layers", "counts", "[cells, genes]", "int32", "Raw counts, CSR.")
 DENOISED = Slot("layers", "denoised", "[cells, genes]", "float32", "mu over size factor.")
+# Of scpress.h5ad, in uns["scpress"]; a file of 0.1.0, which has none, is version 1.
+FORMAT_VERSION = 1
 # uns["scpress"] is a dictionary; its entries are named in docs/formats.md.
 RECORD = Slot("uns", "scpress", "dict", "", "What was run: digests, options, versions, tables.")
 
@@ -101,19 +104,44 @@ def require(adata: AnnData, *slots: Slot, model: str = "") -> None:
             )
 
 
-def require_same_cells(counts: AnnData, other: AnnData, what: str) -> None:
+def require_same_cells(cells: Index, others: Index, what: str) -> None:
     """Check that a result is of the cells of the counts, in their order.
+
+    Parameters
+    ----------
+    cells, others
+        obs_names of the counts and of the result.
+    what
+        Name of the result, for the message.
 
     Raises
     ------
     InputError
         It is of others.
     """
-    if not counts.obs_names.equals(other.obs_names):
-        raise InputError(
-            f"counts has {counts.n_obs} cells and {what} {other.n_obs}, not the same ones in the "
-            "same order. Give files of one run."
-        )
+    _require_same(cells, others, what, "cell")
+
+
+def require_same_genes(genes: Index, others: Index, what: str) -> None:
+    """Check that a result is of the genes of the counts, in their order; as `require_same_cells`.
+
+    Raises
+    ------
+    InputError
+        It is of others.
+    """
+    _require_same(genes, others, what, "gene")
+
+
+def _require_same(names: Index, others: Index, what: str, noun: str) -> None:
+    if names.equals(others):
+        return
+    pairs = enumerate(zip(names, others, strict=False), start=1)
+    place = next((f"{noun} {n} is {a!r} and {b!r}" for n, (a, b) in pairs if a != b), "")
+    raise InputError(
+        f"counts has {len(names)} {noun}s and {what} {len(others)}, not the same ones in the same "
+        f"order{f' ({place})' if place else ''}. Give files of one run."
+    )
 
 
 def is_ours(axis: str, key: str) -> bool:

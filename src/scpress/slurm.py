@@ -1,9 +1,19 @@
-"""What Slurm says about its jobs, and how a training goes back into the queue at its time limit."""
+"""What Slurm says of partitions and jobs; how a training is queued again at its time limit."""
 
 import os
+import re
 import subprocess
+from dataclasses import dataclass
 
 _WAIT_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Partition:
+    """What a partition allows: minutes of a job, MB of its largest node; None is no limit."""
+
+    minutes: int | None
+    memory_mb: int
 
 
 def ask(*words: str) -> str | None:
@@ -13,6 +23,28 @@ def ask(*words: str) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return None if done.returncode else done.stdout
+
+
+def partitions() -> dict[str, Partition]:
+    """Partitions of the cluster, the default one first; none where Slurm does not answer."""
+    found: dict[str, Partition] = {}
+    text = ask("sinfo", "--noheader", "--format=%P|%l|%m") or ""
+    for row in sorted(text.splitlines(), key=lambda row: "*" not in row.split("|")[0]):
+        name, limit, memory = row.split("|")
+        name, megabytes = name.rstrip("*"), int(re.sub(r"\D", "", memory) or 0)
+        if name in found:
+            megabytes = max(megabytes, found[name].memory_mb)
+        found[name] = Partition(limit_minutes(limit), megabytes)
+    return found
+
+
+def limit_minutes(limit: str) -> int | None:
+    """Whole minutes of Slurm's [[days-]hours:]minutes:seconds; None for `infinite`."""
+    match = re.fullmatch(r"(?:(?:(\d+)-)?(\d+):)?(\d+):(\d+)", limit)
+    if match is None:
+        return None
+    days, hours, minutes, _ = (int(part or 0) for part in match.groups())
+    return (days * 24 + hours) * 60 + minutes
 
 
 def requeue_at_time_limit() -> str | None:

@@ -36,3 +36,12 @@ def test_clusters_of_neighbors_find_two_clouds():
     assert clusters[0] != clusters[60]
     again = graph.cluster_neighbors(graph.nearest_neighbors(z, 15), resolution=0.1)
     np.testing.assert_array_equal(clusters, again)
+
+
+def test_neighbours_of_ten_thousand_cells():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 3, 10_000)
+    points = 8 * np.eye(6)[truth] + rng.normal(size=(10_000, 6))
+    built = graph.build_graph(points.astype(np.float32), n_neighbors=15, seed=0, key="X_model")
+    rows, columns = built.obsp["distances"].nonzero()
+    assert (truth[rows] == truth[columns]).mean() > 0.99

@@ -101,3 +101,49 @@ def test_genes_tested_a_few_at_a_time_are_tested_the_same(monkeypatch, at_a_time
     monkeypatch.setattr(markers_module, "_NONZEROS_AT_A_TIME", at_a_time)
     for found, expected in zip(rank_sum_test(values, in_group), (z, p_value), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_fold_change_is_that_of_the_means_with_a_little_added_to_both():
+    counts = np.array([[4, 0, 2], [2, 0, 0], [0, 0, 8], [0, 0, 1]])
+    size_factor = np.array([2.0, 1.0, 4.0, 0.5])
+    in_group = np.array([[True, True, False, False]])
+    change = log2_fold_changes(sparse.csr_matrix(counts), size_factor, in_group)[0]
+    scaled = counts / size_factor[:, None]
+    little = markers_module._PSEUDO_COUNT
+    expected = np.log2((scaled[:2].mean(axis=0) + little) / (scaled[2:].mean(axis=0) + little))
+    np.testing.assert_allclose(change, expected)
+    # Never seen in the others: large, and no infinity.
+    assert 0 < little < 1
+    assert 4 < change[0] < 7
+
+
+def test_against_each_rival_the_worst_comparison_is_reported():
+    rng = np.random.default_rng(1)
+    labels = np.repeat([0, 1, 2], 30)
+    mu = np.array([[4, 4, 1, 3], [1, 3, 1, 4], [2, 4, 3, 1.0]])
+    counts = rng.poisson(mu[labels])
+    limits = {"max_fdr": 1.0, "min_log2_fold_change": -99.0}
+    found = find_markers(
+        sparse.csr_matrix(counts),
+        np.ones(90),
+        labels,
+        np.array(list("abcd")),
+        against_each=True,
+        **limits,
+    ).set_index(["group", "gene"])
+    assert len(found) == 12
+    for group in range(3):
+        own = counts[labels == group]
+        for number, gene in enumerate("abcd"):
+            p_values, changes = [], []
+            for rival in {0, 1, 2} - {group}:
+                other = counts[labels == rival]
+                values = own[:, number], other[:, number]
+                tested = mannwhitneyu(*values, method="asymptotic")
+                # In the wrong direction nothing speaks for a marker.
+                is_above = tested.statistic > 30 * 30 / 2
+                p_values.append(tested.pvalue if is_above else 1.0)
+                changes.append(np.log2((values[0].mean() + 0.05) / (values[1].mean() + 0.05)))
+            row = found.loc[(group, gene)]
+            assert row["p_value"] == pytest.approx(max(p_values), rel=1e-9)
+            assert row["log2_fold_change"] == pytest.approx(min(changes), rel=1e-9)

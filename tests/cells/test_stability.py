@@ -67,3 +67,28 @@ def test_boundary_between_islands_stays_whatever_the_subsamples_say():
     kept = merge_unstable(labels, labels, subsamples, min_stability=0.7)
     assert joined.max() == 0
     assert kept.max() == 1
+
+
+def test_the_lower_end_is_what_nineteen_of_twenty_reach():
+    # Two of twenty are below: no longer the one that is left aside.
+    assert summarize_agreement([0.0] * 2 + [0.9] * 18).low < 0.1
+    assert summarize_agreement([0.9] * 18 + [1.0] * 2).high > 0.98
+
+
+def test_a_boundary_is_measured_anew_where_one_of_its_clusters_has_grown():
+    labels = np.repeat([0, 1, 2], [40, 60, 40])
+    # 1 is torn between the others each time. 0 and 2 are told apart, until 1 is part of one.
+    found = np.repeat([0, 1], 70)
+    subsamples = [(np.arange(140), found)] * 3
+    merged = merge_unstable(labels, np.zeros(140, dtype=int), subsamples, min_stability=0.7)
+    assert merged.max() == 0
+
+
+def test_a_boundary_stays_by_the_lower_end_of_its_agreement():
+    labels = np.repeat([0, 1], 30)
+    rows = np.arange(60)
+    lost = (rows, np.zeros(60, dtype=int))
+    for n_lost, n_clusters in ((0, 2), (1, 2), (2, 1)):
+        subsamples = [lost] * n_lost + [(rows, labels)] * (21 - n_lost)
+        merged = merge_unstable(labels, np.zeros(60, dtype=int), subsamples, min_stability=0.7)
+        assert merged.max() + 1 == n_clusters, n_lost

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from scpress.cells.valleys import merge_unseparated, valley_depth
+from scpress.cells.valleys import CLEAR_GAP, SLIGHT_GAP, merge_unseparated, valley_depth
 
 
 @pytest.mark.parametrize("shape", ["normal", "lognormal", "uniform"])
@@ -51,3 +51,21 @@ def test_axis_fitted_to_few_cells_in_many_dimensions_makes_no_gap():
         points = rng.normal(size=(80, 50))
         labels = (points[:, 0] > 0).astype(int)
         assert len(set(merge_unseparated(points, labels))) == 1
+
+
+@pytest.mark.parametrize(("dip", "is_boundary"), [(0.1, False), (0.4, True)])
+def test_a_ripple_that_many_cells_make_significant_is_no_boundary(dip, is_boundary):
+    rng = np.random.default_rng(0)
+    position = rng.random(200_000)
+    middle = np.abs(position - 0.5) < 0.05
+    position = position[~middle | (rng.random(200_000) >= dip)]
+    assert (valley_depth(position, position > 0.5) >= 3) is is_boundary
+
+
+def test_clusters_that_touch_are_joined_at_a_wide_gap_and_kept_at_a_slight_one():
+    rng = np.random.default_rng(0)
+    # Too few cells for the density to show a valley; 4.4 deviations from centre to centre.
+    labels = np.repeat([0, 1], 14)
+    points = rng.normal(size=(28, 1)) + 4.4 * labels[:, None]
+    assert len(set(merge_unseparated(points, labels, min_gap=CLEAR_GAP))) == 1
+    assert len(set(merge_unseparated(points, labels, min_gap=SLIGHT_GAP))) == 2

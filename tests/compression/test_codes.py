@@ -44,11 +44,15 @@ def test_float16_does_not_overflow():
 
 def test_stored_arrays_come_back_and_cost_what_the_file_costs(tmp_path):
     arrays = {"a": np.arange(1000, dtype=np.float32), "b": np.zeros(5000, dtype=np.int8)}
-    size, read = codes.store_arrays(arrays, tmp_path / "code.npz")
-    assert size == (tmp_path / "code.npz").stat().st_size
-    assert size < sum(a.nbytes for a in arrays.values())
+    stored = codes.store_arrays(arrays, tmp_path / "code.npz")
+    assert stored.n_bytes == (tmp_path / "code.npz").stat().st_size
+    assert stored.n_bytes < sum(a.nbytes for a in arrays.values())
     for name, values in arrays.items():
-        np.testing.assert_array_equal(read[name], values)
+        np.testing.assert_array_equal(stored.arrays[name], values)
+    # Each by its name: what does not repeat costs more than what does.
+    assert list(stored.tensors) == ["a", "b"]
+    assert stored.tensors["b"] < 200 < stored.tensors["a"] < arrays["a"].nbytes
+    assert sum(stored.tensors.values()) < stored.n_bytes
 
 
 def test_stored_counts_are_the_counts(tmp_path, simulated):
@@ -57,6 +61,8 @@ def test_stored_counts_are_the_counts(tmp_path, simulated):
     size = codes.store_counts([X[:70], X[70:]], path)
     assert size == path.stat().st_size
     with h5py.File(path) as file:
+        assert {file[name].compression for name in file} == {"gzip"}
+        assert {str(file[name].dtype) for name in ("data", "indices")} == {"int32"}
         read = sparse.csr_matrix((file["data"][:], file["indices"][:], file["indptr"][:]), X.shape)
     assert (read != X).nnz == 0
 

@@ -53,7 +53,13 @@ def test_every_key_of_the_shipped_configuration_has_a_comment():
         {"models": {"umap": {}}},
         {"models": {"vae_sd": {}}},
         {"models": {"a/b": {}}},
+        {"models": {"1a": {}}},
+        {"models": {"a": {"n_latent": 0}}},
         {"seeds": []},
+        {"seeds": [-1]},
+        {"seeds": [1, 1]},
+        {"max_mem_mb": 999},
+        {"device": "gpu"},
         {"threads": 0},
     ],
 )
@@ -61,3 +67,42 @@ def test_the_schema_refuses(change):
     jsonschema.validate(SHIPPED, config_schema())
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(SHIPPED | change, config_schema())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"models": {"a": None}},
+        {"models": {"A_1": {"n_latent": 3, "batch_key": None}}},
+        {"models": {"my_umap": {}}},
+        {"seeds": [0]},
+        {"threads": 1},
+        {"max_mem_mb": 1000},
+        {"train": {}},
+    ],
+)
+def test_the_schema_accepts(change):
+    jsonschema.validate(SHIPPED | change, config_schema())
+
+
+def test_a_model_states_only_what_differs():
+    """A default inside the overrides would be filled in, and hide the train section's value."""
+    properties = config_schema()["properties"]
+    overrides = properties["models"]["additionalProperties"]["properties"]
+    assert set(overrides) == set(properties["train"]["properties"])
+    for name, one in overrides.items():
+        assert one == {
+            key: value
+            for key, value in properties["train"]["properties"][name].items()
+            if key != "default"
+        }
+
+
+def test_verbs_that_no_target_runs_have_no_section():
+    assert set(VERBS) - set(config_schema()["properties"]) == {"simulate"}
+
+
+def test_what_is_written_is_yaml_of_the_schema_under_a_line_on_its_origin():
+    text = schema_text()
+    assert text.startswith("# Written by `make schema`")
+    assert yaml.safe_load(text) == config_schema()

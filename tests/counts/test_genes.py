@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scpress.counts.digests import genes_digest
 from scpress.counts.genes import (
     MITOCHONDRIAL_IDS,
     RIBOSOMAL_IDS,
@@ -16,20 +15,24 @@ from scpress.counts.genes import (
 )
 
 
-def test_digest_depends_on_order_and_names():
-    assert genes_digest(["A", "B"]) == genes_digest(iter(["A", "B"]))
-    assert len({genes_digest(x) for x in (["A", "B"], ["B", "A"], ["AB"], ["A"], [])}) == 5
-
-
 def test_versions():
     assert without_version("ENSG00000198888.2") == "ENSG00000198888"
     assert without_version("ENSG00000182378.14_PAR_Y") == "ENSG00000182378.14_PAR_Y"
     assert without_version("AC000.1") == "AC000.1"
+    # Another gene, and a gene without a version.
+    assert without_version("ENSMUSG00000064341.11") == "ENSMUSG00000064341"
+    assert without_version("ENSG00000198888") == "ENSG00000198888"
+    assert without_version("ENSG00000198888.") == "ENSG00000198888."
+    assert without_version("") == ""
 
 
 def test_ids_are_told_from_symbols():
     names = ["ENSG00000198888", "ENSMUSG00000064341.1", "mm10_ENSMUSG00000064341", "MT-ND1", "ENSA"]
     assert list(is_gene_id(names)) == [True, True, True, False, False]
+    others = ["FBgn0000001", "WBGene00000001", "ENSG00000182378.14_PAR_Y", "mm10___ENSG00000000001"]
+    assert is_gene_id(others).all()
+    # A transcript, and an id with more behind it.
+    assert not is_gene_id(["ENST00000361390", "ENSG00000198888-AS1", "ENSG0000019888", ""]).any()
 
 
 @pytest.mark.parametrize(
@@ -41,12 +44,34 @@ def test_ids_are_told_from_symbols():
         (["x", "y"], {"Accession": ["i", "j"], "Gene": ["A", "B"]}, ["i", "j"], ["A", "B"]),
         (["A", "B"], {"gene_ids": ["", ""]}, ["", ""], ["A", "B"]),
         (["A", "B"], {"gene_ids": [None, "x2"]}, ["", "x2"], ["A", "B"]),
+        # The first of the usual names that says anything.
+        (["A", "B"], {"gene_ids": ["n", "n"], "gene_id": ["x", "y"]}, ["x", "y"], ["A", "B"]),
+        (["A", "B"], {"gene_id": ["", ""], "ensembl": ["x", "y"]}, ["x", "y"], ["A", "B"]),
+        # Half of the names are ids: of an index of symbols. More than half: of one of ids.
+        (["ENSG00000000001", "B"], {}, ["", ""], ["ENSG00000000001", "B"]),
+        (
+            ["ENSG00000000001", "ENSG00000000002", "ERCC-1"],
+            {},
+            ["ENSG00000000001", "ENSG00000000002", ""],
+            ["", "", "ERCC-1"],
+        ),
+        (
+            ["ENSG00000000001", "ENSG00000000002"],
+            {"gene_symbols": ["A", None]},
+            None,
+            ["A", ""],
+        ),
     ],
 )
 def test_ids_and_symbols_come_from_columns_or_the_index(index, columns, ids, symbols):
     found = find_ids_and_symbols(pd.DataFrame(columns, index=index))
     assert list(found[0]) == (index if ids is None else ids)
     assert list(found[1]) == symbols
+
+
+def test_a_table_without_genes_has_no_ids():
+    ids, symbols = find_ids_and_symbols(pd.DataFrame(index=[]))
+    assert len(ids) == len(symbols) == 0
 
 
 def test_mitochondrial_by_symbol_or_id_human_and_mouse():
@@ -62,3 +87,36 @@ def test_ribosomal_by_symbol_or_human_id():
     expected = [True, True, True, False, False, False]
     np.testing.assert_array_equal(is_ribosomal(ids, symbols), expected)
     assert len(RIBOSOMAL_IDS) == 87
+    assert all(is_gene_id(list(RIBOSOMAL_IDS | MITOCHONDRIAL_IDS)))
+
+
+@pytest.mark.parametrize(
+    ("symbol", "mitochondrial", "ribosomal"),
+    [
+        ("MT-ND6", True, False),
+        ("Mt-co1", True, False),
+        ("MT", False, False),
+        ("MTRNR2L1", False, False),
+        ("AMT-1", False, False),
+        ("RPS6", False, True),
+        ("RPS6KB2", False, False),
+        ("Rps6ka3", False, False),
+        ("RPS19", False, True),
+        ("RPS19BP1", False, False),
+        ("RPLP0", False, True),
+        ("RPSA", False, True),
+        ("RPL36A-HNRNPH2", False, False),
+        ("MRPL1", False, False),
+        ("MRPS6", False, False),
+    ],
+)
+def test_names_near_a_rule(symbol, mitochondrial, ribosomal):
+    assert is_mitochondrial([""], [symbol]) == [mitochondrial]
+    assert is_ribosomal([""], [symbol]) == [ribosomal]
+
+
+def test_one_set_of_ids_is_not_the_other():
+    ids = ["ENSG00000198888", "ENSG00000198034", "ENSG00000198034.9", "ENSMUSG00000064370.1"]
+    names = [""] * 4
+    assert list(is_mitochondrial(ids, names)) == [True, False, False, True]
+    assert list(is_ribosomal(ids, names)) == [False, True, True, False]

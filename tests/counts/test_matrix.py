@@ -1,9 +1,7 @@
-"""Chunks, checks and totals of raw counts, in memory and on disk."""
+"""Walks over counts in memory and on disk, and rows and columns of them, against numpy."""
 
-import h5py
 import numpy as np
 import pytest
-from anndata.io import sparse_dataset, write_elem
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
@@ -11,26 +9,6 @@ from scipy import sparse
 from scpress import settings
 from scpress.counts import matrix as count_functions
 from scpress.counts.matrix import iter_chunks, remap_columns, select_columns
-from scpress.counts.sizes import library_sizes, log_normalize
-
-
-@pytest.fixture(scope="module")
-def dense():
-    values = np.random.default_rng(1).poisson(0.5, (40, 9)).astype(np.int32)
-    values[3:6] = 0
-    return values
-
-
-@pytest.fixture(params=["csr", "csc", "dense", "disk_csr", "disk_csc", "disk_dense"])
-def stored(request, dense, tmp_path):
-    kind = request.param.removeprefix("disk_")
-    X = {"csr": sparse.csr_matrix, "csc": sparse.csc_matrix, "dense": np.array}[kind](dense)
-    if not request.param.startswith("disk"):
-        yield X
-        return
-    with h5py.File(tmp_path / "x.h5", "w") as file:
-        write_elem(file, "X", X)
-        yield file["X"] if kind == "dense" else sparse_dataset(file["X"])
 
 
 @pytest.mark.parametrize("max_bytes", [1, 100, 10**6])
@@ -43,20 +21,44 @@ def test_chunks_cover_the_rows_once_in_order(stored, dense, max_bytes):
         assert max(block.nnz for _, _, block in parts) <= 100 // 8
 
 
-def test_library_sizes_and_columns(stored, dense):
-    np.testing.assert_array_equal(library_sizes(stored), dense.sum(axis=1))
+@pytest.mark.parametrize("max_bytes", [0, 8, 40, 80, 1000])
+def test_a_block_has_as_many_rows_as_fit_and_at_least_one(dense, max_bytes):
+    """A slow twin: rows are added while they fit, 8 bytes a nonzero."""
+    expected, start = [], 0
+    while start < len(dense):
+        stop = start + 1
+        while stop < len(dense) and 8 * np.count_nonzero(dense[start : stop + 1]) <= max_bytes:
+            stop += 1
+        expected.append((start, stop))
+        start = stop
+    found = iter_chunks(sparse.csr_matrix(dense), max_bytes=max_bytes)
+    assert [(start, stop) for start, stop, _ in found] == expected
+
+
+def test_a_dense_block_has_as_many_rows_as_fit(dense):
+    bytes_of_a_row = dense.shape[1] * dense.dtype.itemsize
+    for budget, rows in ((4 * bytes_of_a_row - 1, 3), (4 * bytes_of_a_row, 4)):
+        parts = [stop - start for start, stop, _ in iter_chunks(dense, max_bytes=budget)]
+        assert set(parts[:-1]) == {rows}
+        assert sum(parts) == len(dense)
+
+
+def test_the_size_of_a_block_is_a_setting(monkeypatch, dense):
+    monkeypatch.setattr(settings, "chunk_bytes", 80)
+    parts, given = (list(iter_chunks(sparse.csr_matrix(dense), max_bytes=b)) for b in (None, 80))
+    assert [part[:2] for part in parts] == [part[:2] for part in given]
+    assert len(parts) > 5
+
+
+def test_no_cells_are_no_blocks():
+    assert list(iter_chunks(sparse.csr_matrix((0, 3)))) == []
+
+
+def test_columns_are_picked_in_the_order_asked_for(stored, dense):
     columns = np.array([5, 0, 7])
     picked = select_columns(stored, columns)
     assert picked.dtype == np.int32
     np.testing.assert_array_equal(picked.toarray(), dense[:, columns])
-
-
-def test_log_normalize_against_numpy(dense):
-    factor = np.linspace(0.5, 2, len(dense))
-    logged = log_normalize(sparse.csr_matrix(dense), factor)
-    np.testing.assert_allclose(logged.toarray(), np.log1p(dense / factor[:, None]), rtol=1e-6)
-    assert logged.dtype == np.float32
-    assert logged.nnz == np.count_nonzero(dense)
 
 
 @given(st.lists(st.integers(-1, 5), min_size=4, max_size=4), st.integers(0, 2**32 - 1))
@@ -92,6 +94,57 @@ def test_rows_columns_and_sums_in_blocks_against_scipy(monkeypatch, chunk_bytes,
     assert none.shape == (0, 8)
     squares = (X.toarray().astype(np.float64) ** 2).sum(axis=0)
     np.testing.assert_array_equal(count_functions.sums_of_squares(X), squares)
+
+
+@pytest.mark.parametrize("limit", [4, 2**31 - 1])
+def test_stacked_blocks_against_scipy(monkeypatch, limit):
+    monkeypatch.setattr(count_functions, "_INT32_MAX", limit)
+    rng = np.random.default_rng(3)
+    blocks = [sparse.random(n, 5, 0.5, "csr", np.float32, rng) for n in (3, 0, 1, 4, 2)]
+    expected = sparse.vstack(blocks).toarray()
+    # A matrix may have room behind its last value.
+    blocks[3].data = np.append(blocks[3].data, [9, 9])
+    blocks[3].indices = np.append(blocks[3].indices, [0, 1])
+    stacked = count_functions.stack_rows(iter(blocks), n_vars=5, dtype=np.float64)
+    np.testing.assert_array_equal(stacked.toarray(), expected)
+    assert stacked.dtype == np.float64
+    assert stacked.indices.dtype == stacked.indptr.dtype
+    assert len(stacked.data) == stacked.nnz
+
+
+def test_no_block_and_one_block_are_matrices_too():
+    none = count_functions.stack_rows([], n_vars=3, dtype=np.int32)
+    assert none.shape == (0, 3)
+    block = sparse.csr_matrix(np.array([[1.0, 0, 2]]))
+    one = count_functions.stack_rows([block], n_vars=3, dtype=np.int32)
+    assert one.dtype == np.int32
+    np.testing.assert_array_equal(one.toarray(), [[1, 0, 2]])
+
+
+@pytest.mark.parametrize("n_vars", [1, 2**31 - 1, 2**31])
+@pytest.mark.parametrize("n_nonzeros", [0, 2**31 - 1, 2**31])
+def test_pointers_and_columns_are_as_narrow_as_their_largest_value(n_nonzeros, n_vars):
+    kind = count_functions.index_type(n_nonzeros, n_vars)
+    assert kind == (np.int64 if 2**31 in (n_nonzeros, n_vars) else np.int32)
+    assert np.iinfo(kind).max >= max(n_nonzeros, n_vars)
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 100, 10**6])
+def test_totals_and_squares_of_counts_stored_anyhow(monkeypatch, stored, dense, chunk_bytes):
+    monkeypatch.setattr(settings, "chunk_bytes", chunk_bytes)
+    np.testing.assert_array_equal(count_functions.gene_totals(stored), dense.sum(axis=0))
+    np.testing.assert_array_equal(count_functions.sums_of_squares(stored), (dense**2).sum(axis=0))
+
+
+def test_totals_pass_int32():
+    X = sparse.csr_matrix(np.full((3, 1), 2**31 - 1, dtype=np.int32))
+    np.testing.assert_array_equal(count_functions.gene_totals(X), [3 * (2**31 - 1)])
+
+
+def test_the_input_of_sums_stays_as_it_is():
+    X = sparse.csr_matrix(np.array([[3.0, 0], [2, 5]]))
+    count_functions.sums_of_squares(X)
+    np.testing.assert_array_equal(X.toarray(), [[3, 0], [2, 5]])
 
 
 def test_squares_of_large_counts_do_not_overflow():

@@ -68,6 +68,60 @@ def test_blocks_of_cells_have_streams_of_their_own(monkeypatch):
     assert (counts[:10] != counts[10:20]).nnz > 0
 
 
+def test_every_cell_of_every_block_has_its_own_size_and_profile(monkeypatch):
+    monkeypatch.setattr(simulation, "_BLOCK_ENTRIES", 10 * 60)
+    options = SimulateOptions(
+        n_cells=95,
+        n_genes=60,
+        n_types=3,
+        n_subtypes=2,
+        n_batches=2,
+        theta=1e6,
+        mean_library_size=20_000,
+        library_size_sd=1.0,
+    )
+    truth = simulate_counts(options, seed=2)
+    # One cell at a time, as the docstring says it; so large a theta leaves a Poisson.
+    for cell in range(95):
+        profile = truth.baseline * truth.type_fold_change[truth.cell_type[cell]]
+        profile = profile * truth.batch_fold_change[truth.batch[cell]]
+        if truth.cell_type[cell] == 0:
+            profile = profile * truth.subtype_fold_change[truth.subtype[cell]]
+        mu = truth.library_size[cell] * profile / profile.sum()
+        counts = truth.counts[cell].toarray().ravel()
+        assert ((counts - mu) ** 2 / mu).mean() < 3  # 1 is expected, 60 genes scatter by 0.2
+    assert len(set(truth.subtype[truth.cell_type == 0])) == 2
+
+
+def test_types_are_balanced_and_batches_are_all_there():
+    options = SimulateOptions(n_cells=31, n_genes=5, n_types=3, n_batches=2)
+    truth = simulate_counts(options, seed=0)
+    assert sorted(np.bincount(truth.cell_type)) == [10, 10, 11]
+    assert set(truth.batch) == {0, 1}
+    assert (np.diff(truth.cell_type) < 0).any()  # shuffled
+
+
+def test_two_types_share_no_marker_while_genes_last():
+    options = SimulateOptions(n_cells=9, n_genes=40, n_types=4, marker_fraction=0.25)
+    folds = simulate_counts(options, seed=0).type_fold_change
+    assert ((folds > 1).sum(axis=1) == 10).all()
+    assert ((folds > 1).sum(axis=0) == 1).all()
+    more = simulate_counts(
+        SimulateOptions(n_cells=9, n_genes=40, n_types=5, marker_fraction=0.25), seed=0
+    ).type_fold_change
+    assert ((more > 1).sum(axis=1) == 10).all()
+    assert set(np.unique(more)) == {1.0, options.type_fold_change}
+
+
+def test_one_subtype_and_one_batch_are_none():
+    truth = simulate_counts(SimulateOptions(n_cells=20, n_genes=10), seed=0)
+    assert (truth.subtype_fold_change == 1).all()
+    assert (truth.batch_fold_change == 1).all()
+    assert truth.subtype_fold_change.shape == truth.batch_fold_change.shape == (1, 10)
+    assert (truth.subtype == 0).all()
+    assert truth.baseline.sum() == pytest.approx(1)
+
+
 def test_step_carries_the_truth():
     adata = simulate(SimulateOptions(n_cells=80, n_genes=20, n_subtypes=2, n_batches=2), seed=0)
     assert sparse.issparse(adata.X)

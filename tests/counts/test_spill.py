@@ -53,6 +53,46 @@ def test_blocks_come_back_as_one_matrix(sizes, max_bytes, wide, random):
     assert found.indices.dtype == found.indptr.dtype
 
 
+def _five_a_block(n_blocks):
+    """Blocks of five counts, 40 bytes each."""
+    block = sparse.csr_matrix(np.array([[1, 2, 0], [3, 4, 5]], dtype=np.int32))
+    return [block * (i + 1) for i in range(n_blocks)]
+
+
+@pytest.mark.parametrize(("max_bytes", "is_mapped"), [(80, False), (79, True), (40, True)])
+def test_what_just_fits_stays_in_memory(tmp_path, monkeypatch, max_bytes, is_mapped):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    keeper = RowKeeper(n_vars=3, max_bytes=max_bytes)
+    for block in _five_a_block(2):
+        keeper.add(block)
+    found = keeper.matrix()
+    assert _is_mapped(found.data) is _is_mapped(found.indices) is is_mapped
+    expected = np.vstack([block.toarray() for block in _five_a_block(2)])
+    np.testing.assert_array_equal(found.toarray(), expected)
+    # The file has no name: nothing is left of it however the process ends.
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_came_before_the_budget_was_reached_is_written_once():
+    keeper = RowKeeper(n_vars=3, max_bytes=100)
+    blocks = _five_a_block(5)  # two in memory, the third goes to the file with them
+    for block in blocks:
+        keeper.add(block)
+        assert len(keeper._blocks) < 3
+    expected = np.vstack([block.toarray() for block in blocks])
+    np.testing.assert_array_equal(keeper.matrix().toarray(), expected)
+
+
+@pytest.mark.parametrize("max_bytes", [0, 10**9])
+def test_room_behind_the_last_value_of_a_block_is_not_kept(max_bytes):
+    block = sparse.csr_matrix(np.array([[1, 2], [0, 3]], dtype=np.int32))
+    block.data, block.indices = np.append(block.data, 9), np.append(block.indices, 0)
+    keeper = RowKeeper(n_vars=2, max_bytes=max_bytes)
+    for _ in range(2):
+        keeper.add(block)
+    np.testing.assert_array_equal(keeper.matrix().toarray(), [[1, 2], [0, 3]] * 2)
+
+
 def test_what_is_above_the_budget_is_mapped(pbmc):
     columns = np.arange(100)
     parts = (np.arange(0, 700, 2), np.arange(1, 700, 2))
@@ -90,7 +130,7 @@ def test_training_reads_a_matrix_on_disk(pbmc, tmp_path, kind):
         write_h5ad(pbmc.copy(), tmp_path / "counts.h5ad")
         stored = read_h5ad(tmp_path / "counts.h5ad", backed=True)
     else:
-        group = zarr.open_group(tmp_path / "counts.zarr", mode="w")
+        group = zarr.open_group(tmp_path / "counts.zarr", mode="w", zarr_format=2)
         write_elem(group, "X", pbmc.X)
         stored = ad.AnnData(sparse_dataset(group["X"]), obs=pbmc.obs, var=pbmc.var)
     assert train(stored, normalized, OPTIONS)[1].equals(expected)

@@ -1,9 +1,9 @@
-"""Files are written whole or not at all, in blocks of any size, and damage is one error."""
+"""AnnData files are written whole or not at all, in blocks of any size, and damage is one error."""
 
 import errno
-import json
 
 import anndata as ad
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +14,6 @@ from scipy import sparse
 from scpress.counts.matrix import iter_chunks
 from scpress.errors import InputError
 from scpress.io import h5ad
-from scpress.io.files import atomic_path, read_json, read_lines, write_json, write_table
 from scpress.io.h5ad import read_h5ad, write_h5ad, write_h5ad_streamed
 
 
@@ -64,8 +63,6 @@ def test_streamed_file_equals_the_one_written_at_once(adata, tmp_path, size):
 
 
 def test_row_pointers_are_int64_past_the_limit(adata, tmp_path, monkeypatch):
-    import h5py
-
     monkeypatch.setattr(h5ad, "_INT32_MAX", adata.X.nnz - 1)
     path = tmp_path / "a.h5ad"
     write_h5ad_streamed(path, without_X(adata), {"X": [adata.X]}, dtypes={"X": np.int32})
@@ -74,17 +71,90 @@ def test_row_pointers_are_int64_past_the_limit(adata, tmp_path, monkeypatch):
     np.testing.assert_array_equal(read_h5ad(path).X.toarray(), adata.X.toarray())
 
 
+@pytest.mark.parametrize("first_wide", [1, 4, 5])
+def test_columns_are_widened_in_the_block_that_passes_the_limit(
+    adata, tmp_path, monkeypatch, first_wide
+):
+    """Blocks of five rows: those before the limit are on disk already."""
+    monkeypatch.setattr(h5ad, "_INT32_MAX", int(adata.X.indptr[5 * first_wide]))
+    monkeypatch.setattr(h5ad, "_HDF5_CHUNK", 1)  # columns are moved 64 at a time
+    path = tmp_path / "a.h5ad"
+    parts = {"X": blocks(adata.X, 5), "layers/b": blocks(adata.X, 30)}
+    kinds = {"X": np.int32, "layers/b": np.int32}
+    write_h5ad_streamed(path, without_X(adata), parts, dtypes=kinds)
+    with h5py.File(path) as file:
+        for name in parts:
+            assert file[name]["indices"].dtype == file[name]["indptr"].dtype == np.int64
+            assert file[name]["data"].dtype == np.int32
+    read = read_h5ad(path)
+    np.testing.assert_array_equal(read.X.toarray(), adata.X.toarray())
+    np.testing.assert_array_equal(read.layers["b"].toarray(), adata.X.toarray())
+    backed = read_h5ad(path, backed=True)
+    np.testing.assert_array_equal(backed.X[3:29].toarray(), adata.X[3:29].toarray())
+
+
+def test_pointers_are_as_narrow_as_they_may_be(adata, tmp_path, monkeypatch):
+    monkeypatch.setattr(h5ad, "_INT32_MAX", adata.X.nnz)
+    path = tmp_path / "a.h5ad"
+    write_h5ad_streamed(path, without_X(adata), {"X": blocks(adata.X, 4)}, dtypes={"X": np.int32})
+    with h5py.File(path) as file:
+        assert file["X/indices"].dtype == file["X/indptr"].dtype == np.int32
+
+
+def test_columns_of_a_row_are_stored_in_order(tmp_path):
+    mixed = sparse.csr_matrix((np.array([1, 2, 3]), np.array([2, 0, 1]), np.array([0, 2, 3])))
+    rest = ad.AnnData(obs=pd.DataFrame(index=["a", "b"]), var=pd.DataFrame(index=["A", "B", "C"]))
+    write_h5ad_streamed(tmp_path / "a.h5ad", rest, {"X": [mixed]}, dtypes={"X": np.int32})
+    with h5py.File(tmp_path / "a.h5ad") as file:
+        assert file["X/indices"][:].tolist() == [0, 2, 1]
+        assert file["X/data"][:].tolist() == [2, 1, 3]
+
+
 def test_no_cells(tmp_path):
     rest = ad.AnnData(obs=pd.DataFrame(index=[]), var=pd.DataFrame(index=["A", "B"]))
     write_h5ad_streamed(tmp_path / "a.h5ad", rest, {"X": []}, dtypes={"X": np.int32})
     assert read_h5ad(tmp_path / "a.h5ad").X.shape == (0, 2)
 
 
-def test_too_few_rows_is_our_mistake_and_leaves_nothing(adata, tmp_path):
-    with pytest.raises(ValueError, match="7 rows were written, 30 were promised"):
+@pytest.mark.parametrize("kind", ["sparse", "dense"])
+@pytest.mark.parametrize("n_rows", [7, 29, 31])
+def test_other_rows_than_promised_are_our_mistake_and_leave_nothing(adata, tmp_path, kind, n_rows):
+    X = sparse.vstack([adata.X, adata.X], format="csr")[:n_rows]
+    if kind == "dense":
+        if n_rows > 30:
+            return  # HDF5 has no place for them
+        X = X.toarray()
+    with pytest.raises(ValueError, match=f"{n_rows} rows were written, 30 were promised"):
         write_h5ad_streamed(
-            tmp_path / "a.h5ad", without_X(adata), {"X": [adata.X[:7]]}, dtypes={"X": np.int32}
+            tmp_path / "a.h5ad", without_X(adata), {"X": blocks(X, 7)}, dtypes={"X": np.int32}
         )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_writing_stops_where_the_disk_is_full(adata, tmp_path, monkeypatch):
+    """HDF5 is not told of it, so the blocks that are still to come are not made in vain."""
+    asked = []
+
+    def many():
+        for number in range(1000):
+            asked.append(number)
+            yield adata.X[:1]
+            if number == 2:
+                disks[0]._error = OSError(errno.ENOSPC, "No space left on device")
+
+    disks = []
+
+    class Watched(h5ad.Disk):
+        def __init__(self, path):
+            super().__init__(path)
+            disks.append(self)
+
+    monkeypatch.setattr("scpress.io.hdf5.Disk", Watched)
+    with pytest.raises(InputError, match="No space left on device"):
+        write_h5ad_streamed(
+            tmp_path / "a.h5ad", without_X(adata), {"X": many()}, dtypes={"X": np.int32}
+        )
+    assert len(asked) <= 4
     assert list(tmp_path.iterdir()) == []
 
 
@@ -122,31 +192,19 @@ def test_other_files_are_named(tmp_path):
         read_h5ad(tmp_path / "a.h5ad")
 
 
-def test_json_tables_and_lists(tmp_path):
-    write_json({"b": 1, "a": [None]}, tmp_path / "deep" / "a.json")
-    assert read_json(tmp_path / "deep" / "a.json") == {"a": [None], "b": 1}
-    with pytest.raises(ValueError, match="JSON"):
-        write_json({"a": float("nan")}, tmp_path / "b.json")
-    assert not (tmp_path / "b.json").exists()
-    (tmp_path / "bad.json").write_text(json.dumps([1])[:-1])
-    with pytest.raises(InputError, match="is not JSON"):
-        read_json(tmp_path / "bad.json")
-    write_table(pd.DataFrame({"x": [1]}), tmp_path / "t.tsv")
-    assert (tmp_path / "t.tsv").read_text() == "x\n1\n"
-    (tmp_path / "list.txt").write_text("# genes\nA\n\n B \n")
-    assert read_lines(tmp_path / "list.txt") == ["A", "B"]
-    (tmp_path / "none.txt").write_text("# genes\n")
-    with pytest.raises(InputError, match="lists nothing"):
-        read_lines(tmp_path / "none.txt")
+def test_hdf5_of_another_kind_and_a_file_that_may_not_be_read_are_told_apart(tmp_path, monkeypatch):
+    path = tmp_path / "a.h5ad"
+    with h5py.File(path, "w") as file:
+        file["matrix"] = [1]
+    with pytest.raises(InputError, match="is not an AnnData file: it has no obs"):
+        read_h5ad(path)
 
+    def refuse(*words):
+        raise OSError(errno.EACCES, "Permission denied")
 
-def test_atomic_path_replaces_only_on_success(tmp_path):
-    with atomic_path(tmp_path / "a") as temporary:
-        temporary.write_text("1")
-    with pytest.raises(ZeroDivisionError), atomic_path(tmp_path / "a") as temporary:
-        temporary.write_text(str(2 / 0))
-    assert (tmp_path / "a").read_text() == "1"
-    assert len(list(tmp_path.iterdir())) == 1
+    monkeypatch.setattr(h5py, "File", refuse)
+    with pytest.raises(InputError, match=r"cannot read '.*': Permission denied"):
+        read_h5ad(path)
 
 
 def test_staged_counts_are_read_from_a_copy_that_leaves_nothing(simulated, tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ from scipy import sparse
 from scpress import settings
 from scpress.counts.sizes import library_sizes, size_factors
 from scpress.errors import InputError
-from scpress.model.baselines import fit_gene_mean, fit_pca, truncate_pca
+from scpress.model.baselines import FLOOR, fit_gene_mean, fit_pca, truncate_pca
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +87,34 @@ def test_pca_truncated_equals_pca_fitted_with_fewer(counts, size_factor):
 def test_pca_refuses_more_components_than_genes(counts, size_factor, n_components):
     with pytest.raises(InputError, match="40 genes and 200 cells"):
         fit_pca(counts, size_factor, n_components)
+
+
+def test_the_gene_scale_is_the_counted_total_over_the_decoded_one(counts, size_factor):
+    pca = fit_pca(counts, size_factor, 3)
+    # The exponential of a mean logarithm is too small, by a factor of its own for each gene.
+    plain = np.expm1(pca.decode(pca.encode(counts, size_factor)))
+    decoded = (np.maximum(plain, 0) * size_factor[:, None]).sum(axis=0)
+    totals = counts.toarray().sum(axis=0)
+    often = totals > 20
+    np.testing.assert_allclose(pca.scale[often], (totals / decoded)[often], rtol=1e-3)
+    assert np.median(pca.scale[often]) > 1.05
+
+
+def test_a_predicted_mean_has_a_floor_of_a_share_of_the_genes(counts, size_factor):
+    pca = fit_pca(counts, size_factor, 3)
+    far = np.array([[-60, 0, 0], [60, 0, 0]], dtype=np.float32)
+    expected = FLOOR * counts.toarray().sum(axis=0) / size_factor.sum()
+    found = pca.decode_counts(far, np.array([1.0, 3.0]))
+    low = np.minimum(found[0], found[1] / 3)
+    down = np.abs(pca.components[0]) > 0.1
+    np.testing.assert_allclose(low[down], expected[down], rtol=1e-4)
+
+
+def test_a_gene_that_is_never_seen_stays_at_zero(counts, size_factor):
+    X = counts.toarray()
+    X[:, 5] = 0
+    X = sparse.csr_matrix(X)
+    pca = fit_pca(X, size_factor, 3)
+    decoded = pca.decode_counts(pca.encode(X, size_factor), size_factor)
+    assert np.isfinite(decoded).all()
+    np.testing.assert_allclose(decoded[:, 5], 0, atol=1e-5)

@@ -1,34 +1,24 @@
+"""A model in one file, and what it says of cells: batches, genes, means."""
+
 import json
+import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import safetensors.torch
 import torch
-from builders import modelled, normalized_of
+from builders import briefly_trained, modelled, untrained
 
-from scpress.config.options import DenoiseOptions, EmbedOptions, TrainOptions
+from scpress.config.options import TrainOptions
 from scpress.errors import InputError
-from scpress.model.fitted import load_model
-from scpress.model.scoring import importance_weighted_nll, reconstruction_nll
-from scpress.steps.denoise import denoise, denoise_blocks
+from scpress.model.fitted import load_model, record_options
 from scpress.steps.embed import embed
-from scpress.steps.train import train
-from scpress.training import loop as training
 
 
 @pytest.fixture(scope="module")
 def trained(simulated):
-    return train(simulated, normalized_of(simulated), OPTIONS_WITH_BATCH)[0]
-
-
-OPTIONS_WITH_BATCH = TrainOptions(
-    max_steps=80,
-    validate_every=20,
-    kl_warmup_steps=20,
-    batch_size=64,
-    batch_key="batch",
-    allow_failed_fit=True,  # 80 steps are for speed
-)
+    return briefly_trained(simulated, batch_key="batch", max_steps=80)
 
 
 def test_a_saved_model_is_the_same_file_and_gives_the_same_latent(simulated, trained, tmp_path):
@@ -80,50 +70,35 @@ def test_a_file_that_is_not_a_whole_model_of_ours_is_refused(trained, tmp_path, 
         load_model(path)
 
 
-def test_embed_of_the_training_cells_equals_a_direct_pass(simulated, trained):
-    latent = embed(simulated, normalized_of(simulated), trained, name="vae")
-    columns = [simulated.var_names.get_loc(gene) for gene in trained.genes]
-    library = normalized_of(simulated).obs["library_size"].to_numpy()
-    codes = trained.batch_codes(simulated.obs)
-    cells = trained.cells(
-        simulated.X[:, columns], library / trained.median_library_size, codes, None
-    )
-    mean, sd = trained.encode(cells)
-    np.testing.assert_allclose(latent.obsm["X_vae"], mean, atol=1e-5)
-    np.testing.assert_allclose(latent.obsm["X_vae_sd"], sd, atol=1e-5)
-    nll = -trained.log_likelihood(cells, mean)
-    np.testing.assert_allclose(latent.obs["nll_vae"], nll, rtol=1e-4)
-    assert latent.var["theta_vae"].between(1e-3, 1e4).all()
-    assert latent.var["pi_mean_vae"].between(0, 1).all()
-    assert latent.uns["scpress"]["verdict"]["n_steps"] == 80
+@pytest.fixture
+def model(pbmc):
+    """Of six genes and three batches, the second of which is the largest."""
+    options = TrainOptions(n_latent=2, hidden=(8,), batch_key="donor")
+    model = untrained(modelled(pbmc, n_genes=6), options, ("a", "b", "c"))
+    model.batch_sizes = (3, 9, 4)
+    model.genes = ["ENSG1.4", "ENSG2", "ENSG3.1", "x", "y", "z"]
+    model.symbols = ["TP53", "CD3E", "", "SAME", "SAME2", "Z"]
+    return model
 
 
-def test_embed_does_not_depend_on_the_block_size(simulated, trained, monkeypatch):
-    whole = embed(simulated, None, trained).obsm["X_model"]
-    monkeypatch.setattr("scpress.settings.chunk_bytes", 20_000)
-    np.testing.assert_allclose(embed(simulated, None, trained).obsm["X_model"], whole, atol=1e-5)
-
-
-def test_new_cells_are_matched_by_gene_id_whatever_the_order(simulated, trained):
-    whole = embed(simulated, None, trained).obsm["X_model"]
-    order = np.random.default_rng(0).permutation(simulated.n_vars)
-    shuffled = simulated[:, order].copy()
-    # The library is the cell's total over the same genes, so nothing else may change.
-    np.testing.assert_allclose(embed(shuffled, None, trained).obsm["X_model"], whole, atol=1e-5)
-
-
-def test_missing_genes_are_named_and_limited(simulated, trained, caplog):
-    lacking = simulated[:, [g for g in simulated.var_names if g != trained.genes[3]]].copy()
+def test_a_batch_has_its_code_and_another_that_of_the_reference(model, caplog):
+    obs = pd.DataFrame({"donor": pd.Categorical(["c", "a", "new", "b", "c"])})
     with caplog.at_level("INFO", logger="scpress"):
-        embed(lacking, None, trained)
-    assert trained.genes[3] in caplog.text
-    with pytest.raises(InputError, match=trained.genes[3]):
-        embed(lacking, None, trained, EmbedOptions(max_missing_fraction=0.0))
-    foreign = simulated.copy()
-    foreign.var_names = [f"other{i}" for i in range(foreign.n_vars)]
-    foreign.var["gene_symbol"] = foreign.var_names
-    with pytest.raises(InputError, match="another gene list"):
-        embed(foreign, None, trained)
+        assert model.batch_codes(obs).tolist() == [2, 0, 1, 1, 2]
+    assert "1 cells are of batches the model has not seen (new) and are taken for 'b'" in (
+        caplog.text
+    )
+    assert model.batch_codes(obs, reference_batch="c").tolist() == [2, 0, 2, 1, 2]
+    assert model.reference_code(None) == 1
+    assert model.reference_code("c") == 2
+
+
+def test_numbers_that_name_batches_are_their_names(pbmc):
+    options = TrainOptions(n_latent=2, batch_key="plate")
+    model = untrained(modelled(pbmc, n_genes=6), options, ("1", "2"))
+    assert model.batch_codes(pd.DataFrame({"plate": [2, 1, 2]})).tolist() == [1, 0, 1]
+    lone = untrained(modelled(pbmc, n_genes=6), options, ("1",))
+    assert lone.batch_codes(pd.DataFrame({"plate": [2, 1, 2]})) is None
 
 
 def test_unknown_batches_are_decoded_as_the_reference(simulated, trained):
@@ -136,95 +111,131 @@ def test_unknown_batches_are_decoded_as_the_reference(simulated, trained):
         trained.batch_codes(new.obs.drop(columns="batch"))
 
 
-def test_denoised_is_mu_over_the_size_factor_in_one_batch(simulated, trained):
-    genes = (trained.genes[5], trained.genes[2])
-    named = denoise(simulated, None, trained, DenoiseOptions(genes=genes))
-    assert list(named.var_names) == list(genes)
-    blocks = denoise_blocks(simulated, None, trained, DenoiseOptions())
-    whole = np.concatenate([block for _, block in blocks])
-    np.testing.assert_allclose(named.X, whole[:, [5, 2]], rtol=1e-5)
-    # Expected molecules at a size factor of 1: they add up to about what was counted.
-    library = normalized_of(simulated).obs["library_size"].to_numpy()
-    columns = [simulated.var_names.get_loc(gene) for gene in trained.genes]
-    counted = simulated.X[:, columns].sum(axis=1).A1 / (library / trained.median_library_size)
-    assert np.corrcoef(whole.sum(axis=1), counted)[0, 1] > 0.5
-    with pytest.raises(InputError, match="not modelled: nothing"):
-        denoise(simulated, None, trained, DenoiseOptions(genes=("nothing",)))
-
-
-def test_importance_weighting_tightens_with_draws_and_bounds_the_evidence(pbmc):
-    model, _ = train(pbmc, normalized_of(pbmc), OPTIONS_NO_BATCH)
-    data = modelled(pbmc).take(model.validation_cells)
-    few, many = (importance_weighted_nll(model, data, n_draws=n).mean() for n in (2, 100))
-    assert many < few
-    assert reconstruction_nll(model, data).mean() < many
-
-
-OPTIONS_NO_BATCH = TrainOptions(max_steps=60, validate_every=20, batch_size=64, batch_key=None)
-
-
-def test_importance_weighting_is_exact_for_a_linear_gaussian_model(pbmc):
-    # With q(z|x) the true posterior the weights are constant, so any K gives log p(x): x is
-    # N(b, W W' + D). The posterior of factor analysis is N(V W' D^-1 (x-b), V), V = (I+W'D^-1W)^-1;
-    # a loading with orthogonal columns in the metric D^-1 makes V diagonal, as our q is.
-    import dataclasses
-
-    from scipy.stats import multivariate_normal
-
-    from scpress.model.axes import resolve_config
-    from scpress.model.fitted import TrainedModel
-    from scpress.model.network import CountAutoencoder
-    from scpress.model.scoring import log_values
-
-    data = modelled(pbmc, n_genes=12).take(np.arange(30))
-    config = resolve_config(TrainOptions(preset="pca", batch_key=None, n_latent=3), n_genes=12)
-    network = CountAutoencoder(dataclasses.replace(config, encoder="variational", prior="kl"))
-    rng = np.random.default_rng(0)
-    loading = np.linalg.qr(rng.normal(size=(12, 3)))[0] * np.array([1.0, 0.7, 0.4])
-    variance, mean = 0.3, rng.normal(size=12)
-    posterior = 1 / (1 + (loading**2).sum(axis=0) / variance)
-    with torch.no_grad():
-        network.input_mean.copy_(torch.from_numpy(mean))
-        network.eta.weight.copy_(torch.from_numpy(loading))
-        network.eta.bias.copy_(torch.from_numpy(mean))
-        network.log_theta.fill_(-np.log(variance))
-        network.z_mean.weight.copy_(torch.from_numpy((posterior / variance * loading).T))
-        network.z_mean.bias.zero_()
-        network.z_log_variance.weight.zero_()
-        network.z_log_variance.bias.copy_(torch.from_numpy(np.log(posterior - 1e-4)))
-    model = TrainedModel(network.eval(), [], [], 1.0)
-    truth = -multivariate_normal(mean, loading @ loading.T + variance * np.eye(12)).logpdf(
-        log_values(data).toarray()
-    )
-    np.testing.assert_allclose(importance_weighted_nll(model, data, n_draws=3), truth, rtol=1e-4)
-
-
-def test_pca_preset_and_a_linear_gaussian_autoencoder_span_the_same_subspace(pbmc, monkeypatch):
-    # With one variance for all genes the likelihood is the squared error; a free variance per gene
-    # would make it factor analysis.
-    initialize = training.initialize
-
-    def with_one_variance(network, data):
-        initialize(network, data)
-        network.log_theta.requires_grad_(requires_grad=False).fill_(0.0)
-
-    monkeypatch.setattr(training, "initialize", with_one_variance)
-    normalized = normalized_of(pbmc, n_genes=40)
-    # Its likelihood is off by the variance, so the verdict does not apply.
-    common = {"n_latent": 2, "batch_key": None, "allow_failed_fit": True}
-    pca, _ = train(pbmc, normalized, TrainOptions(preset="pca", **common))
-    linear, _ = train(
-        pbmc,
-        normalized,
-        TrainOptions(
-            preset="dca", likelihood="gaussian", dispersion="gene", decoder="linear",
-            hidden=(), norm="none", activation="linear", weight_decay=0.0, plateau=200,
-            learning_rate=2e-2, batch_size=630, max_steps=800, patience=800, **common,
-        ),
-    )  # fmt: skip
-    bases = [
-        np.linalg.qr(model.network.eta.weight.detach().double().numpy())[0]
-        for model in (pca, linear)
+def test_genes_are_matched_by_name_then_id_then_symbol(model):
+    # (name, symbol) in another order: a name as it is, an id of another version, a symbol.
+    others = [
+        ("q", "Z"),
+        ("ENSG2", "other"),
+        ("ENSG1.9", "TP52"),
+        ("ENSG3.1", "w"),
+        ("r", "SAME2"),
+        ("s", "SAME"),
     ]
-    cosines = np.linalg.svd(bases[0].T @ bases[1], compute_uv=False)
-    assert cosines.min() > 0.99
+    names, symbols = zip(*others, strict=True)
+    columns = model.matching_columns(names, symbols, max_missing_fraction=0.0)
+    assert columns.tolist() == [2, 1, 3, 5, 4, 0]
+
+
+def test_a_name_comes_before_an_id_and_an_id_before_a_symbol(model):
+    names = ["ENSG1.9", "ENSG1.4", "ENSG2.7", "p", "ENSG3.1", "x", "y", "z"]
+    symbols = ["", "", "", "CD3E", "", "", "", ""]
+    columns = model.matching_columns(names, symbols, max_missing_fraction=0.0)
+    assert columns.tolist() == [1, 2, 4, 5, 6, 7]
+
+
+def test_a_symbol_of_several_genes_or_of_none_matches_nothing(model):
+    names = ["ENSG1.4", "ENSG2", "t", "u", "v", "w"]
+    symbols = ["TP53", "CD3E", "", "SAME", "SAME", "Z"]
+    columns = model.matching_columns(names, symbols, max_missing_fraction=0.5)
+    # The third has no symbol, as one of theirs has none; the fourth one's is of two genes.
+    assert columns.tolist() == [0, 1, -1, -1, -1, 5]
+    for allowed, is_refused in ((0.5, False), (0.49, True)):
+        if is_refused:
+            with pytest.raises(InputError, match="6 genes and 3 of them are missing"):
+                model.matching_columns(names, symbols, max_missing_fraction=allowed)
+        else:
+            model.matching_columns(names, symbols, max_missing_fraction=allowed)
+
+
+def test_the_same_list_of_genes_is_not_looked_up(model):
+    columns = model.matching_columns(model.genes, [""] * 6, max_missing_fraction=0.0)
+    assert columns.tolist() == list(range(6))
+
+
+@pytest.mark.parametrize("preset", ["scvi", "dca", "pca"])
+def test_numbers_out_are_those_of_the_decoded_distribution(pbmc, preset):
+    data = modelled(pbmc, n_genes=30).take(np.arange(12))
+    model = untrained(data, TrainOptions(preset=preset, n_latent=4))
+    with torch.no_grad():
+        for parameter in model.network.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    model.network.train()  # what is asked of a model is asked without dropout
+    cells = data.cells_of(model)
+    z, sd = model.encode(cells)
+    assert z.shape == (12, 4)
+    assert (sd is None) == (preset != "scvi")
+    decoded = model.network.decode(torch.from_numpy(z), cells)
+    mean = decoded.log_mu.detach().numpy().astype(np.float64)
+    np.testing.assert_allclose(model.log_theta(cells, z), decoded.log_theta.detach(), rtol=1e-6)
+    if preset == "pca":
+        # The mean of log1p(counts / size factor), taken back; never below zero.
+        expected = np.maximum(np.exp(mean) - 1, 0) * data.size_factor[:, None]
+        assert (expected == 0).any()
+    else:
+        expected = np.exp(mean)
+        pi = [[1 / (1 + math.exp(-v)) for v in row] for row in decoded.pi_logits.tolist()]
+        np.testing.assert_allclose(model.extra_zero_fraction(cells, z), pi, rtol=1e-5)
+    np.testing.assert_allclose(model.mean_counts(cells, z), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_continuous_covariates_are_standardized_by_the_training_cells(pbmc):
+    data = modelled(pbmc, n_genes=6).take(np.arange(4))
+    options = TrainOptions(n_latent=2, continuous_covariates=("depth", "age"))
+    model = untrained(data, options)
+    model.network.continuous_mean.copy_(torch.tensor([1.0, 50.0]))
+    model.network.continuous_scale.copy_(torch.tensor([2.0, 10.0]))
+    data.continuous = np.array([[1, 50], [3, 60], [-1, 45], [5, 50]], dtype=np.float32)
+    found = data.cells_of(model)
+    assert found.continuous.tolist() == [[0, 0], [1, 1], [-1, -0.5], [2, 0]]
+    np.testing.assert_array_equal(found.total, data.X.sum(axis=1).A1)
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"preset": "ldvae"}, {"dispersion": "gene-cell", "likelihood": "nb"}]
+)
+def test_the_decoders_state_is_all_that_decoding_needs(pbmc, changes):
+    data = modelled(pbmc, n_genes=30).take(np.arange(8))
+    data.batch, data.continuous = np.arange(8) % 2, np.ones((8, 1), dtype=np.float32)
+    options = TrainOptions(n_latent=4, continuous_covariates=("depth",), **changes)
+    model = untrained(data, options, ("a", "b"))
+    z = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
+
+    def numbers():
+        cells = data.cells_of(model)
+        found = [model.mean_counts(cells, z), model.log_theta(cells, z)]
+        if model.network.pi_logits is not None:
+            found.append(model.extra_zero_fraction(cells, z))
+        return found
+
+    expected = numbers()
+    state = model.decoder_state()
+    for name, value in model.network.state_dict().items():
+        if name not in state and value.is_floating_point():
+            value.fill_(math.nan)
+    assert np.isnan(model.encode(data.cells_of(model))[0]).all()
+    for one, two in zip(numbers(), expected, strict=True):
+        np.testing.assert_array_equal(one, two)
+    # And nothing that decoding does not need: each of these alone would change what comes out.
+    for name in state:
+        value = model.network.state_dict()[name]
+        before = value.clone()
+        value.fill_(math.nan)
+        assert any(np.isnan(one).any() for one in numbers()), name
+        value.copy_(before)
+
+
+def test_a_cell_without_molecules_has_a_size_factor(model):
+    model.median_library_size = 400.0
+    assert model.size_factors(np.array([0, 1, 200, 400])).tolist() == [0.0025, 0.0025, 0.5, 1]
+
+
+def test_cells_fitted_are_those_trained_on_and_held_out(model, trained, simulated):
+    assert model.n_fitted_cells == 0
+    assert trained.n_fitted_cells == simulated.n_obs
+
+
+def test_recorded_options_are_plain_json():
+    options = TrainOptions(hidden=(3, 4))
+    recorded = record_options(options)
+    assert recorded["hidden"] == [3, 4]
+    assert json.loads(json.dumps(recorded)) == recorded

@@ -1,3 +1,6 @@
+"""How probable counts are: against mpmath, scvi-tools and each other."""
+
+import dataclasses
 import itertools
 
 import mpmath as mp
@@ -5,8 +8,10 @@ import numpy as np
 import pytest
 import reference
 import torch
+from scipy import sparse
 
 from scpress.model import likelihoods as lk
+from scpress.model.batches import sparse_batch
 
 COUNTS = (0, 1, 2, 3, 7, 8, 9, 30, 300, 4000, 20_000)
 LOG_MU = (-18.0, -6.0, -1.0, 0.0, 0.7, 2.1, 5.7, 8.3, 9.9, 12.0)
@@ -90,7 +95,11 @@ def test_agrees_with_scvi_tools_where_its_epsilon_is_harmless(name):
 
 @pytest.mark.parametrize("name", ["poisson", "nb", "zinb", "gaussian"])
 @pytest.mark.parametrize("theta_shape", ["gene", "cell"])
-def test_sparse_split_equals_the_dense_sum_and_its_gradient(name, theta_shape):
+@pytest.mark.parametrize("rows_at_a_time", [1, 2, 100])
+def test_sparse_split_equals_the_dense_sum_and_its_gradient(
+    name, theta_shape, rows_at_a_time, monkeypatch
+):
+    monkeypatch.setattr(lk, "_CACHED_ENTRIES", 40 * rows_at_a_time)
     generator = torch.Generator().manual_seed(1)
     x = torch.poisson(torch.full((5, 40), 0.4), generator=generator).double()
     x[2] = 0  # a cell without a nonzero
@@ -123,3 +132,53 @@ def test_nb_with_large_theta_is_poisson():
     log_mu = torch.full((20,), 1.0, dtype=torch.float64)
     p = lk.Parameters(log_mu, torch.full((20,), lk.LOG_THETA_MAX, dtype=torch.float64))
     torch.testing.assert_close(lk.log_nb(x, p), lk.log_poisson(x, p), atol=2e-2, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["zinb", "nb"])
+@pytest.mark.parametrize("theta_shape", ["gene", "cell"])
+def test_the_dense_terms_are_autograds(name, theta_shape):
+    generator = torch.Generator().manual_seed(1)
+    x = torch.poisson(torch.full((5, 40), 0.4), generator=generator).double() * 3
+    draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
+    leaves = [draw(5, 40), draw(1, 40) if theta_shape == "gene" else draw(5, 40), draw(5, 40)]
+    used = [leaf.requires_grad_() for leaf in leaves[: 2 + (name == "zinb")]]
+    ours = lk.sum_log_likelihood(name, lk.Parameters(*used), lk.DenseBatch(x))
+    plain = lk.LIKELIHOODS[name].dense(x, lk.Parameters(*used)).sum(1)
+    torch.testing.assert_close(ours, plain)
+    for one, two in zip(
+        torch.autograd.grad(ours.sum(), used), torch.autograd.grad(plain.sum(), used), strict=True
+    ):
+        torch.testing.assert_close(one, two)
+
+
+@pytest.mark.parametrize("name", ["poisson", "nb", "zinb"])
+def test_probabilities_of_all_counts_add_up_to_one(name):
+    x = torch.arange(3000, dtype=torch.float64)
+    for log_mu, log_theta, logit in itertools.product((-2.0, 1.0, 3.0), (-0.5, 2.0), (-3.0, 1.0)):
+        parameters = [torch.full_like(x, value) for value in (log_mu, log_theta, logit)]
+        density = lk.LIKELIHOODS[name].dense(x, lk.Parameters(*parameters)).exp()
+        assert float(density.sum()) == pytest.approx(1, abs=1e-9)
+        mean = np.exp(log_mu) / (1 + np.exp(logit) if name == "zinb" else 1)
+        assert float((x * density).sum()) == pytest.approx(mean, rel=1e-6)
+
+
+def test_parameters_of_single_entries_are_those_of_their_row_and_gene():
+    rows, columns = torch.tensor([0, 2, 2]), torch.tensor([3, 0, 3])
+    by_cell, by_gene = torch.arange(12.0).reshape(3, 4), torch.arange(4.0) + 100
+    found = lk.Parameters(by_cell, by_gene, by_gene[None, :]).at(rows, columns)
+    assert [one.tolist() for one in found] == [[3, 8, 11], [103, 100, 103], [103, 100, 103]]
+    assert lk.Parameters(by_cell).at(rows, columns)[1:] == (None, None)
+
+
+@pytest.mark.parametrize("name", ["poisson", "gaussian", "nb", "zinb"])
+def test_a_dense_batch_is_as_likely_as_a_sparse_one(name):
+    generator = torch.Generator().manual_seed(2)
+    x = torch.poisson(torch.full((6, 30), 0.7), generator=generator).double()
+    draws = [torch.randn(6, 30, generator=generator, dtype=torch.float64) for _ in range(3)]
+    parameters = lk.Parameters(*draws)
+    batch = sparse_batch(sparse.csr_matrix(x.numpy()))
+    batch = dataclasses.replace(batch, values=batch.values.double())
+    torch.testing.assert_close(
+        lk.sum_log_likelihood(name, parameters, lk.DenseBatch(x)),
+        lk.sum_log_likelihood(name, parameters, batch),
+    )

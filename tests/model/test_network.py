@@ -1,11 +1,17 @@
+"""The network along its axes: what it reads, decodes and is trained on."""
+
 import numpy as np
 import pytest
 import torch
-from builders import modelled
+from builders import modelled, with_covariates
+from scipy import sparse
 
 from scpress.config.options import TrainOptions
 from scpress.errors import InputError
+from scpress.model import likelihoods as lk
 from scpress.model.axes import PRESETS, resolve_config
+from scpress.model.fitted import TrainedModel
+from scpress.model.modelled import ModelledCounts
 from scpress.model.network import CountAutoencoder, kl_to_standard_normal
 
 
@@ -39,8 +45,6 @@ def test_every_combination_has_a_finite_loss_and_gradient(pbmc, preset, likeliho
 
 
 def _cells(network, data):
-    from scpress.model.fitted import TrainedModel
-
     model = TrainedModel(network, [str(i) for i in range(data.X.shape[1])], [], 1.0)
     return data.cells_of(model)
 
@@ -75,6 +79,164 @@ def test_zscore_input_is_shifted_and_scaled_log_values(pbmc):
     )
 
 
+@pytest.mark.parametrize("kernels", ["numba", "torch"])
+@pytest.mark.parametrize("encode_covariates", [False, True])
+@pytest.mark.parametrize("values_are", ["zscore", "log1p"])
+def test_the_first_layer_is_a_linear_one_of_the_shifted_and_scaled_input(
+    pbmc, kernels, encode_covariates, values_are
+):
+    # Shift and scale are folded into its weights, so that zeros stay unstored.
+    data = with_covariates(pbmc).take(np.arange(10))
+    network = _network(
+        data,
+        2,
+        input=values_are,
+        encode_covariates=encode_covariates,
+        continuous_covariates=("depth",),
+    ).eval()
+    network.kernels = kernels
+    network.input_mean.uniform_(0, 1)
+    network.input_scale.uniform_(0.5, 3)
+    network.continuous_mean.fill_(0.5)
+    network.continuous_scale.fill_(2)
+    cells = _cells(network, data)
+    values = np.log1p(
+        data.X.toarray() / (data.size_factor[:, None] if values_are == "zscore" else 1)
+    )
+    if values_are == "zscore":
+        values = (values - network.input_mean.numpy()) / network.input_scale.numpy()
+    parts = [values]
+    if encode_covariates:
+        parts += [(data.continuous - 0.5) / 2, np.eye(2)[data.batch]]
+    linear = network.encoder.linear[0]
+    x = torch.from_numpy(np.concatenate(parts, axis=1)).float()
+    h = x @ linear.weight.t() + linear.bias
+    expected = network.z_mean(torch.relu(network.encoder.norm[0](h)))
+    torch.testing.assert_close(network.encode(cells)[0], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_each_batch_has_its_theta(pbmc):
+    data = with_covariates(pbmc).take(np.arange(10))
+    network = _network(data, 3, dispersion="gene-batch").eval()
+    data.batch = np.arange(10) * 2 % 3
+    with torch.no_grad():
+        network.log_theta.normal_()
+    cells, z = _cells(network, data), torch.randn(10, 10)
+    log_theta = network.decode(z, cells).log_theta
+    assert torch.equal(log_theta, network.log_theta[torch.from_numpy(data.batch)])
+
+
+@pytest.mark.parametrize("preset", ["scvi", "dca", "ldvae"])
+@pytest.mark.parametrize("likelihood", ["zinb", "nb", "poisson"])
+@pytest.mark.parametrize("dispersion", ["gene", "gene-batch", "gene-cell"])
+def test_cells_are_as_likely_as_what_is_decoded_says(pbmc, preset, likelihood, dispersion):
+    data = with_covariates(pbmc).take(np.arange(40))
+    data.batch = data.batch[::-1].copy()  # the first cell is not of the first batch
+    network = _network(
+        data,
+        2,
+        preset=preset,
+        likelihood=likelihood,
+        dispersion=dispersion,
+        continuous_covariates=("depth",),
+    ).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    cells, z = _cells(network, data), torch.randn(40, network.config.n_latent)
+    decoded = [None if p is None else p.double() for p in network.decode(z, cells)]
+    dense = lk.LIKELIHOODS[likelihood].dense(cells.counts.dense().double(), lk.Parameters(*decoded))
+    for kernels in ("numba", "torch"):
+        network.kernels = kernels
+        found = network.log_likelihood(z, cells).double()
+        torch.testing.assert_close(found, dense.sum(dim=1).detach(), rtol=1e-5, atol=1e-2)
+
+
+def test_what_is_decoded_stays_in_its_range(pbmc):
+    data = modelled(pbmc).take(np.arange(10))
+    for preset in ("scvi", "dca"):
+        network = _network(data, preset=preset, likelihood="zinb").eval()
+        cells = _cells(network, data)
+        for sign in (-1, 1):
+            with torch.no_grad():
+                network.eta.bias[:3] = sign * 1e3
+                network.pi_logits.bias[:3] = sign * 1e3
+                theta = network.log_theta if preset == "scvi" else network.log_theta.bias
+                theta.view(-1)[:3] = sign * 1e3
+            found = network.decode(torch.zeros(10, network.config.n_latent), cells)
+            ends = [
+                (found.log_mu, lk.LOG_MU_MIN, lk.LOG_MU_MAX),
+                (found.log_theta.expand(10, -1), lk.LOG_THETA_MIN, lk.LOG_THETA_MAX),
+                (found.pi_logits, -lk.PI_LOGITS_MAX, lk.PI_LOGITS_MAX),
+            ]
+            for i, (value, lowest, highest) in enumerate(ends):
+                assert lowest <= float(value.detach().min())
+                assert float(value.detach().max()) <= highest
+                # A softmax shares the total out: its largest mean is no bound.
+                if i or preset == "dca":
+                    end = torch.tensor(highest if sign > 0 else lowest)
+                    torch.testing.assert_close(value[:, :3], end.expand(10, 3))
+
+
+def test_a_shared_theta_is_projected_into_its_range(pbmc):
+    network = _network(modelled(pbmc))
+    with torch.no_grad():
+        network.log_theta[0, :3] = torch.tensor([-50.0, 50.0, 1.5])
+    network.clamp_theta()
+    expected = torch.tensor([lk.LOG_THETA_MIN, lk.LOG_THETA_MAX, 1.5])
+    torch.testing.assert_close(network.log_theta.detach()[0, :3], expected)
+
+
+@pytest.mark.parametrize("prior", ["kl", "none"])
+def test_the_loss_is_of_a_draw_and_its_divergence_has_its_weight(pbmc, prior):
+    data = modelled(pbmc).take(np.arange(10))
+    network = _network(data, prior=prior).eval()
+    cells, noise = _cells(network, data), torch.randn(10, 10)
+    with torch.no_grad():
+        mean, sd = network.encode(cells)
+        nll = -network.log_likelihood(mean + sd * noise, cells).mean()
+        kl = kl_to_standard_normal(mean, sd).mean() if prior == "kl" else 0.0
+        loss = network.loss(cells, kl_weight=0.3, noise=noise)
+        at_mean = network.loss(cells, kl_weight=0.3)
+    assert float(loss.reconstruction) == pytest.approx(float(nll), rel=1e-5)
+    assert float(loss.kl) == pytest.approx(float(kl), rel=1e-5)
+    assert float(loss.total) == pytest.approx(float(nll + 0.3 * kl), rel=1e-5)
+    assert at_mean.reconstruction != loss.reconstruction
+    assert float(at_mean.reconstruction) == pytest.approx(
+        -float(network.log_likelihood(mean, cells).mean()), rel=1e-5
+    )
+
+
+def test_the_deviation_has_a_floor(pbmc):
+    data = modelled(pbmc).take(np.arange(10))
+    network = _network(data).eval()
+    with torch.no_grad():
+        network.z_log_variance.bias.fill_(-100)
+        _, sd = network.encode(_cells(network, data))
+    torch.testing.assert_close(sd, torch.full_like(sd, 1e-2))
+
+
+def test_a_cell_without_molecules_has_a_library_of_one(pbmc):
+    counts = sparse.csr_matrix(np.array([[0, 0, 0], [2, 0, 3]]))
+    data = ModelledCounts(counts, np.array([0.5, 2.0]))
+    for library, expected in (("observed", [1, 5]), ("size_factor", [0.5, 2])):
+        network = _network(data, n_latent=2, library=library)
+        assert network.library(_cells(network, data)).tolist() == expected
+
+
+def test_covariates_and_batches_enter_where_the_axes_say(pbmc):
+    data = with_covariates(pbmc).take(np.arange(20))
+    other = with_covariates(pbmc).take(np.arange(20))
+    other.batch = 1 - other.batch
+    for encoded in (False, True):
+        for hidden in ((), (16,)):
+            network = _network(data, 2, encode_covariates=encoded, hidden=hidden).eval()
+            z = torch.zeros(20, 10)
+            one, two = (_cells(network, d) for d in (data, other))
+            assert torch.equal(network.encode(one)[0], network.encode(two)[0]) != encoded
+            assert not torch.equal(network.decode(z, one).log_mu, network.decode(z, two).log_mu)
+
+
 def test_kl_matches_torch():
     mean, sd = torch.randn(5, 3), torch.rand(5, 3) + 0.1
     normal = torch.distributions.Normal
@@ -83,10 +245,6 @@ def test_kl_matches_torch():
 
 
 def test_a_zero_cell_is_scored():
-    from scipy import sparse
-
-    from scpress.model.modelled import ModelledCounts
-
     data = ModelledCounts(sparse.csr_matrix((3, 20), dtype=np.int32), np.ones(3))
     network = _network(data, preset="scvi").eval()
     assert torch.isfinite(network.loss(_cells(network, data), kl_weight=1.0).total)

@@ -1,20 +1,14 @@
 """The joined AnnData: what scanpy does with it, whose columns are kept, and what is refused."""
 
 import anndata as ad
-import matplotlib as mpl
-import numba
 import numpy as np
 import pandas as pd
 import pytest
-import scanpy as sc
 
 from scpress import settings
-from scpress.cli import main
 from scpress.counts.sizes import library_sizes, size_factors
 from scpress.errors import InputError
 from scpress.steps.assemble import assemble
-
-mpl.use("Agg")
 
 
 def results(counts, *, seed=0):
@@ -74,7 +68,10 @@ def joined(users):
     return assemble(users, *results(users))
 
 
-def test_matrices_are_log_values_and_counts(users, joined):
+@pytest.mark.parametrize("chunk_bytes", [20_000, 10**8])
+def test_matrices_are_log_values_and_counts(users, monkeypatch, chunk_bytes):
+    monkeypatch.setattr(settings, "chunk_bytes", chunk_bytes)
+    joined = assemble(users, *results(users))
     sizes = users.X.toarray().sum(axis=1)
     expected = np.log1p(users.X.toarray() / (sizes / np.median(sizes))[:, None])
     np.testing.assert_allclose(joined.X.toarray(), expected, rtol=1e-6)
@@ -136,97 +133,30 @@ def test_other_genes_are_an_error(users):
         assemble(users, normalized, latents, clusters, annotation)
 
 
-def write_inputs(folder, users):
+def test_room_is_made_beside_what_is_already_kept(users):
+    counts = users.copy()
+    counts.obs["leiden_input"] = "older"
+    joined = assemble(counts, *results(counts))
+    assert set(joined.obs["leiden_input"]) == {"older"}
+    assert list(joined.obs["leiden_input_input"]) == list(counts.obs["leiden"])
+
+
+def test_columns_of_two_results_do_not_make_room_for_each_other(users):
     normalized, latents, clusters, annotation = results(users)
-    users.write_h5ad(folder / "counts.h5ad")
-    parts = {
-        "normalized": normalized,
-        "latent": latents["m"],
-        "clusters": clusters,
-        "annotation": annotation,
-    }
-    for name, part in parts.items():
-        if name == "latent":
-            part.uns["scpress"]["verdict"].pop("why")
-        if name == "clusters":
-            part.uns["scpress"]["cluster"].pop("tried")
-        part.write_h5ad(folder / f"{name}.h5ad")
+    subtypes = annotation.copy()
+    subtypes.obs = pd.DataFrame(
+        {"subtype": "a", "cell_type_confidence": np.float32(0.5)}, index=users.obs_names
+    )
+    joined = assemble(users, normalized, latents, clusters, annotation, subtypes)
+    assert (joined.obs["cell_type_confidence"] == 0.5).all()
+    assert "cell_type_confidence_input" not in joined.obs
 
 
-def argv(folder, *more):
-    paths = ("counts", "normalized", "clusters", "annotation")
-    flags = [word for name in paths for word in (f"--{name}", str(folder / f"{name}.h5ad"))]
-    return [
-        "assemble",
-        *flags,
-        "--latents",
-        str(folder / "latent.h5ad"),
-        "--output",
-        str(folder / "scpress.h5ad"),
-        *more,
-    ]
-
-
-def test_verb_streams_what_the_step_makes_and_scanpy_uses_it(tmp_path, users, joined, monkeypatch):
-    write_inputs(tmp_path, users)
-    monkeypatch.setattr(settings, "chunk_bytes", 20_000)
-    # numba refuses another number of threads once scanpy has used it in this process.
-    assert main(argv(tmp_path, "--threads", str(numba.config.NUMBA_NUM_THREADS))) == 0
-    written = sc.read_h5ad(tmp_path / "scpress.h5ad")
-    assert (written.X != joined.X).nnz == 0
-    assert (written.layers["counts"] != joined.layers["counts"]).nnz == 0
-    pd.testing.assert_frame_equal(written.obs, joined.obs)
-    assert list(written.var) == list(joined.var)
-
-    sc.pl.umap(written, color=["leiden", "cell_type", written.var_names[0]], show=False)
-    sc.tl.rank_genes_groups(written, "leiden", method="wilcoxon")
-    sc.pp.neighbors(written, use_rep="X_m")
-    sc.tl.dendrogram(written, "leiden", use_rep="X_m")
-    written.write_h5ad(tmp_path / "again.h5ad")
-    again = sc.read_h5ad(tmp_path / "again.h5ad")
-    assert (again.X != joined.X).nnz == 0
-
-
-def test_denoised_layer_needs_a_model(tmp_path, users, capsys):
-    write_inputs(tmp_path, users)
-    assert main(argv(tmp_path, "--denoised-layer")) == 2
-    assert "--model-file" in capsys.readouterr().err
-    assert not (tmp_path / "scpress.h5ad").exists()
-
-
-def test_denoised_layer_is_the_model_s(tmp_path, users):
-    import torch
-
-    from scpress.config.options import TrainOptions
-    from scpress.model.axes import resolve_config
-    from scpress.model.fitted import TrainedModel
-    from scpress.model.network import CountAutoencoder
-    from scpress.steps.denoise import denoise
-
-    write_inputs(tmp_path, users)
-    genes = list(users.var_names[::2])
-    torch.manual_seed(0)
-    network = CountAutoencoder(resolve_config(TrainOptions(), n_genes=len(genes))).eval()
-    model = TrainedModel(network, genes, genes, float(np.median(users.obs["library_size"])))
-    model.save(tmp_path / "model.safetensors")
-    more = ("--denoised-layer", "--model-file", str(tmp_path / "model.safetensors"))
-    assert main(argv(tmp_path, *more)) == 0
-    layer = sc.read_h5ad(tmp_path / "scpress.h5ad").layers["denoised"]
-    assert np.isnan(layer[:, 1::2]).all()
-    np.testing.assert_allclose(layer[:, ::2], denoise(users, None, model).X, rtol=1e-5)
-
-
-def test_twice_the_same_model_is_an_error(tmp_path, users, capsys):
-    write_inputs(tmp_path, users)
-    entry = str(tmp_path / "latent.h5ad")
-    flags = argv(tmp_path)
-    at = flags.index(entry)
-    assert main([*flags[:at], entry, *flags[at:]]) == 2
-    assert "two latents are of model 'm'" in capsys.readouterr().err
-
-
-def test_a_latent_without_a_name_is_an_error(tmp_path, users, capsys):
-    write_inputs(tmp_path, users)
-    ad.AnnData(obs=users.obs[[]]).write_h5ad(tmp_path / "latent.h5ad")
-    assert main(argv(tmp_path)) == 2
-    assert "does not say its model" in capsys.readouterr().err
+def test_messages_of_all_steps_are_kept_once(users):
+    normalized, latents, clusters, annotation = results(users)
+    counts = users.copy()
+    counts.uns["scpress"] = {"messages": np.array(["merged"])}
+    normalized.uns["scpress"] = {"messages": np.array(["ranked", "merged"])}
+    clusters.uns["scpress"]["messages"] = np.array(["clustered"])
+    joined = assemble(counts, normalized, latents, clusters, annotation)
+    assert list(joined.uns["scpress"]["messages"]) == ["merged", "ranked", "clustered"]

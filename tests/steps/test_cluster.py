@@ -4,14 +4,12 @@ import pandas as pd
 import pytest
 import scanpy as sc
 
-from scpress.cells.graph import build_graph
 from scpress.cells.stability import adjusted_rand_index
-from scpress.cli import main
 from scpress.config.options import ClusterOptions, SimulateOptions
 from scpress.counts.sizes import library_sizes, log_normalize, size_factors
 from scpress.errors import InputError
 from scpress.io.h5ad import read_h5ad, write_h5ad
-from scpress.steps.cluster import cluster
+from scpress.steps.cluster import _choose_resolution, _extend, cluster
 from scpress.steps.simulate import simulate
 
 QUICK = ClusterOptions(umap=False, n_subsamples=5, resolutions=(0.2, 0.6, 1.4))
@@ -27,6 +25,41 @@ def _clouds(n_clouds, n_cells, seed=0):
     truth = rng.integers(0, n_clouds, n_cells)
     centers = 8 * np.eye(6)[:n_clouds]
     return centers[truth] + rng.normal(size=(n_cells, 6)), truth
+
+
+def _stability(**columns):
+    table = {"resolution": [0.2, 0.6, 1.4], "ari_mean": 0.95, "ari_low": 0.9, "n_clusters": 3}
+    return pd.DataFrame(table | columns)
+
+
+@pytest.mark.parametrize(
+    ("columns", "chosen"),
+    [
+        ({"ari_low": [0.9, 0.9, 0.69], "n_clusters": [2, 4, 9]}, 0.6),
+        ({"ari_low": [0.9, 0.9, 0.7], "n_clusters": [2, 4, 9]}, 1.4),
+        ({"n_clusters": [5, 4, 4], "ari_mean": [0.8, 0.99, 0.9]}, 0.2),
+        ({"ari_mean": [0.9, 0.99, 0.9]}, 0.6),
+        ({}, 1.4),
+        ({"n_clusters": [1, 1, 2]}, 1.4),
+        ({"n_clusters": 1}, None),
+        ({"ari_low": 0.5}, None),
+    ],
+)
+def test_most_clusters_whose_agreement_is_high_at_its_lower_end_are_chosen(columns, chosen):
+    assert _choose_resolution(_stability(**columns), 0.7) == chosen
+
+
+def test_cells_that_were_not_drawn_go_with_most_of_their_nearest_drawn_ones():
+    points, truth = _clouds(3, 300)
+    rows = np.arange(0, 300, 3)
+    # One drawn cell is of another cluster than all around it, and stays so.
+    labels = truth[rows].copy()
+    labels[0] = (labels[0] + 1) % 3
+    extended = _extend(points, rows, labels, 15)
+    expected = truth.copy()
+    expected[0] = labels[0]
+    assert adjusted_rand_index(expected, extended) == pytest.approx(1.0)
+    assert np.all(np.diff(np.bincount(extended)) <= 0)
 
 
 @pytest.fixture(scope="module")
@@ -120,13 +153,6 @@ def test_many_cells_are_measured_on_a_stated_subsample(caplog):
     assert adjusted_rand_index(truth, found.obs["leiden"].to_numpy()) > 0.98
 
 
-def test_neighbours_of_ten_thousand_cells():
-    points, truth = _clouds(3, 10_000)
-    graph = build_graph(points.astype(np.float32), n_neighbors=15, seed=0, key="X_model")
-    rows, columns = graph.obsp["distances"].nonzero()
-    assert (truth[rows] == truth[columns]).mean() > 0.99
-
-
 @pytest.mark.parametrize("n_cells", [3, 8, 20])
 def test_few_cells_are_one_cluster(n_cells):
     points = np.random.default_rng(0).normal(size=(n_cells, 3))
@@ -154,15 +180,3 @@ def test_missing_and_broken_latents_are_said_so():
     points[2, 1] = np.nan
     with pytest.raises(InputError, match="1 cells with values that are not finite"):
         cluster(_latent(points), QUICK, model="model")
-
-
-def test_verb(four_clouds, tmp_path):
-    latent, _ = four_clouds
-    write_h5ad(latent, tmp_path / "latent.h5ad")
-    arguments = ["cluster", "--latent", str(tmp_path / "latent.h5ad"), "--model", "model"]
-    arguments += ["--output", str(tmp_path / "clusters.h5ad"), "--no-umap"]
-    arguments += ["--n-subsamples", "2", "--resolutions", "0.4"]
-    assert main(arguments) == 0
-    assert read_h5ad(tmp_path / "clusters.h5ad").obs["leiden"].nunique() == 4
-    arguments[4] = "absent"
-    assert main(arguments) == 2

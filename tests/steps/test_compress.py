@@ -10,24 +10,27 @@ import torch
 
 from scpress import slots
 from scpress.cli import main
-from scpress.compression.decoder import StoredDecoder, library_arrays
 from scpress.config.options import CompressOptions, TrainOptions
 from scpress.counts.sizes import library_sizes
 from scpress.errors import InputError
 from scpress.model.axes import resolve_config
 from scpress.model.fitted import TrainedModel
-from scpress.model.modelled import ModelledCounts
 from scpress.model.network import CountAutoencoder
 from scpress.steps.compress import compress
+from scpress.tables.compression import Compression
+from scpress.tables.training import TrainingRecord
 
 OPTIONS = CompressOptions(pca_ranks=(2, 5))
 
 
-def inputs(simulated, *, library="observed"):
-    """Counts, normalized, latent and an untrained network with the answer of a linear fit."""
-    options = TrainOptions(preset="scvi", hidden=(8,), n_latent=4, library=library)
+def inputs(simulated, *, library="observed", batch_key=None):
+    """Normalized, latent and an untrained network."""
+    options = TrainOptions(
+        preset="scvi", hidden=(8,), n_latent=4, library=library, batch_key=batch_key
+    )
     genes = list(simulated.var_names[::2])
-    config = resolve_config(options, n_genes=len(genes))
+    batches = tuple(sorted(simulated.obs[batch_key].unique())) if batch_key else ()
+    config = resolve_config(options, n_genes=len(genes), batches=batches)
     torch.manual_seed(0)
     sizes = library_sizes(simulated.X)
     model = TrainedModel(
@@ -36,7 +39,7 @@ def inputs(simulated, *, library="observed"):
         genes,
         float(np.median(sizes)),
         validation_cells=np.arange(0, 600, 10),
-        record={"seed": 7, "n_training_cells": 540, "n_validation_cells": 60},
+        record=TrainingRecord(seed=7, n_training_cells=540, n_validation_cells=60),
     )
     normalized = ad.AnnData(
         obs=pd.DataFrame({slots.LIBRARY_SIZE.name: sizes}, index=simulated.obs_names)
@@ -54,89 +57,67 @@ def result(simulated):
 
 
 def test_result_is_json_and_names_what_it_is_of(result):
-    json.dumps(result, allow_nan=False)
-    assert (result["n_cells"], result["n_genes"], result["n_latent"]) == (600, 150, 4)
-    assert result["seed"] == 7
-    assert result["nominal"]["ratio"] == 150 / 4
+    text = json.dumps(result.as_plain(), allow_nan=False)
+    assert Compression.from_plain(json.loads(text), "x") == result
+    assert (result.n_cells, result.n_genes, result.n_latent) == (600, 150, 4)
+    assert result.seed == 7
+    assert result.nominal.ratio == 150 / 4
 
 
 def test_bytes_add_up(result):
-    part = result["with_decoder"]
+    part = result.with_decoder
     parts = ("latent_bytes", "decoder_bytes", "gene_bytes", "library_bytes")
-    assert part["total_bytes"] == sum(part[name] for name in parts)
-    assert part["ratio"] == pytest.approx(result["stored"]["counts_bytes"] / part["total_bytes"])
+    assert part.total_bytes == sum(getattr(part, name) for name in parts)
+    assert part.ratio == pytest.approx(result.stored.counts_bytes / part.total_bytes)
     # 4 x 8 + 8 x 150 x 2 heads and theta, float32, hardly compressible.
-    assert part["decoder_bytes"] > 8000
-    assert result["stored"]["all_genes_bytes_per_cell"] > result["stored"]["counts_bytes_per_cell"]
+    assert part.decoder_bytes > 8000
+    assert result.stored.all_genes_bytes_per_cell > result.stored.counts_bytes_per_cell
 
 
 def test_break_even_is_where_the_lines_cross(result):
-    part, stored = result["with_decoder"], result["stored"]
-    n = part["break_even_cells"]
-    fixed = part["decoder_bytes"] + part["gene_bytes"]
-    cell = (part["latent_bytes"] + part["library_bytes"]) / 600
-    assert fixed + n * cell <= n * stored["counts_bytes_per_cell"]
-    assert fixed + (n - 1) * cell > (n - 1) * stored["counts_bytes_per_cell"]
+    part, stored = result.with_decoder, result.stored
+    n = part.break_even_cells
+    fixed = part.decoder_bytes + part.gene_bytes
+    cell = (part.latent_bytes + part.library_bytes) / 600
+    assert fixed + n * cell <= n * stored.counts_bytes_per_cell
+    assert fixed + (n - 1) * cell > (n - 1) * stored.counts_bytes_per_cell
 
 
 def test_precision_rows_shrink_and_stay_close(result):
-    rows = result["precision"]
-    assert [row["precision"] for row in rows] == ["float32", "float16", "int8"]
-    sizes = [row["latent_bytes"] for row in rows]
+    rows = result.precision
+    assert [row.precision for row in rows] == ["float32", "float16", "int8"]
+    sizes = [row.latent_bytes for row in rows]
     assert sizes == sorted(sizes, reverse=True)
     assert len(set(sizes)) == 3
-    assert rows[0]["neighbor_recall_float32"] == rows[0]["ari_float32"] == 1
-    assert rows[2]["neighbor_recall_float32"] > 0.8
-    assert rows[2]["nll"] == pytest.approx(rows[0]["nll"], rel=1e-2)
-    assert rows[0]["nll_held_out"] is not None
-    assert rows[0]["nll_held_out"] != rows[0]["nll"]
+    assert rows[0].neighbor_recall_float32 == rows[0].ari_float32 == 1
+    assert rows[2].neighbor_recall_float32 > 0.8
+    assert rows[2].nll == pytest.approx(rows[0].nll, rel=1e-2)
+    assert rows[0].nll_held_out is not None
+    assert rows[0].nll_held_out != rows[0].nll
 
 
 def test_rivals_are_at_most_as_large_and_pca_beats_an_untrained_network(result):
-    model, pca, mean = result["rivals"]
-    assert model["code"] == "m"
-    assert pca["total_bytes"] <= model["total_bytes"]
-    assert pca["n_latent"] == result["same_bytes_rank"]
-    assert pca["deviance_explained"] > max(0.05, model["deviance_explained"])
-    assert mean["deviance_explained"] == pytest.approx(0, abs=1e-6)
-    assert mean["total_bytes"] < pca["total_bytes"]
+    model, pca, mean = result.rivals
+    assert model.code == "m"
+    assert pca.total_bytes <= model.total_bytes
+    assert pca.n_latent == result.same_bytes_rank
+    assert pca.deviance_explained > max(0.05, model.deviance_explained)
+    assert mean.deviance_explained == pytest.approx(0, abs=1e-6)
+    assert mean.total_bytes < pca.total_bytes
 
 
 def test_curve_grows_with_rank(result):
-    explained = [row["deviance_explained"] for row in result["curve"]]
+    explained = [row.deviance_explained for row in result.curve]
     assert explained == sorted(explained)
-    assert {2, 5} <= {row["n_latent"] for row in result["curve"]}
+    assert {2, 5} <= {row.n_latent for row in result.curve}
 
 
 def test_library_by_size_factor_and_subsample_of_stated_size(simulated):
     normalized, latent, model = inputs(simulated, library="size_factor")
     options = CompressOptions(pca_ranks=(2,), precisions=("int8",), max_cells=200)
     result = compress(simulated, normalized, latent, model, name="m", options=options)
-    assert (result["n_cells"], result["n_scored_cells"]) == (600, 200)
-    assert [row["precision"] for row in result["precision"]] == ["float32", "int8"]
-
-
-def test_zero_inflation_lowers_the_expected_counts(simulated):
-    _, latent, model = inputs(simulated)
-    data = ModelledCounts(simulated.X[:5, ::2].tocsr(), np.ones(5))
-    z = latent.obsm["X_m"][:5]
-    decoder = StoredDecoder(model, model.decoder_state(), library_arrays(model, data), data)
-    mu = model.mean_counts(data.cells_of(model), z)
-    assert (decoder.expected_counts(z, 0, 5) < mu).all()
-
-
-def test_decoder_uses_the_weights_it_was_given(simulated):
-    _, latent, model = inputs(simulated)
-    data = ModelledCounts(simulated.X[:5, ::2].tocsr(), np.ones(5))
-    z = latent.obsm["X_m"][:5]
-    library = library_arrays(model, data)
-    same = StoredDecoder(model, model.decoder_state(), library, data)
-    np.testing.assert_array_equal(
-        same.negative_log_likelihood(z), -model.log_likelihood(data.cells_of(model), z)
-    )
-    zeros = {name: np.zeros_like(value) for name, value in model.decoder_state().items()}
-    other = StoredDecoder(model, zeros, library, data)
-    assert (other.negative_log_likelihood(z) != same.negative_log_likelihood(z)).all()
+    assert (result.n_cells, result.n_scored_cells) == (600, 200)
+    assert [row.precision for row in result.precision] == ["float32", "int8"]
 
 
 def test_other_cells_are_an_error(simulated):
@@ -153,7 +134,7 @@ def test_another_gene_list_is_an_error(simulated):
 
 def test_verb_reads_from_disk_and_writes_the_same(tmp_path, simulated, result):
     normalized, latent, model = inputs(simulated)
-    simulated.write_h5ad(tmp_path / "counts.h5ad")
+    simulated.copy().write_h5ad(tmp_path / "counts.h5ad")
     normalized.write_h5ad(tmp_path / "normalized.h5ad")
     latent.write_h5ad(tmp_path / "latent.h5ad")
     model.save(tmp_path / "model.safetensors")
@@ -162,4 +143,64 @@ def test_verb_reads_from_disk_and_writes_the_same(tmp_path, simulated, result):
     argv = ["compress", "--model", "m", "--pca-ranks", "2", "5"]
     code = main(argv + [word for k, path in paths.items() for word in (f"--{k}", str(path))])
     assert code == 0
-    assert json.loads((tmp_path / "c.json").read_text()) == result
+    assert json.loads((tmp_path / "c.json").read_text()) == result.as_plain()
+
+
+def test_every_stored_tensor_has_its_bytes_and_all_are_counted(result):
+    tensors = result.tensors
+    assert set(tensors) == {"latent", "decoder", "genes", "library"}
+    # What the scvi preset decodes with, by the names of the network.
+    hidden = [f"decoder.{part}" for part in ("linear.0.weight", "linear.0.bias")]
+    norm = [f"decoder.norm.0.{part}" for part in ("weight", "bias", "running_mean", "running_var")]
+    heads = [f"{head}.{part}" for head in ("eta", "pi_logits") for part in ("weight", "bias")]
+    assert set(hidden + norm + heads + ["log_theta"]) <= set(tensors["decoder"])
+    assert list(tensors["library"]) == ["total"]
+    whole = {
+        "latent": result.with_decoder.latent_bytes,
+        "decoder": result.with_decoder.decoder_bytes,
+        "genes": result.with_decoder.gene_bytes,
+        "library": result.with_decoder.library_bytes,
+    }
+    for part, size in whole.items():
+        # A zip archive has two headers with the name of each tensor, and an end.
+        names = sum(76 + 2 * len(name) + 8 for name in tensors[part])
+        assert sum(tensors[part].values()) + names <= size
+        assert size <= sum(tensors[part].values()) + 2 * names + 30
+
+
+def test_a_batch_of_the_model_is_stored_and_counted(simulated):
+    batched, latent, model = inputs(simulated, batch_key="batch")
+    result = compress(simulated, batched, latent, model, name="m", options=OPTIONS)
+    assert set(result.tensors["library"]) == {"total", "batch"}
+    plain = compress(simulated, *inputs(simulated), name="m", options=OPTIONS)
+    assert result.with_decoder.library_bytes > plain.with_decoder.library_bytes
+    assert result.with_decoder.total_bytes > plain.with_decoder.total_bytes
+
+
+def test_bytes_are_divided_by_all_cells_and_scores_by_those_measured(simulated, result):
+    normalized, latent, model = inputs(simulated)
+    options = CompressOptions(pca_ranks=(2, 5), max_cells=200)
+    sampled = compress(simulated, normalized, latent, model, name="m", options=options)
+    assert sampled.with_decoder == result.with_decoder
+    first, second = result.stored, sampled.stored
+    assert first.counts_bytes == second.counts_bytes
+    assert first.latent_bytes_per_cell == second.latent_bytes_per_cell
+    # All genes are stored for the scored cells alone, and divided by those.
+    assert second.all_genes_bytes_per_cell == pytest.approx(first.all_genes_bytes_per_cell, rel=0.1)
+    for code, same in zip(result.curve[:2], sampled.curve[:2], strict=True):
+        assert code.bytes_per_cell == same.bytes_per_cell
+        assert code.deviance_explained != same.deviance_explained
+    for code in (*sampled.rivals, *sampled.precision, *sampled.curve):
+        assert code.bytes_per_cell == code.total_bytes / 600
+
+
+def test_rivals_have_the_names_the_page_draws_them_by(result):
+    assert [code.code for code in result.rivals] == ["m", "PCA", "gene mean x size factor"]
+    assert {code.code for code in result.curve} == {"PCA"}
+    assert {code.code for code in result.precision} == {"model"}
+
+
+def test_the_counts_that_are_compared_with_are_compressed(simulated, result):
+    # Stored without compression, int32 values and columns alone take 8 bytes a molecule's gene.
+    nonzeros = simulated.X[:, ::2].nnz
+    assert result.stored.counts_bytes < 0.6 * 8 * nonzeros

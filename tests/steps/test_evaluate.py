@@ -4,13 +4,12 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import silhouette_score
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score, silhouette_score
 
-from scpress.cli import main
 from scpress.config.options import EvaluateOptions
 from scpress.errors import InputError
-from scpress.io.h5ad import write_h5ad
-from scpress.steps.evaluate import evaluate
+from scpress.steps import evaluate as step
+from scpress.steps.evaluate import _summarize, evaluate
 
 QUICK = EvaluateOptions(resolutions=(0.2, 1.0))
 
@@ -40,6 +39,51 @@ def _latent(obs, points, seed):
         obsm={"X_model": points.astype(np.float32)},
         uns={"scpress": {"model": "model", "seed": seed}},
     )
+
+
+def test_the_middle_seed_stands_for_all():
+    seeds = {"0": {"ari": 0.9, "nmi": None}, "1": {"ari": 0.1, "nmi": 0.5}, "2": {"ari": 0.8}}
+    found = _summarize(seeds)
+    assert found["ari"] == {"median": 0.8, "low": 0.1, "high": 0.9, "n_seeds": 3}
+    # A score that a seed does not have is not counted as 0.
+    assert found["nmi"] == {"median": 0.5, "low": 0.5, "high": 0.5, "n_seeds": 1}
+
+
+def test_the_best_resolution_is_the_labels_and_the_chosen_one_is_stabilitys(monkeypatch):
+    truth = np.repeat(["a", "b", "c", ""], 20)
+    clusters = {
+        0.2: np.repeat([0, 0, 1, 1], 20),
+        1.0: np.repeat([0, 1, 2, 2], 20),
+        2.0: np.arange(80) % 7,
+    }
+    known = truth != ""
+    seen = {}
+
+    def leiden(graph, resolution, *, seed):
+        assert graph.n_obs == known.sum()
+        return clusters[resolution][known]
+
+    def cluster(latent, options, *, model, seed):
+        seen["resolutions"] = options.resolutions
+        obs = pd.DataFrame({"leiden": clusters[0.2][known].astype(str)}, index=latent.obs_names)
+        record = {"chosen_resolution": 0.2}
+        return ad.AnnData(obs=obs, uns={"scpress": {"cluster": record}})
+
+    monkeypatch.setattr(step, "leiden", leiden)
+    monkeypatch.setattr(step, "build_graph", lambda points, **_: ad.AnnData(points))
+    monkeypatch.setattr(step, "cluster", cluster)
+    options = EvaluateOptions(resolutions=(0.2, 1.0, 2.0))
+    points = np.random.default_rng(0).normal(size=(80, 3))
+    scores = step._label_scores(points, truth, options)
+    assert seen["resolutions"] == options.resolutions
+    assert (scores["best_resolution"], scores["chosen_resolution"]) == (1.0, 0.2)
+    assert scores["ari_best"] == scores["nmi_best"] == 1.0
+    chosen = clusters[0.2][known]
+    assert scores["ari_chosen"] == pytest.approx(adjusted_rand_score(truth[known], chosen))
+    nmi = normalized_mutual_info_score(truth[known], chosen)
+    assert scores["nmi_chosen"] == pytest.approx(nmi)
+    assert scores["n_clusters_chosen"] == 2
+    assert scores["silhouette"] == pytest.approx(silhouette_score(points[known], truth[known]))
 
 
 @pytest.fixture(scope="module")
@@ -107,17 +151,3 @@ def test_wrong_input_is_said_so(cells):
         evaluate(obs, latents, QUICK, model="other")
     with pytest.raises(InputError, match="in another order"):
         evaluate(obs[::-1], latents, QUICK, model="model")
-
-
-def test_verb(cells, tmp_path, capsys):
-    obs, latents = cells
-    write_h5ad(ad.AnnData(obs=obs[["label"]]), tmp_path / "counts.h5ad")
-    for seed, latent in latents.items():
-        write_h5ad(latent, tmp_path / f"{seed}.h5ad")
-    arguments = ["evaluate", "--counts", str(tmp_path / "counts.h5ad"), "--model", "model"]
-    arguments += ["--output", str(tmp_path / "evaluation.json"), "--resolutions", "0.2", "--latent"]
-    assert main([*arguments, str(tmp_path / "0.h5ad"), str(tmp_path / "1.h5ad")]) == 0
-    found = json.loads((tmp_path / "evaluation.json").read_text())
-    assert set(found["seeds"]) == {"0", "1"}
-    assert main([*arguments, str(tmp_path / "0.h5ad"), str(tmp_path / "0.h5ad")]) == 2
-    assert "two latents have the seed 0" in capsys.readouterr().err

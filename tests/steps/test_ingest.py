@@ -3,7 +3,6 @@
 import warnings
 
 import anndata as ad
-import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,15 +11,11 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from scpress import settings
-from scpress.cli import main
 from scpress.config.options import IngestOptions
 from scpress.counts.digests import genes_digest
-from scpress.counts.tables import plain_table
 from scpress.errors import InputError
-from scpress.io.h5ad import read_h5ad
 from scpress.steps import ingest as step
 from scpress.steps.ingest import ingest
-from scpress.verbs.ingest import read_metadata
 
 
 def make(X=None, *, var=None, obs=None, **kwargs):
@@ -46,27 +41,6 @@ def test_cells_genes_counts_and_digest(pbmc):
     assert made.uns["scpress"]["genes_digest"] == genes_digest(made.var_names)
     assert (before != pbmc.X).nnz == 0
     assert "sample" not in pbmc.obs
-
-
-def test_verb_and_step_agree(pbmc, tmp_path, monkeypatch):
-    monkeypatch.setattr(settings, "chunk_bytes", 10_000)
-    pbmc.write_h5ad(tmp_path / "in.h5ad")
-    arguments = ["ingest", str(tmp_path / "in.h5ad"), "--sample", "s", "--label-key", "bulk_labels"]
-    output = ["--output", str(tmp_path / "out.h5ad"), "--metadata", "donor=7", "age=54", "dose=0.5"]
-    assert main(arguments + output) == 0
-    written = read_h5ad(tmp_path / "out.h5ad")
-    made = ingest(
-        pbmc,
-        sample="s",
-        metadata={"donor": "7", "age": 54, "dose": "0.5"},
-        options=IngestOptions(label_key="bulk_labels"),
-    )
-    pd.testing.assert_frame_equal(written.obs, plain_table(made.obs))
-    pd.testing.assert_frame_equal(written.var, made.var, check_dtype=False)
-    assert (written.X != made.X).nnz == 0
-    assert written.obs["donor"].dtype == "category"
-    assert written.obs["age"].dtype == np.int64
-    assert written.obs["dose"].dtype == np.float64
 
 
 def test_stored_zeros_and_repeats_are_cleaned():
@@ -178,7 +152,9 @@ def test_zeros_are_normal():
     assert made.shape == (3, 3)
 
 
-def test_unfiltered_matrix_is_recognized(monkeypatch):
+@pytest.mark.parametrize("chunk_bytes", [100, 10**8])
+def test_unfiltered_matrix_is_recognized(monkeypatch, chunk_bytes):
+    monkeypatch.setattr(settings, "chunk_bytes", chunk_bytes)
     monkeypatch.setattr(step, "_UNFILTERED_CELLS", 20)
     X = np.zeros((30, 3), dtype=int)
     X[:12, 0] = 1
@@ -195,38 +171,7 @@ def test_unfiltered_matrix_is_recognized(monkeypatch):
     assert ingest(make(np.vstack([X[:1]] * 25 + [X[-1:]])), sample="s").n_obs == 26
 
 
-def test_bad_input_exits_with_2_and_leaves_nothing(tmp_path, capsys):
-    adata = make([[1.0, 2], [0, 0.37]], layers={"counts": sparse.csr_matrix([[1, 2], [0, 1]])})
-    adata.write_h5ad(tmp_path / "in.h5ad")
-    out = tmp_path / "out" / "counts.h5ad"
-    arguments = ["ingest", str(tmp_path / "in.h5ad"), "--sample", "s", "--output", str(out)]
-    assert main(arguments) == 2
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1
-    assert "found 0.37 in gene 'G1' of sample 's'" in error
-    assert "the file also holds layer 'counts'" in error
-    assert list(out.parent.iterdir()) == []
-    assert main([*arguments, "--layer", "counts"]) == 0
-
-
-def test_damage_inside_the_values_is_one_line(tmp_path, capsys):
-    make().write_h5ad(tmp_path / "in.h5ad", compression="gzip")
-    with h5py.File(tmp_path / "in.h5ad") as file:
-        place = file["X/data"].id.get_chunk_info(0).byte_offset
-    data = bytearray((tmp_path / "in.h5ad").read_bytes())
-    data[place : place + 6] = b"\0" * 6
-    (tmp_path / "in.h5ad").write_bytes(data)
-    out = ["--output", str(tmp_path / "out.h5ad")]
-    assert main(["ingest", str(tmp_path / "in.h5ad"), "--sample", "s", *out]) == 2
-    assert "cannot be read as h5ad" in capsys.readouterr().err
-    assert not (tmp_path / "out.h5ad").exists()
-
-
-def test_metadata_words():
-    assert read_metadata(["a=1", "b=x=y", "c="]) == {"a": "1", "b": "x=y", "c": ""}
-    for words, match in ((["a"], "KEY=VALUE; found 'a'"), (["a=1", "a=2"], "names 'a' twice")):
-        with pytest.raises(InputError, match=match):
-            read_metadata(words)
+def test_metadata_that_name_another_sample_are_refused():
     with pytest.raises(InputError, match="metadata names the sample 'x', not 's'"):
         ingest(make(), sample="s", metadata={"sample": "x"})
 
@@ -239,3 +184,51 @@ def test_numbers_in_the_sheet(name, value, expected):
     made = ingest(make(), sample="s", metadata={name: value, "empty": ""})
     assert made.obs[name].iloc[0] == expected
     assert made.obs["empty"].isna().all()
+
+
+def test_ids_that_differ_in_the_version_alone_stay_as_they_are():
+    names = ["ENSG00000000001.1", "ENSG00000000001.2", "ENSG00000000003.4"]
+    made = ingest(make(np.arange(12).reshape(4, 3), var=names), sample="s")
+    assert list(made.var_names) == names
+    assert len(made.uns["scpress"]["messages"]) == 0
+    np.testing.assert_array_equal(made.X.toarray(), np.arange(12).reshape(4, 3))
+
+
+@pytest.mark.parametrize(
+    ("fewest_cells", "molecules", "n_kept"),
+    [(30, 10, 20), (31, 10, 30), (30, 11, 30)],
+    ids=["unfiltered", "too few barcodes", "too many molecules"],
+)
+def test_an_unfiltered_matrix_has_many_barcodes_of_few_molecules(
+    monkeypatch, fewest_cells, molecules, n_kept
+):
+    # Of 30 barcodes 10 are empty; both limits themselves belong to an unfiltered matrix.
+    monkeypatch.setattr(step, "_UNFILTERED_CELLS", fewest_cells)
+    X = np.zeros((30, 3), dtype=int)
+    X[:20, 1] = molecules
+    assert ingest(make(X), sample="s").n_obs == n_kept
+
+
+@pytest.mark.parametrize("name", ["sample", "batch", "donor", "condition"])
+def test_columns_that_name_groups_are_never_numbers(name):
+    made = ingest(make(), sample="7", metadata={name: "7"})
+    assert made.obs[name].dtype == "category"
+    assert set(made.obs[name]) == {"7"}
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("0", 0),
+        ("-3", -3),
+        ("1e3", 1000.0),
+        ("+5", "+5"),
+        ("1.", "1."),
+        ("nan", "nan"),
+        ("9" * 16, 1e16),
+    ],
+)
+def test_only_plain_numbers_are_numbers(value, expected):
+    made = ingest(make(), sample="s", metadata={"dose": value}).obs["dose"].iloc[0]
+    assert made == expected
+    assert isinstance(made, str) == isinstance(expected, str)

@@ -10,12 +10,9 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from scpress import settings
-from scpress.cli import main
 from scpress.config.options import IngestOptions, MergeOptions, QcOptions
 from scpress.counts.digests import genes_digest
-from scpress.counts.tables import plain_table
 from scpress.errors import InputError
-from scpress.io.h5ad import read_h5ad
 from scpress.steps.ingest import ingest
 from scpress.steps.merge import merge
 from scpress.steps.qc import qc
@@ -197,22 +194,44 @@ def test_qc_of_other_counts_is_an_error():
         merge({})
 
 
-def test_verb_writes_what_the_step_makes(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(settings, "chunk_bytes", 64)
-    samples = {"s/1": make("s/1", list("ABC"), drop=(0,)), "s2": make("s2", list("CAB"), seed=4)}
-    paths: dict[str, list[str]] = {"counts": [], "qc": []}
-    for i, pair in enumerate(samples.values()):
-        for kind, adata in zip(paths, pair, strict=True):
-            paths[kind].append(str(tmp_path / f"{kind}{i}.h5ad"))
-            adata.write_h5ad(paths[kind][-1])
-    output = ["--output", str(tmp_path / "merged.h5ad")]
-    assert main(["merge", "--counts", *paths["counts"], "--qc", *paths["qc"], *output]) == 0
-    written, made = read_h5ad(tmp_path / "merged.h5ad"), merge(samples)
-    pd.testing.assert_frame_equal(written.obs, plain_table(made.obs))
-    pd.testing.assert_frame_equal(written.var, plain_table(made.var))
-    assert (written.X != made.X).nnz == 0
-    assert list(written.uns["scpress"]["sample_names"]) == ["s/1", "s2"]
-    twice = [paths["counts"][0]] * 2, [paths["qc"][0]] * 2
-    assert main(["merge", "--counts", *twice[0], "--qc", *twice[1], *output]) == 2
-    assert "sample 's/1' is given twice" in capsys.readouterr().err
-    assert main(["merge", "--counts", *twice[0], "--qc", paths["qc"][0], *output]) == 2
+def test_cells_of_one_name_in_two_samples_are_refused():
+    # Sample and barcode are joined by what either of them may hold.
+    first, second = make("a", list("AB"), n_obs=3), make("a_b", list("AB"), n_obs=3)
+    for pair, name in ((first, "a_b_x"), (second, "a_b_x")):
+        for part in pair:
+            part.obs_names = [name, *part.obs_names[1:]]
+    with pytest.raises(InputError, match="cell 'a_b_x' is in two samples"):
+        merge({"a": first, "a_b": second})
+
+
+def test_a_gene_of_two_symbols_does_not_take_both_of_a_sample_without_ids():
+    ids = [f"ENSG{i:011d}" for i in range(4)]
+    samples = {
+        "a": make("a", ["OLD", "B", "C", "D"], ids=ids),
+        "b": make("b", ["NEW", "B", "C", "D"], ids=ids, seed=1),
+        "c": make("c", ["OLD", "NEW", "C", "D"], seed=2),
+    }
+    merged = merge(samples, MergeOptions(min_cells=0))
+    assert list(merged.var_names) == ids[2:]
+    np.testing.assert_array_equal(
+        as_frame(merged).loc["c_b0"], as_frame(samples["c"][0]).loc["c_b0", ["C", "D"]]
+    )
+
+
+@pytest.mark.parametrize(("min_cells", "genes"), [(3, ["A", "B", "C"]), (4, ["A", "C"])])
+def test_a_gene_in_as_many_passing_cells_as_are_asked_for_is_kept(min_cells, genes):
+    first, _ = make("a", list("ABC"))
+    second, _ = make("b", list("ABC"), seed=1)
+    for counts, n_cells in ((first, 1), (second, 2)):
+        X = counts.X.tolil()
+        X[:, 1] = 0
+        X[:n_cells, 1] = 1
+        X[:, 0] = 1
+        X[:, 2] = 1
+        counts.X = X.tocsr()
+    samples = {name: (counts, qc(counts, LOOSE)) for name, counts in (("a", first), ("b", second))}
+    merged = merge(samples, MergeOptions(min_cells=min_cells))
+    assert list(merged.var_names) == genes
+    assert merged.var.loc["A", "n_cells"] == 12
+    if "B" in genes:
+        assert merged.var.loc["B", "n_cells"] == 3

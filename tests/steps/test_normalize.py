@@ -12,7 +12,6 @@ from builders import SHARED
 from scipy import sparse
 
 from scpress import settings
-from scpress.cli import main
 from scpress.config.options import NormalizeOptions
 from scpress.counts.variable_genes import rank_genes
 from scpress.errors import InputError
@@ -105,6 +104,17 @@ def test_small_batches_are_left_out_with_a_message(batched):
     np.testing.assert_allclose(made.var["means"], adata.X.toarray().mean(axis=0))
 
 
+@pytest.mark.parametrize(("min_cells", "n_batches"), [(100, 2), (101, 1)])
+def test_a_batch_of_as_many_cells_as_are_asked_for_is_ranked(batched, min_cells, n_batches):
+    adata = batched.copy()
+    adata.obs["sample"] = ["small"] * 100 + ["large"] * 600
+    options = NormalizeOptions(n_top_genes=100, min_cells_per_batch=min_cells)
+    made = normalize(adata, options)
+    expected = scanpy_genes(adata if n_batches == 2 else adata[100:], "seurat_v3", "sample")
+    np.testing.assert_array_equal(made.var["highly_variable"], expected["highly_variable"])
+    assert len(made.uns["scpress"]["messages"]) == 2 - n_batches
+
+
 def test_only_small_batches_are_ranked_together(batched):
     options = NormalizeOptions(n_top_genes=100, min_cells_per_batch=400)
     made = normalize(batched, options)
@@ -133,7 +143,7 @@ def test_without_any_trend_genes_are_ranked_by_dispersion():
     assert "variance over mean" in made.uns["scpress"]["messages"][-1]
 
 
-def test_gene_list(batched, tmp_path, capsys):
+def test_gene_list(batched):
     wanted = [batched.var_names[3], "nothing", batched.var_names[9]]
     made = normalize(batched, NormalizeOptions(), gene_list=wanted)
     assert list(np.flatnonzero(made.var["highly_variable"])) == [3, 9]
@@ -143,15 +153,6 @@ def test_gene_list(batched, tmp_path, capsys):
     )
     with pytest.raises(InputError, match="missing: x, y"):
         normalize(batched, NormalizeOptions(), gene_list=["x", "y"])
-    batched.write_h5ad(tmp_path / "counts.h5ad")
-    (tmp_path / "genes.txt").write_text("\n".join(wanted))
-    arguments = ["normalize", "--counts", str(tmp_path / "counts.h5ad")]
-    arguments += ["--output", str(tmp_path / "n.h5ad"), "--gene-list", str(tmp_path / "genes.txt")]
-    assert main(arguments) == 0
-    written = read_h5ad(tmp_path / "n.h5ad")
-    np.testing.assert_array_equal(written.var["highly_variable"], made.var["highly_variable"])
-    assert main([*arguments[:-1], str(tmp_path / "none.txt")]) == 2
-    assert "no such file" in capsys.readouterr().err
 
 
 def test_gene_list_by_symbol_or_id():
@@ -206,3 +207,12 @@ def test_memory_does_not_grow_with_the_cells(tmp_path, monkeypatch, flavor):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < dense_bytes / (4 if flavor == "seurat_v3" else 1)
+
+
+@pytest.mark.parametrize("wanted", [["A", "A"], ["A", "nothing"], []])
+def test_a_gene_list_of_fewer_than_two_genes_of_the_data_is_refused(wanted):
+    X = sparse.csr_matrix(np.random.default_rng(0).poisson(3.0, (9, 3)) + 1)
+    counts = ad.AnnData(X, var=pd.DataFrame(index=list("ABC")))
+    with pytest.raises(InputError, match="List at least 2 of them"):
+        normalize(counts, gene_list=wanted)
+    assert normalize(counts, gene_list=["A", "C"]).var["highly_variable"].tolist() == [1, 0, 1]

@@ -7,10 +7,8 @@ import pytest
 from scipy import sparse
 
 from scpress import settings
-from scpress.cli import main
 from scpress.config.options import QcOptions
 from scpress.errors import InputError
-from scpress.io.h5ad import read_h5ad
 from scpress.steps import qc as step
 from scpress.steps.ingest import ingest
 from scpress.steps.qc import qc
@@ -53,7 +51,9 @@ def test_metrics_against_dense_arithmetic(monkeypatch, chunk_bytes, mouse):
     assert list(made.obs_names) == list(counts.obs_names)
 
 
-def test_every_reason_is_kept_and_n_cells_counts_passing_cells_only():
+@pytest.mark.parametrize("chunk_bytes", [1, 10**6])
+def test_every_reason_is_kept_and_n_cells_counts_passing_cells_only(monkeypatch, chunk_bytes):
+    monkeypatch.setattr(settings, "chunk_bytes", chunk_bytes)
     counts = make()
     X = counts.X.tolil()
     X[0] = 0
@@ -188,11 +188,107 @@ def test_threshold_that_drops_a_large_part_is_not_used(monkeypatch):
     assert "would drop 120 of 120 cells" in " ".join(made.uns["scpress"]["messages"])
 
 
-def test_verb(tmp_path):
-    make().write_h5ad(tmp_path / "counts.h5ad")
-    arguments = ["--counts", str(tmp_path / "counts.h5ad"), "--output", str(tmp_path / "qc.h5ad")]
-    assert main(["qc", *arguments, "--min-genes", "2", "--max-pct-mt", "60"]) == 0
-    written = read_h5ad(tmp_path / "qc.h5ad")
-    assert written.X is None
-    assert written.obs["pass_qc"].dtype == bool
-    assert main(["qc", *arguments]) == 2
+@pytest.mark.parametrize(
+    ("option", "column"),
+    [
+        ("min_counts", "library_size"),
+        ("max_counts", "library_size"),
+        ("min_genes", "n_genes"),
+        ("max_genes", "n_genes"),
+        ("max_pct_mt", "pct_counts_mt"),
+        ("max_pct_ribo", "pct_counts_ribo"),
+    ],
+)
+def test_a_cell_at_a_limit_passes_and_one_beyond_it_does_not(option, column):
+    X = [[2, 0, 2, 0, 4, 0, 0, 0], [4, 0, 4, 0, 4, 4, 0, 0], [9, 0, 9, 0, 1, 1, 1, 0]]
+    counts = ingest(
+        ad.AnnData(
+            sparse.csr_matrix(X),
+            obs=pd.DataFrame(index=list("abc")),
+            var=pd.DataFrame(index=SYMBOLS),
+        ),
+        sample="s",
+    )
+    values = qc(counts, plain()).obs[column].to_numpy()
+    assert len(set(values)) > 1
+    whole = option.endswith(("counts", "genes"))
+    limit = int(np.sort(values)[1]) if whole else float(np.sort(values)[1])
+    made = qc(counts, plain(**{option: limit}))
+    within = values >= limit if option.startswith("min") else values <= limit
+    np.testing.assert_array_equal(made.obs["pass_qc"], within)
+    assert set(made.obs["qc_reason"]) <= {"", option}
+
+
+def test_mad_limits_on_both_sides_for_counts_and_above_for_mitochondria():
+    # Cells of one molecule of each gene, but for what is planted.
+    rng = np.random.default_rng(0)
+    X = np.full((101, 8), 100) + rng.integers(-5, 6, (101, 8))
+    X[0] *= 10
+    X[1] //= 10
+    X[2, :2] *= 3
+    X[3, :2] = 0
+    counts = ad.AnnData(sparse.csr_matrix(X), var=pd.DataFrame(index=SYMBOLS))
+    counts.obs_names = [f"c{i}" for i in range(101)]
+    made = qc(counts, plain(thresholds="mad", n_mads=8.0))
+    reasons = made.obs["qc_reason"].astype(str)
+    assert "mad_counts" in reasons.iloc[0]
+    assert "mad_counts" in reasons.iloc[1]
+    assert "mad_pct_mt" in reasons.iloc[2]
+    # Without mitochondrial molecules: fewer are no reason.
+    assert "mad_pct_mt" not in reasons.iloc[3]
+    values = made.obs["pct_counts_mt"].to_numpy(dtype=float)
+    mad = np.median(np.abs(values - np.median(values)))
+    limits = made.uns["scpress"]["limits"]
+    assert limits["mad_pct_mt_high"] == pytest.approx(np.median(values) + 8 * mad)
+    low = np.log1p(X.sum(axis=1))
+    low = np.median(low) - 8 * np.median(np.abs(low - np.median(low)))
+    assert limits["mad_counts_low"] == pytest.approx(np.expm1(low))
+    assert "mad_pct_mt_low" not in limits
+
+
+def _scores(monkeypatch, scores, predicted):
+    """Scrublet's answer for the first cells; the others were dropped by it."""
+    table = pd.DataFrame({"doublet_score": scores, "predicted_doublet": predicted})
+    table.index = table.index.astype(str)
+    monkeypatch.setattr(step, "_run_scrublet", lambda X, options: table)
+
+
+def test_a_score_at_the_limit_passes_and_so_does_a_cell_without_one(monkeypatch):
+    _scores(monkeypatch, [0.25, 0.26, 0.24], [True, False, True])
+    made = qc(make(n_obs=120), plain(doublets=True, max_doublet_score=0.25))
+    assert np.flatnonzero(~made.obs["pass_qc"]).tolist() == [1]
+    assert made.obs["qc_reason"].iloc[1] == "doublet"
+    assert made.obs["doublet_score"].isna().sum() == 117
+
+
+@pytest.mark.parametrize(("n_doublets", "dropped"), [(36, 36), (37, 0)])
+def test_predicted_doublets_are_dropped_up_to_three_in_ten(monkeypatch, n_doublets, dropped):
+    _scores(monkeypatch, np.full(120, 0.5), np.arange(120) < n_doublets)
+    made = qc(make(n_obs=120), plain(doublets=True))
+    assert (~made.obs["pass_qc"]).sum() == dropped
+
+
+def test_with_a_filter_column_doublets_are_scored_and_none_is_dropped(monkeypatch):
+    _scores(monkeypatch, np.full(120, 0.5), np.arange(120) < 20)
+    made = qc(make(n_obs=120, keep=True), plain(doublets=True, filter_column="keep"))
+    assert made.obs["pass_qc"].all()
+    assert (made.obs["doublet_score"] == 0.5).all()
+
+
+def test_doublets_are_looked_for_among_the_cells_that_pass(monkeypatch):
+    seen = []
+
+    def remember(X, options):
+        seen.append(X.shape[0])
+        return pd.DataFrame({"doublet_score": [0.9], "predicted_doublet": [True]}, index=["1"])
+
+    monkeypatch.setattr(step, "_run_scrublet", remember)
+    counts = make(n_obs=130)
+    X = counts.X.tolil()
+    X[:10] = 0
+    counts.X = X.tocsr()
+    made = qc(counts, plain(doublets=True, min_counts=1))
+    assert seen == [120]
+    # Row 1 of what scrublet saw is cell 11.
+    assert made.obs["qc_reason"].iloc[11] == "doublet"
+    assert np.isfinite(made.obs["doublet_score"]).sum() == 1

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -18,10 +19,11 @@ from builders import explode_at_step, normalized_of
 from scpress.config.options import TrainOptions
 from scpress.errors import InputError, InterruptedTrainingError
 from scpress.io.h5ad import write_h5ad
-from scpress.steps.train import train
+from scpress.steps import train as train_step
 from scpress.training import checkpoints
 from scpress.training import stepper as stepping
 from scpress.training.checkpoints import Checkpoint
+from scpress.training.split import split_validation
 
 OPTIONS = TrainOptions(
     max_steps=90,
@@ -32,6 +34,8 @@ OPTIONS = TrainOptions(
     averaged_steps=10,  # so that the average's terms have their final weight from step 45
 )
 ALWAYS, NEVER = 0.0, 1e9
+# The steps that are counted and stopped here, and their bits, are the CPU's.
+train = partial(train_step.train, device="cpu")
 
 
 class Killed(BaseException):
@@ -131,7 +135,7 @@ def test_a_rollback_before_the_interruption_is_kept(pbmc, normalized, tmp_path, 
     calls = explode_at_step(30, monkeypatch)
     model, history = train(pbmc, normalized, OPTIONS)
     model.save(tmp_path / "whole")
-    assert model.record["verdict"]["rollbacks"] == 1
+    assert model.record.verdict.rollbacks == 1
 
     calls["n"] = 0
     with monkeypatch.context() as patch:
@@ -171,12 +175,15 @@ def test_another_configuration_is_never_used(pbmc, normalized, interrupted, capl
         shutil.copy(folder / f"{name}.safetensors", probe.folder)
     with caplog.at_level(logging.WARNING, logger="scpress"):
         _, history = train(pbmc, normalized, other, checkpoint=probe)
-    assert caplog.text.count("of another training") == 2
+    rates = f"options.learning_rate is None there and {other.learning_rate} here"
+    assert caplog.text.count(f"of another training: {rates}") == 2
     assert history.equals(fresh_history)
     assert folder.exists()
 
 
-@pytest.mark.parametrize("changed", ["seed", "counts", "threads", "kernels"])
+@pytest.mark.parametrize(
+    "changed", ["seed", "counts", "held_out", "size_factor", "latent", "threads", "kernels"]
+)
 def test_everything_the_bits_depend_on_is_in_the_name(pbmc, normalized, tmp_path, changed):
     short = dataclasses.replace(OPTIONS, max_steps=1, allow_failed_fit=True)
     probes = [Checkpoint(tmp_path, minutes=NEVER) for _ in range(3)]
@@ -185,19 +192,30 @@ def test_everything_the_bits_depend_on_is_in_the_name(pbmc, normalized, tmp_path
     operational = dataclasses.replace(short, memory_mb=0, checkpoint_minutes=77.0)
     train(pbmc, normalized, operational, checkpoint=probes[1])
     assert probes[1].folder == probes[0].folder
-    counts, options, seed = pbmc, short, 0
+    counts, options, seed, sizes = pbmc, short, 0, normalized
     threads = torch.get_num_threads()
     if changed == "seed":
         seed = 1
     if changed == "counts":
         counts = pbmc.copy()
         counts.X.data += 1
+    if changed == "held_out":
+        _, held_out = split_validation(np.zeros(pbmc.n_obs), short.validation_fraction)
+        counts = pbmc.copy()
+        for row in held_out:
+            counts.X.data[counts.X.indptr[row] : counts.X.indptr[row + 1]] += 1
+    if changed == "size_factor":
+        sizes = normalized.copy()
+        # Of half of the cells, or the median would take it out again.
+        sizes.obs.iloc[::2] *= 2
+    if changed == "latent":
+        options = dataclasses.replace(short, n_latent=9)
     if changed == "kernels":
         options = dataclasses.replace(short, kernels="torch")
     try:
         if changed == "threads":
             torch.set_num_threads(threads + 1)
-        train(counts, normalized, options, seed=seed, checkpoint=probes[2])
+        train(counts, sizes, options, seed=seed, checkpoint=probes[2])
     finally:
         torch.set_num_threads(threads)
     assert probes[2].folder != probes[0].folder
@@ -255,6 +273,60 @@ def test_one_writer_at_a_time(tmp_path):
             pass
     with Checkpoint(tmp_path, minutes=NEVER).claim({"a": 1}):
         pass
+
+
+def test_minutes_pass_between_two_saves(tmp_path, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(checkpoints.time, "monotonic", lambda: now[0])
+    checkpoint = Checkpoint(tmp_path, minutes=2)
+    with checkpoint.claim({"a": 1}):
+        for saved_at in (1000.0, 1120.0):
+            for after, is_due in ((0.0, False), (2.0, False), (119.9, False), (120.0, True)):
+                now[0] = saved_at + after
+                assert checkpoint.is_due == is_due, after
+            checkpoint.save({}, {})
+
+
+def test_a_signal_that_ends_is_not_lost_to_one_that_saves(tmp_path):
+    checkpoint = Checkpoint(tmp_path, minutes=NEVER)
+    with checkpoint.claim({"a": 1}):
+        assert not checkpoint.is_due
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert checkpoint.is_due
+        checkpoint.end_if_asked(3)
+        assert not checkpoint.is_due
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            os.kill(os.getpid(), number)
+        with pytest.raises(InterruptedTrainingError, match="SIGTERM at step 4: could not be saved"):
+            checkpoint.end_if_asked(4)
+
+
+def test_the_digest_is_of_tensors_their_names_and_the_state(tmp_path):
+    from safetensors.torch import load, save
+
+    checkpoint = Checkpoint(tmp_path, minutes=NEVER)
+    tensors, state = {"a": torch.ones(2), "b": torch.zeros(2)}, {"step": 3}
+    with checkpoint.claim({"x": 1}):
+        checkpoint.save(tensors, state)
+        found, found_state = checkpoint.load()
+        assert found_state == state
+        assert all(torch.equal(found[name], value) for name, value in tensors.items())
+        path = checkpoint.folder / "current.safetensors"
+        content = path.read_bytes()
+        size = int.from_bytes(content[:8], "little")
+        metadata = json.loads(content[8 : 8 + size])["__metadata__"]
+        own = load(content)
+        other_state = {"scpress-checkpoint": metadata["scpress-checkpoint"].replace("3}", "4}")}
+        assert other_state != metadata
+        for one, header in (
+            ({"a": own["b"], "b": own["a"]}, metadata),
+            ({"a": own["a"]}, metadata),
+            (own, other_state),
+        ):
+            path.write_bytes(save(one, metadata=header))
+            assert checkpoint.load() is None
+        path.write_bytes(save(own, metadata=metadata))
+        assert checkpoint.load() is not None
 
 
 @pytest.mark.parametrize("step", [90, 60])

@@ -1,25 +1,21 @@
-import dataclasses
+"""Whole trainings on the CPU: reproducible, rolled back, refused; on a GPU where there is one."""
+
 import logging
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from builders import explode_at_step, modelled, normalized_of
+from builders import brief_fit, brief_options, explode_at_step, modelled, normalized_of, untrained
 
-from scpress.config.options import TrainOptions
 from scpress.errors import FitFailedError, InputError
-from scpress.steps.train import train
-from scpress.training import loop as training
-from scpress.training.split import split_validation
-from scpress.training.validation import HeldOutLoss
+from scpress.steps import train as step
+from scpress.steps.embed import embed
+from scpress.training import loop
+from scpress.training.stepper import CompiledStepper
 
-SHORT = TrainOptions(
-    max_steps=60, validate_every=20, kl_warmup_steps=20, batch_size=64, batch_key=None
-)
-
-
-def short(**changes):
-    return dataclasses.replace(SHORT, **changes)
+# What is compared bit by bit, and scripted, is what the CPU does.
+train = partial(step.train, device="cpu")
 
 
 def _same(one, two):
@@ -29,7 +25,7 @@ def _same(one, two):
 
 def test_same_seed_gives_the_same_bits_and_another_seed_does_not(pbmc):
     normalized = normalized_of(pbmc)
-    runs = [train(pbmc, normalized, SHORT, seed=seed)[0] for seed in (0, 0, 1)]
+    runs = [train(pbmc, normalized, brief_options(), seed=seed)[0] for seed in (0, 0, 1)]
     assert _same(runs[0], runs[1])
     assert not _same(runs[0], runs[2])
 
@@ -38,143 +34,122 @@ def test_training_does_not_touch_the_callers_random_state(pbmc):
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)
-    train(pbmc, normalized_of(pbmc), SHORT)
+    train(pbmc, normalized_of(pbmc), brief_options())
     assert torch.equal(torch.rand(2), expected)
 
 
-def _script_validation(monkeypatch, losses):
-    """Make validation report these losses; returns the weights it saw at each of them."""
-    seen = []
-
-    def scripted(model, validation, *, seed):
-        seen.append({name: t.clone() for name, t in model.network.state_dict().items()})
-        loss = losses[len(seen) - 1] if len(seen) <= len(losses) else 200.0
-        return HeldOutLoss(loss, loss, 0.0)
-
-    monkeypatch.setattr(training, "validate", scripted)
-    return seen
-
-
-def test_best_weights_are_restored(pbmc, monkeypatch):
-    seen = _script_validation(monkeypatch, [100.0, 90.0, 95.0])
-    model, history = train(pbmc, normalized_of(pbmc), SHORT)
-    assert len(seen) == len(history) == 3
-    final = model.network.state_dict()
-    assert all(torch.equal(final[name], value) for name, value in seen[1].items())
-    assert not all(torch.equal(final[name], value) for name, value in seen[2].items())
-    assert model.record["verdict"]["best_step"] == 40
-
-
-def _train_watched(pbmc, monkeypatch, **changes):
-    """What was validated at the end, and the weights before the first step and at every term."""
-    seen = _script_validation(monkeypatch, [])
-    weights = []
-    average = training.TrainingState.average
-
-    def watched(state):
-        if not weights:
-            weights.append({name: t.clone() for name, t in state.best.items()})
-        weights.append({name: t.clone() for name, t in state._weights.items()})
-        average(state)
-
-    monkeypatch.setattr(training.TrainingState, "average", watched)
-    train(pbmc, normalized_of(pbmc), short(validate_every=60, allow_failed_fit=True, **changes))
-    return seen[-1], weights
-
-
-def test_an_exponential_average_of_the_weights_is_validated(pbmc, monkeypatch):
-    validated, weights = _train_watched(pbmc, monkeypatch, averaged_steps=20)
-    for name, value in validated.items():
-        if not value.is_floating_point():
-            assert torch.equal(value, weights[-1][name])
-            continue
-        assert len(weights) == 1 + 60 / 5
-        expected = weights[0][name].double()
-        # Every fifth step is a term: the early ones weigh more, the later ones 5/20.
-        for n in range(1, 13):
-            expected += max(0.25, 9 / (n + 9)) * (weights[n][name].double() - expected)
-        torch.testing.assert_close(value, expected.float(), rtol=1e-5, atol=1e-6)
-        if value.numel() and "weight" in name:
-            assert not torch.equal(value, weights[-1][name])
-
-
-def test_a_validation_between_two_terms_is_a_term(pbmc, monkeypatch):
-    seen = _script_validation(monkeypatch, [])
-    train(pbmc, normalized_of(pbmc), short(max_steps=3, validate_every=2, allow_failed_fit=True))
-    names = [name for name, value in seen[0].items() if value.is_floating_point()]
-    assert len(seen) == 2
-    assert any(not torch.equal(seen[0][name], seen[1][name]) for name in names)
-
-
-def test_without_averaging_the_last_weights_are_validated(pbmc, monkeypatch):
-    validated, weights = _train_watched(pbmc, monkeypatch, averaged_steps=0)
-    assert all(torch.equal(value, weights[-1][name]) for name, value in validated.items())
-
-
-def test_early_stopping_waits_for_the_patience_and_lowers_the_rate(pbmc, monkeypatch):
-    _script_validation(monkeypatch, [100.0, 90.0])
-    options = short(validate_every=10, max_steps=600, patience=100, plateau=40)
-    _, history = train(pbmc, normalized_of(pbmc), options)
-    assert history["step"].iloc[-1] == 20 + 100
-    # Lowered at 60 and at 100, where 40 steps passed without a better loss.
-    rates = history.set_index("step")["learning_rate"]
-    first = options.first_rate
-    assert rates[60] == first
-    assert rates[70] == rates[100] == first / 2
-    assert rates[110] == first / 4
-
-
-def test_validation_cells_are_random_stratified_and_the_same_for_every_seed(pbmc):
-    strata = np.repeat([0, 1], [900, 100])
-    kept, held_out = split_validation(strata, 0.1)
-    assert len(held_out) == 100
-    assert abs((strata[held_out] == 1).sum() - 10) <= 1
-    assert held_out.min() < 100
-    assert len(np.intersect1d(kept, held_out)) == 0
-    one, two = (train(pbmc, normalized_of(pbmc), short(max_steps=60), seed=s)[0] for s in (0, 1))
-    np.testing.assert_array_equal(one.validation_cells, two.validation_cells)
-
-
-def test_non_finite_loss_rolls_back_with_a_lower_rate(pbmc, monkeypatch, caplog):
+@pytest.mark.parametrize(
+    "device",
+    [
+        "cpu",
+        pytest.param(
+            "cuda",
+            marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
+        ),
+    ],
+)
+def test_non_finite_loss_rolls_back_with_a_lower_rate(pbmc, monkeypatch, caplog, device):
     explode_at_step(30, monkeypatch)
     with caplog.at_level(logging.WARNING, logger="scpress"):
-        model, history = train(pbmc, normalized_of(pbmc), short(max_steps=100))
+        model, fitted, history = brief_fit(pbmc, device=device, max_steps=100)
+    assert model.network.eta.weight.device.type == device
     assert "back to the last good weights" in caplog.text
-    assert model.record["verdict"]["rollbacks"] == 1
-    assert history["learning_rate"].iloc[-1] == pytest.approx(SHORT.first_rate / 2)
-    assert all(torch.isfinite(p).all() for p in model.network.parameters())
+    assert fitted.rollbacks == 1
+    # Nothing was noted at step 40, where the loss was not finite, and the fit went on from there.
+    assert history["step"].tolist() == [20, 60, 80, 100]
+    rates = history["learning_rate"] / brief_options().first_rate
+    assert rates.tolist() == pytest.approx([1, 0.5, 0.5, 0.5])
+    assert np.isfinite(history.to_numpy()).all()
+    assert all(torch.isfinite(value).all() for value in model.network.state_dict().values())
+
+
+@pytest.mark.parametrize("encoder", ["variational", "deterministic"])
+def test_the_weight_of_the_kl_rises_and_the_losses_are_means_over_steps(pbmc, monkeypatch, encoder):
+    said = []
+    call = CompiledStepper.__call__
+
+    def listening(self, rows, *, kl_weight, seed):
+        said.append((float(loss := call(self, rows, kl_weight=kl_weight, seed=seed)), kl_weight))
+        return loss
+
+    monkeypatch.setattr(CompiledStepper, "__call__", listening)
+    _, _, history = brief_fit(pbmc, max_steps=50, kl_warmup_steps=40, encoder=encoder)
+    losses, weights = np.array(said).T
+    np.testing.assert_allclose(weights, np.minimum(1, np.arange(1, 51) / 40))
+    # The last validation is of the ten steps since the one before.
+    assert history["step"].tolist() == [20, 40, 50]
+    means = [losses[:20].mean(), losses[20:40].mean(), losses[40:].mean()]
+    np.testing.assert_allclose(history["train_loss"], means, rtol=1e-5)
+    np.testing.assert_allclose(history["kl_weight"], [0.5, 1, 1])
+    np.testing.assert_array_equal(history["cells_seen"], [20 * 64, 40 * 64, 50 * 64])
+    together = history["validation_reconstruction"] + history["validation_kl"]
+    np.testing.assert_allclose(history["validation_loss"], together, rtol=1e-6)
+    assert (history["validation_kl"] > 0).all() == (encoder == "variational")
+
+
+def test_the_first_output_is_the_gene_means_and_the_input_is_standardized(pbmc):
+    for preset in ("scvi", "dca"):
+        data = modelled(pbmc)
+        data.continuous = np.random.default_rng(0).normal(5, 3, (len(data), 1)).astype(np.float32)
+        options = brief_options(preset=preset, continuous_covariates=("depth",))
+        model = untrained(data, options)
+        loop.initialize(model.network, data)
+        network = model.network.eval()
+        cells = data.cells_of(model)
+        # The heads' weights are small at first: the biases alone say what is predicted.
+        with torch.no_grad():
+            network.eta.weight.zero_()
+            mu = network.decode(torch.zeros(len(data), model.n_latent), cells).log_mu.exp()
+        np.testing.assert_allclose(mu.sum(dim=0).numpy(), data.X.sum(axis=0).A1 + 0.5, rtol=0.02)
+        standard = cells.continuous.numpy()
+        np.testing.assert_allclose([standard.mean(), standard.std()], [0, 1], atol=1e-4)
+        if preset == "dca":
+            values = np.log1p(data.X.toarray() / data.size_factor[:, None])
+            ours = network._input(cells).numpy()
+            np.testing.assert_allclose(ours.mean(axis=0), 0, atol=1e-4)
+            # The variance counts one more cell, so that a gene seen once is not blown up.
+            spread, all_genes = ours.std(axis=0), values.var(axis=0)
+            often = all_genes > np.median(all_genes)
+            np.testing.assert_allclose(spread[often], 1, atol=0.01)
 
 
 def test_a_loss_that_never_turns_finite_fails(pbmc, monkeypatch):
-    loss = training.CountAutoencoder.loss
+    loss = loop.CountAutoencoder.loss
 
     def explode(self, cells, **keywords):
         value = loss(self, cells, **keywords)
         return value._replace(total=value.total * float("nan"))
 
-    monkeypatch.setattr(training.CountAutoencoder, "loss", explode)
+    monkeypatch.setattr(loop.CountAutoencoder, "loss", explode)
     with pytest.raises(FitFailedError, match="non-finite"):
-        train(pbmc, normalized_of(pbmc), short(validate_every=2))
+        train(pbmc, normalized_of(pbmc), brief_options(validate_every=2))
+
+
+def _verdict(model, counts):
+    """What the latent of a model says of its fit."""
+    return embed(counts, None, model).uns["scpress"]["verdict"]
 
 
 def test_a_fit_worse_than_the_gene_means_fails(pbmc):
     with pytest.raises(FitFailedError, match="the fit failed"):
-        train(pbmc, normalized_of(pbmc), short(max_steps=1, learning_rate=1e-6))
-    options = short(max_steps=1, learning_rate=1e-6, allow_failed_fit=True)
+        train(pbmc, normalized_of(pbmc), brief_options(max_steps=1, learning_rate=1e-6))
+    options = brief_options(max_steps=1, learning_rate=1e-6, allow_failed_fit=True)
     kept, _ = train(pbmc, normalized_of(pbmc), options)
-    assert kept.record["verdict"]["status"] == "failed"
+    assert _verdict(kept, pbmc)["status"] == "failed"
 
 
 @pytest.mark.parametrize("preset", ["scvi", "dca", "ldvae", "pca"])
 def test_presets_beat_the_gene_means_on_real_counts(pbmc, preset):
-    model, history = train(pbmc, normalized_of(pbmc), short(preset=preset, max_steps=150))
-    verdict = model.record["verdict"]
+    model, history = train(pbmc, normalized_of(pbmc), brief_options(preset=preset, max_steps=150))
+    verdict = _verdict(model, pbmc)
     assert verdict["score"] < verdict["gene_mean_nll"]
     assert history["validation_loss"].notna().all()
 
 
 def test_covariates_reach_the_decoder(simulated):
-    options = short(batch_key="batch", continuous_covariates=("depth",), allow_failed_fit=True)
+    options = brief_options(
+        batch_key="batch", continuous_covariates=("depth",), allow_failed_fit=True
+    )
     counts = simulated.copy()
     counts.obs["depth"] = np.linspace(0, 1, counts.n_obs)
     model, _ = train(counts, normalized_of(counts), options)
@@ -203,10 +178,10 @@ def test_covariates_reach_the_decoder(simulated):
 )
 def test_bad_options_are_one_clear_line(pbmc, options, message):
     with pytest.raises(InputError, match=message):
-        train(pbmc, normalized_of(pbmc), short(**options))
+        train(pbmc, normalized_of(pbmc), brief_options(**options))
 
 
 def test_too_few_cells(pbmc):
     few = pbmc[:5].copy()
     with pytest.raises(InputError, match="at least 10 cells; found 5"):
-        train(few, normalized_of(few), SHORT)
+        train(few, normalized_of(few), brief_options())

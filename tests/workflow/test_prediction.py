@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 import zarr
 from builders import ROOT, write_zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import io, sparse
 
 
@@ -138,6 +140,41 @@ def test_without_h5py_the_bytes_are_the_guide(X, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "h5py", None)
     size = (tmp_path / "a.h5ad").stat().st_size
     assert prediction.measure(tmp_path / "a.h5ad").nonzeros == size // 2
+
+
+NAMES = ("a.h5ad", "a.h5", "a.loom", "a.mtx", "a.mtx.gz", "a.csv", "a.csv.gz", "a.tsv", "a")
+
+
+@settings(max_examples=100)
+@given(st.binary(max_size=200) | st.text(max_size=50).map(str.encode), st.sampled_from(NAMES))
+def test_any_bytes_of_any_name_have_a_size(tmp_path_factory, content, name):
+    """What is wrong with a file its own job says, and not the rule that asks for memory."""
+    path = tmp_path_factory.mktemp("bytes") / name
+    path.write_bytes(content)
+    size = prediction.measure(path)
+    assert min(size) >= 0
+    assert prediction.memory_mb("train", size) >= prediction.COSTS["train"].mb
+
+
+def test_files_that_are_joined_add_up_and_of_the_same_cells_the_largest_counts():
+    sizes = [prediction.Size(10, 500), prediction.Size(30, 0), prediction.Size(20, 900)]
+    assert prediction.total(sizes) == (60, 1400)
+    assert prediction.largest(sizes) == (30, 900)
+
+
+@pytest.mark.parametrize("rule", prediction.COSTS)
+def test_memory_and_time_grow_with_the_data_from_what_an_empty_job_takes(rule):
+    cost, empty = prediction.COSTS[rule], prediction.Size(0, 0)
+    assert (prediction.memory_mb(rule, empty), prediction.runtime_minutes(rule, empty)) == (
+        cost.mb,
+        cost.minutes,
+    )
+    for cells, nonzeros in ((10**6, 0), (0, 10**9), (10**6, 10**9)):
+        size = prediction.Size(cells, nonzeros)
+        megabytes = (cost.bytes_per_cell * cells + cost.bytes_per_nonzero * nonzeros) / 10**6
+        assert prediction.memory_mb(rule, size) - cost.mb == round(megabytes)
+        minutes = prediction.runtime_minutes(rule, size) - cost.minutes
+        assert minutes == round(cost.minutes_per_1000_cells * cells / 1000)
 
 
 def test_every_rule_has_a_cost_and_every_group_is_known():

@@ -2,14 +2,13 @@
 
 import argparse
 import filecmp
-import os
+import itertools
 import re
 import resource
 import shlex
 import shutil
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import anndata as ad
 import numpy as np
@@ -121,6 +120,75 @@ def test_the_logged_commands_say_the_shipped_options(shipped):
         assert options_from(arguments, VERBS[verb]) == VERBS[verb](**section), verb
 
 
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory):
+    """{rule: its jobs} of a dry run with real counts and two seeds, each {key: text} and words."""
+    folder = tmp_path_factory.mktemp("planned")
+    write_config(folder, seeds=[7, 3], threads=2, assemble={"denoised_layer": True})
+    counts = sparse.random(5000, 200, density=0.1, format="csr")
+    ad.AnnData(counts).write_h5ad(folder / "raw.h5ad")
+    words = ["--snakefile", ROOT / "workflow/Snakefile", "--dry-run", "--printshellcmds"]
+    jobs = {}
+    for block in re.split(r"^ *(?=(?:local)?rule \w+:$)", snakemake(folder, *words), flags=re.M)[
+        1:
+    ]:
+        said = dict(re.findall(r"^ +(\w+): (.*)$", block, re.M))
+        command = re.search(r"^ +(scpress .*)$", block, re.M)
+        said["words"] = shlex.split(command[1]) if command else []
+        jobs.setdefault(re.match(r"(?:local)?rule (\w+)", block)[1], []).append(said)
+    return jobs
+
+
+def values_of(flag, job):
+    """Words after a flag, up to the next one."""
+    after = job["words"][job["words"].index(flag) + 1 :]
+    return list(itertools.takewhile(lambda word: not word.startswith("--"), after))
+
+
+def test_what_follows_the_models_reads_the_primary_one_of_the_first_seed(planned):
+    (cluster,), (subtype,), (assemble,) = (planned[n] for n in ("cluster", "subtype", "assemble"))
+    assert values_of("--model", cluster) == ["vae"]
+    assert values_of("--latent", cluster) == ["results/models/vae/all/7/latent.h5ad"]
+    assert values_of("--seed", cluster) == values_of("--seed", subtype) == ["7"]
+    assert values_of("--model-file", assemble) == ["results/models/vae/all/7/model.safetensors"]
+    assert values_of("--latents", assemble) == [
+        f"results/models/{name}/all/7/latent.h5ad" for name in ("pca", "vae")
+    ]
+
+
+def test_a_job_of_a_model_and_seed_says_them_and_the_page_shows_every_one(planned):
+    folders = [f"results/models/{run}" for run in ("pca/all/7", "vae/all/7", "vae/all/3")]
+    said = {
+        values_of("--output", job)[0]: (values_of("--model", job)[0], values_of("--seed", job)[0])
+        for job in planned["train"]
+    }
+    runs = (("pca", "7"), ("vae", "7"), ("vae", "3"))
+    assert said == {
+        f"{folder}/model.safetensors": run for folder, run in zip(folders, runs, strict=True)
+    }
+    of_vae = next(job for job in planned["evaluate"] if values_of("--model", job) == ["vae"])
+    assert values_of("--latent", of_vae) == [f"{folder}/latent.h5ad" for folder in folders[1:]]
+    (report,) = planned["report"]
+    assert values_of("--histories", report) == [f"{folder}/history.tsv" for folder in folders]
+
+
+def test_a_job_is_given_the_threads_that_its_verb_is_told(planned):
+    for rule, jobs in planned.items():
+        for job in jobs:
+            if rule != "all":
+                assert job["threads"] == "2", rule
+                assert values_of("--threads", job)[0] == "2", rule
+
+
+def test_both_jobs_of_a_sample_are_as_large_as_its_raw_file(planned):
+    """Their group is submitted when nothing but that file exists."""
+    for rule, mb, minutes in (("ingest", 1000 + 12, 10), ("qc", 1500 + 1502, 14)):
+        (job,) = planned[rule]
+        resources = dict(one.split("=") for one in job["resources"].split(", "))
+        assert abs(int(resources["mem_mb"]) - mb) <= 1
+        assert int(resources["runtime"]) == minutes
+
+
 def test_the_workflow_is_a_module_of_another(tmp_path):
     write_config(tmp_path)
     (tmp_path / "Snakefile").write_text(
@@ -212,123 +280,7 @@ def test_the_profiles_show_the_line_of_a_failed_verb(profile):
     assert settings["show-failed-logs"] is True
 
 
-def test_a_submitted_job_asks_only_about_its_own_input(tmp_path, monkeypatch):
-    """Another sample's file that vanished during the run must not end this one's job."""
-    write_config(tmp_path)
-    (tmp_path / "raw.h5ad").unlink()
-    with pytest.raises(SystemExit):
-        load_common(tmp_path, monkeypatch, dict(SMALL))
-    common = load_common(tmp_path, monkeypatch, dict(SMALL), remote_exec=True)
-    assert common.SAMPLES["s1"]["path"] == "raw.h5ad"
-
-
-def test_memory_and_time_double_with_attempts_up_to_the_limits(tmp_path, monkeypatch):
-    write_config(tmp_path)
-    limits = {"max_mem_mb": 5000, "max_runtime": 1000}
-    common = load_common(tmp_path, monkeypatch, SMALL | limits)
-    ad.AnnData(sparse.random(500, 200, density=0.1, format="csr")).write_h5ad(tmp_path / "a.h5ad")
-    inputs, attempts = [str(tmp_path / "a.h5ad"), "markers.tsv"], (1, 2, 3)
-    megabytes = [common.memory("train")(None, inputs, attempt) for attempt in attempts]
-    # 1,500 MB to begin with, 1 kB a cell, 24 bytes a stored value.
-    first = 1500 + round((1000 * 500 + 24 * 10_000) / 1e6)
-    assert megabytes == [first, 2 * first, 5000]
-    minutes = [common.minutes("train")(None, inputs, attempt) for attempt in attempts]
-    assert minutes == [120, 240, 480]
-    # Snakemake asks again once the file exists only if this raises.
-    with pytest.raises(FileNotFoundError):
-        common.memory("train")(None, [str(tmp_path / "later.h5ad")], 1)
-
-
-def test_jobs_of_a_killed_driver_are_cancelled_before_anything_is_submitted(tmp_path, monkeypatch):
-    write_config(tmp_path)
-    common = load_common(tmp_path, monkeypatch, dict(SMALL))
-    asked = []
-    here, comment = os.getcwd(), "rule_train_wildcards_vae"
-    rows = [f"7|{here}|{comment}", f"8|/elsewhere|{comment}", f"9|{here}|my own"]
-
-    def run(words, **_):
-        asked.append(words)
-        if words[0] == "scancel":
-            rows.pop(0)
-        return SimpleNamespace(stdout="\n".join(rows))
-
-    monkeypatch.setattr("shutil.which", lambda _: "/usr/bin/squeue")
-    monkeypatch.setattr(subprocess, "run", run)
-    common.cancel_left_over_jobs()
-    assert [words for words in asked if words[0] == "scancel"] == [["scancel", "7"]]
-
-
-# errors before anything runs ---------------------------------------------------------------------
-
-
-def load_common(folder, monkeypatch, config, *, remote_exec=False):
-    """Run rules/common.smk, which is plain Python, as Snakemake would."""
-    monkeypatch.chdir(folder)
-    path = ROOT / "workflow/rules/common.smk"
-    names = {
-        "config": config,
-        "workflow": SimpleNamespace(
-            source_path=lambda name: (path.parent / name).resolve(), remote_exec=remote_exec
-        ),
-    }
-    exec(compile(path.read_text(), str(path), "exec"), names)
-    return SimpleNamespace(**names)
-
-
-@pytest.mark.parametrize(
-    ("change", "line"),
-    [
-        ({"trian": {}}, "unknown key 'trian' in the configuration; did you mean 'train'?"),
-        ({"train": {"max_step": 1}}, "unknown key 'max_step' in 'train' in .* mean 'max_steps'?"),
-        ({"models": {"a": {"n_latnt": 1}}}, "'n_latnt' in 'models.a' in .* mean 'n_latent'?"),
-        ({"train": {"max_steps": "x"}}, "'train.max_steps' .* of type integer; found 'x'"),
-        (
-            {"train": {"learning_rate": "1e-3"}},
-            "found '1e-3'. YAML reads 1e-3 as text: write 0.001",
-        ),
-        ({"train": {"preset": "scvii"}}, "one of scvi, .*; found 'scvii'; did you mean 'scvi'?"),
-        ({"train": {"dropout_rate": 2}}, "'train.dropout_rate' .* 2 is greater than the maximum"),
-        ({"qc": None}, "'qc' in the configuration must be of type object; found None"),
-        ({"seeds": []}, "'seeds' in the configuration is empty"),
-        ({"models": {}}, "'models' in the configuration is empty"),
-        ({"models": {"vae": None, "pca": None}}, "'models' in the configuration is empty"),
-        ({"models": {"a b": {}}}, "'a b' is not a possible name"),
-        ({"models": {"umap": {}}}, "'umap' is not a possible name"),
-        ({"primary_model": "va"}, "'primary_model' is 'va', .*did you mean 'vae'?"),
-        ({"samples": "no.tsv"}, "no sample sheet 'no.tsv'"),
-        ({"annotate": {"panel": "no.tsv"}}, "no such file: 'no.tsv', which 'annotate.panel'"),
-    ],
-)
-def test_a_bad_configuration_is_one_line(tmp_path, monkeypatch, change, line):
-    write_config(tmp_path)
-    with pytest.raises(SystemExit) as end:
-        load_common(tmp_path, monkeypatch, SMALL | change)
-    assert re.search(re.escape(line).replace(r"\.\*", ".*"), end.value.code)
-    assert "\n" not in end.value.code
-
-
-@pytest.mark.parametrize(
-    ("sheet", "line"),
-    [
-        ("", "column 'sample' is missing in 'samples.tsv'; found nothing"),
-        ("sample,path\ns1,raw.h5ad\n", "found sample,path. Columns are separated by tabs"),
-        ("sample\tfile\ns1\traw.h5ad\n", "column 'path' is missing in 'samples.tsv'"),
-        ("sample\tpath\n", "lists no samples"),
-        ("sample\tpath\ns1\n", "row 1 of 'samples.tsv' has not as many columns"),
-        ("sample\tpath\ns1\t\n", "column 'path' is missing or empty in row 1"),
-        ("sample\tpath\ns1\tno.h5ad\n", "no such file: 'no.h5ad' (row 1 of 'samples.tsv')"),
-        ("sample\tpath\ns1\traw.h5ad\ns1\traw.h5ad\n", "sample 's1' is twice"),
-        ("sample\tpath\ns/1\traw.h5ad\n", "'s/1' is not a possible name"),
-        ("sample\tpath\tformat\ns1\traw.h5ad\tcvs\n", "did you mean 'csv'?"),
-    ],
-)
-def test_a_bad_sample_sheet_is_one_line(tmp_path, monkeypatch, sheet, line):
-    write_config(tmp_path)
-    (tmp_path / "samples.tsv").write_text(sheet)
-    with pytest.raises(SystemExit) as end:
-        load_common(tmp_path, monkeypatch, dict(SMALL))
-    assert line in end.value.code
-    assert "\n" not in end.value.code
+# errors -----------------------------------------------------------------------------------------
 
 
 def test_snakemake_prints_that_line_and_no_traceback(tmp_path):
@@ -338,28 +290,6 @@ def test_snakemake_prints_that_line_and_no_traceback(tmp_path):
     assert lines == [
         "scpress: error: unknown key 'trian' in the configuration; did you mean 'train'?"
     ]
-
-
-def test_columns_of_the_sheet_become_options_and_metadata(tmp_path, monkeypatch):
-    write_config(tmp_path)
-    (tmp_path / "samples.tsv").write_text(
-        "# two of my samples\nsample\tpath\tlayer\tdonor\tage\n"
-        "s1\traw.h5ad\tcounts\td 1\t\ns2\traw.h5ad\t\t\t34\n\n"
-    )
-    common = load_common(tmp_path, monkeypatch, dict(SMALL))
-    first, second = (common.ingest_flags(SimpleNamespace(sample=sample)) for sample in ("s1", "s2"))
-    assert first[:2] == ["--metadata", "donor=d 1"]
-    assert first[first.index("--layer") + 1] == "counts"
-    assert second[:2] == ["--metadata", "age=34"]
-    assert "--layer" not in second
-
-
-def test_null_is_said_only_against_a_default(tmp_path, monkeypatch):
-    write_config(tmp_path)
-    common = load_common(tmp_path, monkeypatch, SMALL | {"train": {"batch_key": None}})
-    words = common.flags("train", {"n_latent": None})
-    assert words[words.index("--batch-key") + 1] == "null"
-    assert "--n-latent" not in words
 
 
 # a whole run -------------------------------------------------------------------------------------

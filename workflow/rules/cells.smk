@@ -62,7 +62,7 @@ rule annotate:
         mem_mb=memory("annotate"),
         runtime=minutes("annotate"),
     params:
-        step_version=1,
+        step_version=2,
         flags=flags("annotate"),
     shell:
         """
@@ -102,7 +102,7 @@ rule subtype:
         mem_mb=memory("subtype"),
         runtime=minutes("subtype"),
     params:
-        step_version=1,
+        step_version=2,
         seed=seeds(PRIMARY)[0],
         flags=flags("subtype"),
     shell:

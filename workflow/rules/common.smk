@@ -1,19 +1,12 @@
 # What the rules share: the checked configuration, the sample table, flags and resources.
 # Nothing here imports scpress: with conda environments it is not installed beside Snakemake.
-import copy
-import csv
-import difflib
 import importlib.util
 import os
-import re
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
-
-import jsonschema
-import yaml
 
 INGEST_COLUMNS = ("format", "layer", "orientation", "genome", "label_key")
 
@@ -29,54 +22,6 @@ if workflow.remote_exec:
     os.environ.update(SCPRESS_REQUEUE="1")
 
 
-def stop(message):
-    """End with one line; a WorkflowError would print a traceback around it."""
-    sys.exit(f"scpress: error: {message}")
-
-
-def nearest(word, words):
-    """The hint that ends an error about a mistyped word."""
-    found = difflib.get_close_matches(str(word), [str(one) for one in words], n=1)
-    if found:
-        return f"did you mean '{found[0]}'?"
-    return f"known: {', '.join(map(str, words))}."
-
-
-def explain(error, where):
-    """One line for one violation of a schema: where, what was found, what to do."""
-    key = ".".join(str(part) for part in error.absolute_path)
-    place = f"'{key}' in {where}" if key else where
-    found, rule = error.instance, error.validator_value
-    if error.validator == "additionalProperties":
-        known = error.schema["properties"]
-        name = next(name for name in found if name not in known)
-        return f"unknown key '{name}' in {place}; {nearest(name, known)}"
-    if error.validator == "required":
-        name = next(name for name in rule if name not in found)
-        return f"column '{name}' is missing or empty in {place}; give every sample a {name}."
-    if error.validator == "type":
-        wanted = " or ".join([rule] if isinstance(rule, str) else rule)
-        number = isinstance(found, str) and re.fullmatch(r"-?\d+e-?\d+", found)
-        hint = f" YAML reads {found} as text: write {float(found)}." if number else ""
-        return f"{place} must be of type {wanted}; found {found!r}.{hint}"
-    if error.validator == "enum":
-        choices = [one for one in rule if one is not None]
-        return f"{place} must be one of {', '.join(choices)}; found {found!r}; {nearest(found, choices)}"
-    if error.validator in ("pattern", "not"):
-        return (
-            f"{place}: {found!r} is not a possible name; {error.schema['description']}."
-        )
-    if error.validator == "minItems":
-        return f"{place} is empty; give at least one."
-    return f"{place}: {error.message}."
-
-
-def read_schema(name):
-    """Schema of this workflow."""
-    with open(workflow.source_path(f"../schemas/{name}.schema.yaml")) as file:
-        return yaml.safe_load(file)
-
-
 def load_module(path):
     """A module of this workflow, which may have been fetched to anywhere."""
     spec = importlib.util.spec_from_file_location(
@@ -87,104 +32,40 @@ def load_module(path):
     return loaded
 
 
-def require_valid(data, schema, where):
-    """Check data against a schema; the first violation ends the run."""
-    errors = jsonschema.Draft202012Validator(schema).iter_errors(data)
-    for error in sorted(errors, key=lambda error: error.json_path):
-        stop(explain(error, where))
+def read_schema(name):
+    """Schema of this workflow."""
+    return inputs.read_schema(workflow.source_path(f"../schemas/{name}.schema.yaml"))
 
 
-def fill_defaults(data, schema):
-    """Give data the schema's default of every key it lacks, section by section."""
-    for key, one in schema["properties"].items():
-        if "default" in one:
-            data.setdefault(key, copy.deepcopy(one["default"]))
-        if "properties" in one:
-            fill_defaults(data[key], one)
-
-
-def require_models():
-    """Check what a schema cannot: that there are models and the primary one is among them."""
-    if not MODELS:
-        stop("'models' in the configuration is empty; name at least one.")
-    if config["primary_model"] not in MODELS:
-        stop(
-            f"'primary_model' is '{config['primary_model']}', which is not under 'models'; "
-            f"{nearest(config['primary_model'], MODELS)}"
-        )
-
-
-def is_missing(path):
-    """Whether a named file is not there. A submitted job asks only about its own input.
+def is_there(path):
+    """Whether a named file exists. A submitted job asks only about its own input.
 
     Every job reads the whole configuration; a file that vanished must not end all of them.
     """
-    return not (workflow.remote_exec or Path(path).exists())
+    return workflow.remote_exec or os.path.exists(path)
 
 
 def named_file(section, key):
     """File a key of the configuration names, as a list of inputs; empty when the key is null."""
     path = config[section][key]
-    if path is not None and is_missing(path):
-        stop(
-            f"no such file: '{path}', which '{section}.{key}' in the configuration names."
-        )
     return [] if path is None else [path]
 
 
-def read_samples(path):
-    """Sample sheet as {name: {column: value}}, without the empty cells."""
-    if not Path(path).is_file():
-        stop(f"no sample sheet '{path}'; 'samples' in the configuration names it.")
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        lines = [line for line in file if line.strip() and not line.startswith("#")]
-    table = csv.DictReader(lines, delimiter="\t")
-    for column in ("sample", "path"):
-        if column not in (table.fieldnames or ()):
-            stop(
-                f"column '{column}' is missing in '{path}'; found "
-                f"{', '.join(table.fieldnames or ['nothing'])}. Columns are separated by tabs."
-            )
-    samples = {}
-    for number, row in enumerate(table, start=1):
-        where = f"row {number} of '{path}'"
-        if None in row or None in row.values():
-            stop(
-                f"{where} has not as many columns as the header; separate columns by one tab."
-            )
-        row = {key: value.strip() for key, value in row.items() if value.strip()}
-        require_valid(row, SAMPLE_SCHEMA, where)
-        if row["sample"] in samples:
-            stop(
-                f"sample '{row['sample']}' is twice in '{path}'; give every sample its own name."
-            )
-        if is_missing(row["path"]):
-            stop(
-                f"no such file: '{row['path']}' ({where}); paths are relative to the directory "
-                f"snakemake runs in, {os.getcwd()}."
-            )
-        samples[row["sample"]] = row
-    if not samples:
-        stop(f"'{path}' lists no samples; add a line per sample.")
-    return samples
-
-
-prediction = load_module("../prediction.py")
-CONFIG_SCHEMA, SAMPLE_SCHEMA = read_schema("config"), read_schema("samples")
-require_valid(config, CONFIG_SCHEMA, "the configuration")
-fill_defaults(config, CONFIG_SCHEMA)
+inputs, prediction = load_module("../inputs.py"), load_module("../prediction.py")
+CONFIG_SCHEMA = read_schema("config")
+SAMPLES, problems = inputs.check(
+    config, CONFIG_SCHEMA, read_schema("samples"), exists=is_there
+)
+for problem in problems:
+    # The first one, in one line; a WorkflowError would print a traceback around it.
+    sys.exit(f"scpress: error: {problem}")
 
 if config["stage_inputs"]:
     os.environ.update(SCPRESS_STAGE_INPUTS="1")
 
 RESULTS = config["results"].rstrip("/")
-# A model set to null is left out, so that a second --configfile can drop a shipped one.
-MODELS = {
-    name: options for name, options in config["models"].items() if options is not None
-}
-require_models()
+MODELS = inputs.list_models(config)
 PRIMARY = config["primary_model"]
-SAMPLES = read_samples(config["samples"])
 # Files the configuration names are inputs: they must exist, and a change of one counts.
 GENE_LIST = named_file("normalize", "gene_list")
 PANEL = named_file("annotate", "panel")

@@ -22,7 +22,7 @@ rule compress:
         mem_mb=memory("compress"),
         runtime=minutes("compress"),
     params:
-        step_version=1,
+        step_version=2,
         flags=flags("compress"),
     shell:
         """

@@ -30,7 +30,7 @@ rule assemble:
         mem_mb=memory("assemble"),
         runtime=minutes("assemble"),
     params:
-        step_version=1,
+        step_version=2,
         model=lambda wildcards, input: (
             ["--model-file", *input.model] if input.model else []
         ),
@@ -85,7 +85,7 @@ rule report:
         mem_mb=memory("report"),
         runtime=minutes("report"),
     params:
-        step_version=1,
+        step_version=2,
         flags=flags("report"),
     shell:
         """

@@ -1,6 +1,6 @@
 """Which genes are higher in one group of cells than in the others."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,16 +13,25 @@ _PSEUDO_COUNT = 0.05
 # Values that are ranked at a time: a ranking needs some 100 bytes for each of them.
 _NONZEROS_AT_A_TIME = 2**21
 
-MARKER_COLUMNS = [
+# The one table of markers, of clusters and of subtypes.
+MARKER_COLUMNS = (
     "group",
     "gene",
+    "gene_symbol",
     "log2_fold_change",
     "z",
     "p_value",
     "fdr",
     "fraction_in_group",
     "fraction_in_others",
-]
+)
+# Genes that one comparison looks at together: bounds the copies that the ranking makes.
+_GENES_AT_A_TIME = 2000
+
+
+def no_markers() -> pd.DataFrame:
+    """Table of `MARKER_COLUMNS` without a row."""
+    return pd.DataFrame(columns=list(MARKER_COLUMNS))
 
 
 def rank_sum_test(values: sparse.spmatrix, in_group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -131,18 +140,22 @@ def log2_fold_changes(
 
 
 def find_markers(
-    counts: sparse.csr_matrix,
+    counts: sparse.spmatrix,
     size_factor: np.ndarray,
     labels: np.ndarray,
     genes: np.ndarray,
     *,
     max_fdr: float,
-    min_log2_fold_change: float,
+    groups: Sequence[str] | None = None,
+    symbols: Sequence[str] | None = None,
+    min_log2_fold_change: float = 0.0,
+    max_markers: int | None = None,
     against_each: bool = False,
 ) -> pd.DataFrame:
     """Genes higher in each group than in the other cells, best first.
 
-    The rank-sum test is on counts / size_factor; the false discovery rate is within a group.
+    The rank-sum test is on counts / size_factor, the fold change that of the means; the false
+    discovery rate is within a group. Never computed from denoised values.
 
     Parameters
     ----------
@@ -154,63 +167,95 @@ def find_markers(
         [cells] Group.
     genes
         [genes] Names.
+    groups
+        The groups in the order of the table; sorted when not given.
+    symbols
+        [genes] Symbols; the names when not given.
+    min_log2_fold_change
+        Smallest fold change of a marker, which is above 0 in any case.
+    max_markers
+        Most markers of a group.
     against_each
         A marker must be higher than in every other group by itself (its worst comparison is
         reported), not only than in all other cells together.
 
     Returns
     -------
-    Columns group, gene, log2_fold_change, z, p_value, fdr, fraction_in_group,
-    fraction_in_others.
+    Table of `MARKER_COLUMNS`; z, p_value and fold change are of the group against the others, and
+    the fractions those of the cells in the group and of all others with a molecule of the gene.
     """
-    groups = np.unique(labels)
-    detected = (counts > 0).astype(np.float64)
+    names = np.unique(labels) if groups is None else np.asarray(groups)
+    member = np.asarray(labels)[None, :] == names[:, None]
+    n_others = np.array([(~one).sum() for one in member])
+    if len(names) < 2 or not n_others.any():
+        return no_markers()
+    columns = sparse.csc_matrix(counts)
+    if against_each:
+        z, p_value, change = _compare_each(columns, size_factor, member)
+    else:
+        z, p_value, change = _compare(columns, size_factor, member)
+    inside, outside = _fractions(columns, member)
+    names_of = np.asarray(genes)
+    symbols_of = names_of if symbols is None else np.asarray(symbols, dtype=object)
     tables = []
-    for group in groups:
-        member = labels == group
-        if member.all():
-            continue
-        rivals = [labels == other for other in groups if other != group]
-        if not against_each:
-            rivals = [~member]
-        z, p_value, change = (
-            np.array(values)
-            for values in zip(
-                *(_compare(counts, size_factor, member, rival) for rival in rivals), strict=True
-            )
+    for number, name in enumerate(names):
+        fdr = adjust_p_values(p_value[number])
+        is_higher = (z[number] > 0) & (change[number] > 0)
+        keep = np.flatnonzero(
+            is_higher & (fdr <= max_fdr) & (change[number] >= min_log2_fold_change)
         )
-        # The largest p-value tests "higher than in every rival"; the wrong direction has p = 1.
-        p_worst = np.where(z > 0, p_value, 1.0).max(axis=0)
-        z_worst, change_worst = z.min(axis=0), change.min(axis=0)
-        fdr = adjust_p_values(p_worst)
-        keep = np.flatnonzero((fdr <= max_fdr) & (change_worst >= min_log2_fold_change))
-        keep = keep[np.argsort(-z_worst[keep], kind="stable")]
-        tables.append(
-            pd.DataFrame(
-                {
-                    "group": np.repeat(group, len(keep)),
-                    "gene": np.asarray(genes)[keep],
-                    "log2_fold_change": change_worst[keep],
-                    "z": z_worst[keep],
-                    "p_value": p_worst[keep],
-                    "fdr": fdr[keep],
-                    "fraction_in_group": np.asarray(detected[member].mean(axis=0)).ravel()[keep],
-                    "fraction_in_others": np.asarray(detected[~member].mean(axis=0)).ravel()[keep],
-                }
-            )
-        )
-    if not tables:
-        return pd.DataFrame(columns=MARKER_COLUMNS)
+        keep = keep[np.argsort(-z[number, keep], kind="stable")][:max_markers]
+        values = (change, z, p_value, None, inside, outside)
+        measured = [fdr[keep] if one is None else one[number, keep] for one in values]
+        row = (np.repeat(name, len(keep)), names_of[keep], symbols_of[keep], *measured)
+        tables.append(pd.DataFrame(dict(zip(MARKER_COLUMNS, row, strict=True))))
     return pd.concat(tables, ignore_index=True)
 
 
 def _compare(
-    counts: sparse.csr_matrix, size_factor: np.ndarray, member: np.ndarray, rival: np.ndarray
+    counts: sparse.csc_matrix, size_factor: np.ndarray, member: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """[genes] z, p-value and log2 fold change of one set of cells over another."""
-    rows = np.flatnonzero(member | rival)
-    in_group = member[rows][None]
-    scaled = sparse.csr_matrix(sparse.diags(1.0 / size_factor[rows]) @ counts[rows])
-    z, p_value = rank_sum_test(scaled, in_group)
-    change = log2_fold_changes(counts[rows], size_factor[rows], in_group)
-    return z[0], p_value[0], change[0]
+    """[groups, genes] z, p-value and log2 fold change of each group over all other cells."""
+    parts = []
+    for start in range(0, counts.shape[1], _GENES_AT_A_TIME):
+        block = sparse.csr_matrix(counts[:, start : start + _GENES_AT_A_TIME])
+        scaled = sparse.csr_matrix(sparse.diags(1.0 / size_factor) @ block)
+        change = log2_fold_changes(block, size_factor, member)
+        parts.append((*rank_sum_test(scaled, member), change))
+    z, p_value, change = (np.hstack(part) for part in zip(*parts, strict=True))
+    return z, p_value, change
+
+
+def _compare_each(
+    counts: sparse.csc_matrix, size_factor: np.ndarray, member: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """As `_compare`, the worst over the other groups, one by one.
+
+    The largest p-value tests "higher than in every rival"; the wrong direction has p = 1.
+    """
+    rows_of = sparse.csr_matrix(counts)
+    worst = []
+    for number, own in enumerate(member):
+        found = []
+        for other, rival in enumerate(member):
+            if other == number or not rival.any():
+                continue
+            rows = np.flatnonzero(own | rival)
+            part = sparse.csc_matrix(rows_of[rows])
+            found.append(_compare(part, size_factor[rows], own[rows][None]))
+        z, p_value, change = (np.vstack(one) for one in zip(*found, strict=True))
+        p_value = np.where(z > 0, p_value, 1.0)
+        worst.append((z.min(axis=0), p_value.max(axis=0), change.min(axis=0)))
+    z, p_value, change = (np.vstack(one) for one in zip(*worst, strict=True))
+    return z, p_value, change
+
+
+def _fractions(counts: sparse.csc_matrix, member: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """[groups, genes] Fraction of the cells in each group, and outside, that have the gene."""
+    detected = counts.astype(np.float64)
+    detected.data = (detected.data > 0).astype(np.float64)
+    inside = member.astype(np.float64) @ detected
+    outside = np.asarray(detected.sum(axis=0)) - inside
+    size = member.sum(axis=1, keepdims=True)
+    rest = member.shape[1] - size
+    return inside / np.maximum(size, 1), outside / np.maximum(rest, 1)

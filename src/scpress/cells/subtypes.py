@@ -15,7 +15,7 @@ import pandas as pd
 from scipy import sparse
 from scipy.cluster.vq import kmeans2
 
-from scpress.cells.markers import MARKER_COLUMNS, find_markers
+from scpress.cells.markers import find_markers, no_markers
 from scpress.cells.stability import (
     adjusted_rand_index,
     draw_subsamples,
@@ -46,7 +46,7 @@ class Subtypes:
     """Why the split was kept, or why there is none."""
     candidates: list[dict[str, Any]] = field(default_factory=list)
     """One row per number of subtypes tried."""
-    markers: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=MARKER_COLUMNS))
+    markers: pd.DataFrame = field(default_factory=lambda: no_markers())
     """Markers of the kept subtypes from held-out molecules of held-out cells."""
 
 
@@ -178,7 +178,7 @@ def _try_split(
         "fewest_markers": -1,
         "verdict": "kept",
     }
-    markers = pd.DataFrame(columns=MARKER_COLUMNS)
+    markers = no_markers()
     if agreement.low < options.min_stability:
         row["verdict"] = (
             f"{k} subtypes do not come back when cells are left out "

@@ -1,6 +1,8 @@
 """How a latent, a decoder and raw counts become files, whose bytes are what they cost."""
 
+import zipfile
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -46,16 +48,36 @@ def unpack_latent(packed: dict[str, np.ndarray]) -> np.ndarray:
     return z * packed["step"] + packed["low"] if "step" in packed else z
 
 
-def store_arrays(arrays: dict[str, np.ndarray], path: Path) -> tuple[int, dict[str, np.ndarray]]:
-    """Write arrays as one npz file (zlib); returns its bytes and what it holds when read again.
+@dataclass(frozen=True)
+class StoredArrays:
+    """Arrays as they came back from their file, and what they cost there.
+
+    Attributes
+    ----------
+    n_bytes
+        Of the file.
+    tensors
+        Name -> bytes of the array within it, compressed; the file has some 100 more for each.
+    """
+
+    n_bytes: int
+    arrays: dict[str, np.ndarray]
+    tensors: dict[str, int]
+
+
+def store_arrays(arrays: dict[str, np.ndarray], path: Path) -> StoredArrays:
+    """Write arrays as one npz file (zlib) and read it again.
 
     The same format serves every code, the model's and the rivals'. It has no names of cells or
     genes; neither have the counts it is compared with.
     """
     with path.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+    with zipfile.ZipFile(path) as file:
+        tensors = {one.filename.removesuffix(".npy"): one.compress_size for one in file.infolist()}
     with np.load(path, allow_pickle=False) as stored:
-        return path.stat().st_size, {name: stored[name] for name in stored.files}
+        read = {name: stored[name] for name in stored.files}
+    return StoredArrays(path.stat().st_size, read, tensors)
 
 
 def store_counts(blocks: Iterable[sparse.csr_matrix], path: Path) -> int:

@@ -1,16 +1,20 @@
-"""What a model's decoder must have to decode a latent, and decoding from what was read back."""
+"""What a model's decoder must have to decode a latent, and decoding with that and nothing else."""
 
-import copy
 import dataclasses
 
 import numpy as np
 import torch
+from scipy import sparse
 
+from scpress.model.axes import ModelConfig
 from scpress.model.batches import Cells
 from scpress.model.fitted import TrainedModel
 from scpress.model.modelled import ModelledCounts
+from scpress.model.network import CountAutoencoder
 
 _BLOCK_CELLS = 500
+# What only the encoder, or training, has: all that a decoder may lack.
+_NOT_DECODING = ("encoder.", "z_mean.", "z_log_variance.", "input_mean", "input_scale")
 
 
 def library_arrays(model: TrainedModel, data: ModelledCounts) -> dict[str, np.ndarray]:
@@ -33,61 +37,80 @@ def library_arrays(model: TrainedModel, data: ModelledCounts) -> dict[str, np.nd
 
 
 class StoredDecoder:
-    """A decoder as it came back from its file, beside the library of the cells as it came back.
+    """A decoder made of what came back from its files: what was not stored cannot decode.
+
+    It starts as a network of NaN, and knows of the cells what `library` says.
 
     Parameters
     ----------
-    model
-        The model the arrays were taken from; its encoder is not used.
+    config
+        Axes of the network.
     weights
-        `model.decoder_state()` as read.
+        `TrainedModel.decoder_state` as read.
     library
-        `library_arrays` as read, of the cells of `data`.
-    data
-        [cells] The true counts, to be compared with.
+        `library_arrays` as read, of some cells.
+
+    Raises
+    ------
+    ValueError
+        A tensor that decoding needs is missing, or one is there that it does not know.
     """
 
     def __init__(
-        self,
-        model: TrainedModel,
-        weights: dict[str, np.ndarray],
-        library: dict[str, np.ndarray],
-        data: ModelledCounts,
+        self, config: ModelConfig, weights: dict[str, np.ndarray], library: dict[str, np.ndarray]
     ):
-        network = copy.deepcopy(model.network)
+        network = CountAutoencoder(config)
+        with torch.no_grad():
+            for value in network.state_dict().values():
+                if value.is_floating_point():
+                    value.fill_(torch.nan)
         tensors = {name: torch.from_numpy(values) for name, values in weights.items()}
-        network.load_state_dict(tensors, strict=False)
-        self.model = dataclasses.replace(model, network=network.eval())
-        self.library = library
-        self.data = data
+        loaded = network.load_state_dict(tensors, strict=False)
+        lacking = [
+            name
+            for name in loaded.missing_keys
+            if not name.startswith(_NOT_DECODING) and not name.endswith("num_batches_tracked")
+        ]
+        lacking += [name for name in _told_of_cells(config) if name not in library]
+        if lacking or loaded.unexpected_keys:
+            raise ValueError(
+                f"a decoder was stored without {', '.join(lacking) or 'lack'} and with "
+                f"{', '.join(loaded.unexpected_keys) or 'nothing'} that it does not know"
+            )
+        self._model = TrainedModel(network.eval(), [], [], float("nan"))
+        self._library = library
 
     def expected_counts(self, z: np.ndarray, start: int, stop: int) -> np.ndarray:
         """[stop - start, genes] Mean of the decoded counts: (1 - pi) mu under zero inflation."""
         cells = self._cells(start, stop)
-        mu = self.model.mean_counts(cells, z[start:stop])
-        if self.model.network.pi_logits is None:
+        mu = self._model.mean_counts(cells, z[start:stop])
+        if self._model.network.pi_logits is None:
             return mu
-        return mu * (1 - self.model.extra_zero_fraction(cells, z[start:stop]))
+        return mu * (1 - self._model.extra_zero_fraction(cells, z[start:stop]))
 
-    def negative_log_likelihood(self, z: np.ndarray) -> np.ndarray:
-        """[cells] -log p(x | z), nats, at the latent as stored."""
+    def negative_log_likelihood(self, z: np.ndarray, X: sparse.csr_matrix) -> np.ndarray:
+        """[cells] -log p(x | z), nats, of the true counts X at the latent as stored."""
         values = np.zeros(len(z))
         for start in range(0, len(z), _BLOCK_CELLS):
             stop = min(start + _BLOCK_CELLS, len(z))
-            cells = self._cells(start, stop)
-            values[start:stop] = -self.model.log_likelihood(cells, z[start:stop])
+            cells = self._cells(start, stop, X[start:stop])
+            values[start:stop] = -self._model.log_likelihood(cells, z[start:stop])
         return values
 
-    def _cells(self, start: int, stop: int) -> Cells:
-        """Build the tensors of a block with library sizes and covariates as read back."""
-        part = {name: values[start:stop] for name, values in self.library.items()}
-        cells = self.model.cells(
-            self.data.X[start:stop],
-            part.get("size_factor", self.data.size_factor[start:stop]),
-            part.get("batch"),
-            part.get("continuous"),
+    def _cells(self, start: int, stop: int, X: sparse.csr_matrix | None = None) -> Cells:
+        """Build the tensors of a block from what was stored; counts are for comparison alone."""
+        part = {name: values[start:stop] for name, values in self._library.items()}
+        unknown = np.full(stop - start, np.nan, dtype=np.float32)
+        if X is None:
+            X = sparse.csr_matrix((stop - start, self._model.config.n_genes), dtype=np.float32)
+        cells = self._model.cells(
+            X, part.get("size_factor", unknown), part.get("batch"), part.get("continuous")
         )
-        if "total" in part:
-            total = torch.as_tensor(part["total"], device=cells.total.device)
-            cells = dataclasses.replace(cells, total=total)
-        return cells
+        return dataclasses.replace(cells, total=torch.from_numpy(part.get("total", unknown)))
+
+
+def _told_of_cells(config: ModelConfig) -> list[str]:
+    """Arrays of `library_arrays` that a decoder of these axes reads."""
+    names = ["total" if config.library == "observed" else "size_factor"]
+    names += ["batch"] if config.n_batches else []
+    return names + (["continuous"] if config.continuous_covariates else [])

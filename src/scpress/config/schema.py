@@ -12,7 +12,7 @@ from scpress.settings import DEVICES
 # Verbs that no target of the workflow runs by itself; `denoise` is a rule on request.
 _NOT_IN_WORKFLOW = ("simulate",)
 
-HEADER = "# Written by `make schema` from src/scpress/options.py and schema.py; edit those.\n"
+HEADER = "# Written by `make schema` from src/scpress/config; edit options.py or schema.py there.\n"
 
 _MODEL_NAME = "^[A-Za-z][A-Za-z0-9_]*$"
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from scpress import slots
+
 # The 37 mitochondrial genes start with MT- in human and mt- in mouse; 13 of them code for proteins
 # and are what an RNA count contains. Ensembl releases 75 to 113 agree on these ids.
 MITOCHONDRIAL_IDS = frozenset(
@@ -120,3 +122,29 @@ def is_ribosomal(ids: Sequence[str], symbols: Sequence[str]) -> np.ndarray:
         ],
         dtype=bool,
     )
+
+
+def gene_ids(var: pd.DataFrame) -> list[str]:
+    """[genes] Ids of a var table that `ingest` wrote, '' where a gene has none.
+
+    A table of another origin has its names for both ids and symbols.
+    """
+    return _written(var, slots.GENE_ID.name)
+
+
+def gene_symbols(var: pd.DataFrame) -> list[str]:
+    """[genes] Symbols of a var table that `ingest` wrote, as `gene_ids`."""
+    return _written(var, slots.GENE_SYMBOL.name)
+
+
+def gene_labels(var: pd.DataFrame) -> list[str]:
+    """[genes] What a reader is shown: the symbol, or the name of a gene without one."""
+    names = var.index.astype(str)
+    return [symbol or name for symbol, name in zip(gene_symbols(var), names, strict=True)]
+
+
+def _written(var: pd.DataFrame, column: str) -> list[str]:
+    if column not in var:
+        return [str(name) for name in var.index]
+    values = var[column].astype(object)
+    return [str(value) for value in values.where(values.notna(), "")]

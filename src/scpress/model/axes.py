@@ -1,84 +1,29 @@
 """What a model is: its axes, the named presets of them, and DCA's names."""
 
+import dataclasses
 from dataclasses import dataclass
-from typing import Any
 
 from scpress.config.options import TrainOptions
 from scpress.errors import InputError
 
-# Every preset gives every axis. Sources: scvi, Lopez 2018 and scvi-tools' defaults; dca, Eraslan
-# 2019 (its code layer is linear here, so that the latent is not clipped at zero); ldvae, Svensson
-# 2020; pca is the closed form of a linear deterministic autoencoder with gaussian likelihood.
-PRESETS: dict[str, dict[str, Any]] = {
-    "scvi": {
-        "likelihood": "zinb",
-        "dispersion": "gene",
-        "encoder": "variational",
-        "decoder": "mlp",
-        "prior": "kl",
-        "input": "log1p",
-        "library": "observed",
-        "n_latent": 10,
-        "hidden": (128,),
-        "norm": "batch",
-        "activation": "relu",
-        "dropout_rate": 0.1,
-    },
-    "dca": {
-        "likelihood": "zinb",
-        "dispersion": "gene-cell",
-        "encoder": "deterministic",
-        "decoder": "mlp",
-        "prior": "none",
-        "input": "zscore",
-        "library": "size_factor",
-        "n_latent": 32,
-        "hidden": (64,),
-        "norm": "batch",
-        "activation": "relu",
-        "dropout_rate": 0.0,
-    },
-    "ldvae": {
-        "likelihood": "nb",
-        "dispersion": "gene",
-        "encoder": "variational",
-        "decoder": "linear",
-        "prior": "kl",
-        "input": "log1p",
-        "library": "observed",
-        "n_latent": 10,
-        "hidden": (128,),
-        "norm": "batch",
-        "activation": "relu",
-        "dropout_rate": 0.1,
-    },
-    "pca": {
-        "likelihood": "gaussian",
-        "dispersion": "gene",
-        "encoder": "deterministic",
-        "decoder": "linear",
-        "prior": "none",
-        "input": "zscore",
-        "library": "size_factor",
-        "n_latent": 30,
-        "hidden": (),
-        "norm": "none",
-        "activation": "linear",
-        "dropout_rate": 0.0,
-    },
-}
-
-# DCA's --type values.
-_DCA_NAMES = {
-    "zinb-conddisp": ("zinb", "gene-cell"),
-    "nb-conddisp": ("nb", "gene-cell"),
-    "normal": ("gaussian", "gene"),
-}
-
 
 @dataclass(frozen=True)
-class ModelConfig:
-    """All that is needed to build a network; stored in the header of the model file."""
+class Axes:
+    """What an autoencoder is; every combination that goes together is a model.
+
+    Attributes
+    ----------
+    likelihood, dispersion
+        Distribution of a count, and what its inverse dispersion depends on.
+    encoder, prior
+        A code or a distribution of it, and what the latent is drawn to.
+    decoder
+        A network, or one matrix of loadings per gene.
+    input, library
+        What the encoder reads, and what scales the mean.
+    hidden
+        Widths of the encoder's hidden layers; the decoder mirrors them.
+    """
 
     likelihood: str
     dispersion: str
@@ -92,6 +37,82 @@ class ModelConfig:
     norm: str
     activation: str
     dropout_rate: float
+
+
+# Every preset gives every axis. Sources: scvi, Lopez 2018 and scvi-tools' defaults; dca, Eraslan
+# 2019 (its code layer is linear here, so that the latent is not clipped at zero); ldvae, Svensson
+# 2020; pca is the closed form of a linear deterministic autoencoder with gaussian likelihood.
+PRESETS = {
+    "scvi": Axes(
+        likelihood="zinb",
+        dispersion="gene",
+        encoder="variational",
+        decoder="mlp",
+        prior="kl",
+        input="log1p",
+        library="observed",
+        n_latent=10,
+        hidden=(128,),
+        norm="batch",
+        activation="relu",
+        dropout_rate=0.1,
+    ),
+    "dca": Axes(
+        likelihood="zinb",
+        dispersion="gene-cell",
+        encoder="deterministic",
+        decoder="mlp",
+        prior="none",
+        input="zscore",
+        library="size_factor",
+        n_latent=32,
+        hidden=(64,),
+        norm="batch",
+        activation="relu",
+        dropout_rate=0.0,
+    ),
+    "ldvae": Axes(
+        likelihood="nb",
+        dispersion="gene",
+        encoder="variational",
+        decoder="linear",
+        prior="kl",
+        input="log1p",
+        library="observed",
+        n_latent=10,
+        hidden=(128,),
+        norm="batch",
+        activation="relu",
+        dropout_rate=0.1,
+    ),
+    "pca": Axes(
+        likelihood="gaussian",
+        dispersion="gene",
+        encoder="deterministic",
+        decoder="linear",
+        prior="none",
+        input="zscore",
+        library="size_factor",
+        n_latent=30,
+        hidden=(),
+        norm="none",
+        activation="linear",
+        dropout_rate=0.0,
+    ),
+}
+
+# DCA's --type values.
+_DCA_NAMES = {
+    "zinb-conddisp": ("zinb", "gene-cell"),
+    "nb-conddisp": ("nb", "gene-cell"),
+    "normal": ("gaussian", "gene"),
+}
+
+
+@dataclass(frozen=True)
+class ModelConfig(Axes):
+    """All that is needed to build a network; stored in the header of the model file."""
+
     n_genes: int
     batch_key: str | None = None
     batches: tuple[str, ...] = ()
@@ -119,38 +140,37 @@ def resolve_config(
     InputError
         Axes that do not go together, or more latent dimensions than genes.
     """
-    axes = dict(PRESETS[options.preset])
-    for name in axes:
-        value = getattr(options, name)
-        if value is not None:
-            axes[name] = value
-    if axes["likelihood"] in _DCA_NAMES:
-        axes["likelihood"], dispersion = _DCA_NAMES[axes["likelihood"]]
-        axes["dispersion"] = options.dispersion or dispersion
+    names = [item.name for item in dataclasses.fields(Axes)]
+    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    if given.get("likelihood") in _DCA_NAMES:
+        given["likelihood"], dispersion = _DCA_NAMES[given["likelihood"]]
+        given.setdefault("dispersion", dispersion)
+    axes = dataclasses.replace(PRESETS[options.preset], **given)
     if options.preset == "pca":
         _require_closed_form(options, axes)
-    if axes["likelihood"] == "gaussian":
+    if axes.likelihood == "gaussian":
         if options.library == "observed":
             raise InputError(
                 "likelihood gaussian is of log-normalized values and takes library size_factor; "
                 "found library observed. Remove it."
             )
         # The mean of a log-normalized value has no library to be scaled by.
-        axes["library"] = "size_factor"
+        axes = dataclasses.replace(axes, library="size_factor")
     if options.encoder is not None and options.prior is None:
-        axes["prior"] = "kl" if options.encoder == "variational" else "none"
-    if axes["prior"] == "kl" and axes["encoder"] != "variational":
+        prior = "kl" if options.encoder == "variational" else "none"
+        axes = dataclasses.replace(axes, prior=prior)
+    if axes.prior == "kl" and axes.encoder != "variational":
         raise InputError(
             "prior kl needs encoder variational; found encoder deterministic. "
             "Set prior: none or encoder: variational."
         )
-    if axes["n_latent"] > n_genes:
+    if axes.n_latent > n_genes:
         raise InputError(
             f"n_latent must be at most the number of modelled genes; found n_latent "
-            f"{axes['n_latent']} and {n_genes} genes. Lower n_latent or raise n_top_genes."
+            f"{axes.n_latent} and {n_genes} genes. Lower n_latent or raise n_top_genes."
         )
     return ModelConfig(
-        **axes,
+        **dataclasses.asdict(axes),
         n_genes=n_genes,
         batch_key=options.batch_key if batches else None,
         batches=batches,
@@ -159,11 +179,11 @@ def resolve_config(
     )
 
 
-def _require_closed_form(options: TrainOptions, axes: dict[str, Any]) -> None:
-    for name, value in PRESETS["pca"].items():
-        if name != "n_latent" and axes[name] != value:
+def _require_closed_form(options: TrainOptions, axes: Axes) -> None:
+    for name, value in dataclasses.asdict(PRESETS["pca"]).items():
+        if name != "n_latent" and getattr(axes, name) != value:
             raise InputError(
-                f"preset pca fixes {name} at {value!r}; found {axes[name]!r}. "
+                f"preset pca fixes {name} at {value!r}; found {getattr(axes, name)!r}. "
                 "Remove it, or train a linear gaussian autoencoder with another preset."
             )
     if options.continuous_covariates or options.engine != "scpress":

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,18 @@ from torch import Tensor
 
 from scpress.counts.digests import genes_digest
 from scpress.counts.genes import without_version
-from scpress.errors import InputError
+from scpress.errors import InputError, require_format
 from scpress.model.axes import ModelConfig
 from scpress.model.batches import Cells, SparseBatch, sparse_batch
 from scpress.model.covariates import continuous_values
 from scpress.model.likelihoods import LIKELIHOODS, LOG_MU_MAX
 from scpress.model.network import CountAutoencoder
+from scpress.tables.training import TrainingRecord
 
 log = logging.getLogger("scpress")
 
-FORMAT_VERSION = 1
+# Every version that was released is read for ever; tests/files has a model of each.
+OLDEST_FORMAT = FORMAT_VERSION = 1
 # safetensors writes its metadata in random order: one key keeps the file reproducible.
 _HEADER_KEY = "scpress"
 
@@ -53,7 +55,7 @@ class TrainedModel:
     median_library_size: float
     batch_sizes: tuple[int, ...] = ()
     validation_cells: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    record: dict[str, Any] = field(default_factory=dict)
+    record: TrainingRecord = field(default_factory=TrainingRecord)
 
     @property
     def config(self) -> ModelConfig:
@@ -68,7 +70,7 @@ class TrainedModel:
     @property
     def n_fitted_cells(self) -> int:
         """Cells of the training data, held-out ones included; 0 where it is not recorded."""
-        return sum(self.record.get(f"n_{part}_cells", 0) for part in ("training", "validation"))
+        return self.record.n_cells
 
     # cells ----------------------------------------------------------------------------------
 
@@ -157,6 +159,13 @@ class TrainedModel:
     def continuous_values(self, obs: pd.DataFrame) -> np.ndarray | None:
         """[cells, covariates] The model's continuous covariates of some cells."""
         return continuous_values(obs, self.config.continuous_covariates)
+
+    def size_factors(self, library_size: np.ndarray) -> np.ndarray:
+        """[cells] Library size over all genes, over the model's median.
+
+        A new cell without molecules is read at the smallest library there is.
+        """
+        return np.maximum(library_size, 1) / self.median_library_size
 
     def matching_columns(
         self, names: Sequence[str], symbols: Sequence[str], *, max_missing_fraction: float
@@ -256,7 +265,7 @@ class TrainedModel:
             "genes_digest": genes_digest(self.genes),
             "median_library_size": self.median_library_size,
             "batch_sizes": list(self.batch_sizes),
-            "record": self.record,
+            "record": self.record.as_plain(),
         }
         text = json.dumps(header, sort_keys=True, separators=(",", ":"), allow_nan=False)
         cpu = {name: value.detach().cpu() for name, value in tensors.items()}
@@ -270,7 +279,7 @@ def load_model(path: Path, *, device: str = "cpu") -> TrainedModel:
     Raises
     ------
     InputError
-        Not a model file, a damaged one, or one of a newer format.
+        Not a model file, a damaged one, or one of a format that is older or newer than those read.
     """
     if not Path(path).exists():
         raise InputError(f"no such model file: '{path}'. Check the path, or train it first.")
@@ -284,11 +293,9 @@ def load_model(path: Path, *, device: str = "cpu") -> TrainedModel:
         ) from error
     if header is None:
         raise InputError(f"'{path}' is a safetensors file, but not one of scpress.")
-    if header["format_version"] > FORMAT_VERSION:
-        raise InputError(
-            f"'{path}' has format version {header['format_version']}; this scpress reads up to "
-            f"{FORMAT_VERSION}. Install a newer scpress."
-        )
+    require_format(
+        header.get("format_version"), oldest=OLDEST_FORMAT, newest=FORMAT_VERSION, what=f"'{path}'"
+    )
     if genes_digest(header["genes"]) != header["genes_digest"]:
         raise InputError(f"'{path}' is damaged: its gene list does not match its digest.")
     config = header["config"]
@@ -305,7 +312,7 @@ def load_model(path: Path, *, device: str = "cpu") -> TrainedModel:
         header["median_library_size"],
         tuple(header["batch_sizes"]),
         tensors["validation_cells"].numpy(),
-        header["record"],
+        TrainingRecord.from_plain(header["record"], f"the record in '{path}'"),
     )
 
 
@@ -313,6 +320,6 @@ def _numpy(tensor: Tensor) -> np.ndarray:
     return tensor.detach().cpu().numpy()
 
 
-def record_options(options: Any) -> Mapping[str, Any]:
+def record_options(options: Any) -> dict[str, Any]:
     """Options as JSON-able values."""
     return json.loads(json.dumps(asdict(options)))

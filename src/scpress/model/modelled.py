@@ -1,18 +1,30 @@
 """The counts a model reads: its genes alone, of all cells or of a block of them."""
 
+import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from scipy import sparse
 
+from scpress import slots
 from scpress.counts.digests import digest_of
-from scpress.counts.matrix import select_columns
+from scpress.counts.genes import gene_symbols
+from scpress.counts.matrix import iter_chunks, select_columns, stack_rows
+from scpress.counts.sizes import library_sizes
 from scpress.model.batches import Cells, SparseBatch
 from scpress.model.compiled import layer_loops
 from scpress.model.fitted import TrainedModel
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+log = logging.getLogger("scpress")
+
+# A block keeps what is beside its counts, which go into one matrix.
+_NO_COUNTS = sparse.csr_matrix((0, 0), dtype=np.int32)
 
 
 @dataclass
@@ -88,3 +100,79 @@ def select_genes(X: Any, columns: np.ndarray) -> sparse.csr_matrix:
     )
     wide.sort_indices()
     return wide
+
+
+def modelled_blocks(
+    counts: "AnnData",
+    normalized: "AnnData | None",
+    model: TrainedModel,
+    *,
+    reference_batch: str | None = None,
+    max_missing_fraction: float = 0.0,
+    n_cells: int = 1024,
+) -> Iterator[tuple[slice, ModelledCounts]]:
+    """Read what a model reads of some cells, a block at a time: its genes, and what goes beside.
+
+    Parameters
+    ----------
+    counts
+        [cells, genes] Raw counts in X, in memory or on disk.
+    normalized
+        obs: library_size. None for new cells: it is counted here, over all their genes.
+    n_cells
+        Most cells of a block.
+
+    Raises
+    ------
+    InputError
+        More of the model's genes are missing than allowed; a covariate is missing; other cells.
+    """
+    columns = model.matching_columns(
+        [str(gene) for gene in counts.var_names],
+        gene_symbols(counts.var),
+        max_missing_fraction=max_missing_fraction,
+    )
+    n_missing = int((columns < 0).sum())
+    if n_missing:
+        missing = [gene for gene, column in zip(model.genes, columns, strict=True) if column < 0]
+        log.info("%d of the model's genes count as zeros: %s", n_missing, ", ".join(missing[:20]))
+    batch = model.batch_codes(counts.obs, reference_batch=reference_batch)
+    continuous = model.continuous_values(counts.obs)
+    known = None
+    if normalized is not None:
+        slots.require(normalized, slots.LIBRARY_SIZE)
+        slots.require_same_cells(counts.obs_names, normalized.obs_names, "normalized")
+        known = normalized.obs[slots.LIBRARY_SIZE.name].to_numpy(dtype=np.float64)
+    for start, stop, block in iter_chunks(counts.X):
+        library = library_sizes(block) if known is None else known[start:stop]
+        part = ModelledCounts(
+            select_genes(block, columns),
+            model.size_factors(library),
+            None if batch is None else batch[start:stop],
+            None if continuous is None else continuous[start:stop],
+        )
+        for rows, cells in part.blocks(n_cells=n_cells):
+            yield slice(start + rows.start, start + rows.stop), cells
+
+
+def modelled_counts(
+    counts: "AnnData", normalized: "AnnData | None", model: TrainedModel
+) -> ModelledCounts:
+    """Read what a model reads of all cells, in memory; arguments as for `modelled_blocks`."""
+    beside: list[ModelledCounts] = []
+
+    def read() -> Iterator[sparse.csr_matrix]:
+        for _, block in modelled_blocks(counts, normalized, model):
+            beside.append(replace(block, X=_NO_COUNTS))
+            yield block.X
+
+    X = stack_rows(read(), n_vars=len(model.genes), dtype=np.int32)
+    size_factor = np.concatenate([block.size_factor for block in beside])
+    batches = [block.batch for block in beside if block.batch is not None]
+    continuous = [block.continuous for block in beside if block.continuous is not None]
+    return ModelledCounts(
+        X,
+        size_factor,
+        np.concatenate(batches) if batches else None,
+        np.concatenate(continuous) if continuous else None,
+    )

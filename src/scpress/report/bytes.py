@@ -1,15 +1,36 @@
 """The compression tables and curves of the page."""
 
+import dataclasses
 from typing import Any
 
 from scpress.report import figures
 from scpress.report.inputs import ReportInputs
+from scpress.tables.compression import GENE_MEAN, REFERENCE_RANK, Code, Compression
 
 Section = dict[str, Any]
 CURVES = (
     ("deviance_explained", "deviance explained"),
     ("gene_correlation", "correlation per gene, median"),
 )
+# What each number means, in the words of the page.
+NOTES = {
+    "nominal": "Against a dense float32 matrix, which nobody stores, and without the decoder.",
+    "stored": "Raw counts of the modelled genes as an h5ad stores its X (CSR, int32, gzip) against "
+    "the latent as stored (npz, zlib). The counts are exact; the latent is lossy.",
+    "with_decoder": "Latent, decoder, one library size per cell and one mean per gene. Names of "
+    "cells and genes are in neither side.",
+    "deviance_explained": "1 - Poisson deviance of the decoded code / that of gene mean x size "
+    "factor. Every code may predict no less than a tenth of the gene mean.",
+    "correlation": "Medians, on log-normalized values. The correlation per cell is high for the "
+    "gene mean alone: compare with that row.",
+    "neighbor_recall": f"Share of the nearest cells by PCA ({REFERENCE_RANK} dimensions of the "
+    "log-normalized modelled genes, float32) that are nearest by the code, too. PCA is its own "
+    "judge here.",
+    "sample": "Measured on the cells the model was trained on, as a compressor is: a code with "
+    "more numbers also keeps more of the noise.",
+    "ari_float32": "Agreement (ARI) of Leiden clusters with those of the float32 latent; beside it "
+    "the agreement of float32 with itself under another seed of Leiden.",
+}
 
 
 def compression_section(inputs: ReportInputs) -> Section | None:
@@ -17,23 +38,24 @@ def compression_section(inputs: ReportInputs) -> Section | None:
     if not inputs.compressions:
         return None
     ordered = sorted(
-        inputs.compressions,
-        key=lambda one: (one["model"] != inputs.primary, one["model"], str(one.get("seed"))),
+        inputs.compressions, key=lambda one: (one.model != inputs.primary, one.model, str(one.seed))
     )
     first = ordered[0]
-    points = [_named(row, one) for one in ordered for row in one["precision"]]
-    points += first["curve"]
-    points += [row for row in first["rivals"] if row["code"] in figures.RIVALS]
+    points: list[Code] = [
+        dataclasses.replace(code, code=one.model) for one in ordered for code in one.precision
+    ]
+    points += [*first.curve, *(code for code in first.rivals if code.code == GENE_MEAN)]
     drawn = [figures.rate_distortion(points, key=key, title=title) for key, title in CURVES]
     return {
         "first": first,
         "bytes": {"header": _BYTES_HEADER, "rows": [_bytes_row(one) for one in ordered]},
+        "tensors": {"header": ["part", "tensor", "bytes"], "rows": _tensor_rows(first)},
         "precision": {"header": _PRECISION_HEADER, "rows": _precision_rows(first)},
         "rivals": {"header": _RIVALS_HEADER, "rows": _rival_rows(first)},
         "figures": [figure for figure in drawn if figure["data"]],
         "legend": list(figures.code_colours(points).items()),
-        "notes": first.get("notes", {}),
-        "is_sampled": first["n_scored_cells"] < first["n_cells"],
+        "notes": NOTES,
+        "is_sampled": first.n_scored_cells < first.n_cells,
     }
 
 
@@ -68,67 +90,68 @@ _RIVALS_HEADER = [
 ]
 
 
-def _named(row: dict[str, Any], one: dict[str, Any]) -> dict[str, Any]:
-    return row | {"code": one["model"]}
-
-
-def _bytes_row(one: dict[str, Any]) -> list[str]:
-    stored, full = one["stored"], one["with_decoder"]
-    fixed = full["decoder_bytes"] + full["gene_bytes"] + full["library_bytes"]
-    even = full["break_even_cells"]
-    seed = one.get("seed")
+def _bytes_row(one: Compression) -> list[str]:
+    stored, full = one.stored, one.with_decoder
+    even = full.break_even_cells
     return [
-        one["model"] + ("" if seed is None else f", seed {seed}"),
-        f"{one['nominal']['ratio']:.0f}x",
-        f"{stored['counts_bytes_per_cell']:,.0f}",
-        f"{stored['latent_bytes_per_cell']:,.1f}",
-        f"{stored['ratio']:.1f}x",
-        bytes_text(fixed),
-        f"{full['ratio']:.2f}x",
+        one.model + ("" if one.seed is None else f", seed {one.seed}"),
+        f"{one.nominal.ratio:.0f}x",
+        f"{stored.counts_bytes_per_cell:,.0f}",
+        f"{stored.latent_bytes_per_cell:,.1f}",
+        f"{stored.ratio:.1f}x",
+        bytes_text(full.fixed_bytes),
+        f"{full.ratio:.2f}x",
         "never" if even is None else f"{even:,} cells",
     ]
 
 
-def _precision_rows(one: dict[str, Any]) -> list[list[str]]:
-    start = one["precision"][0]
+def _tensor_rows(one: Compression) -> list[list[str]]:
+    return [
+        [part, name, f"{size:,}"]
+        for part, tensors in one.tensors.items()
+        for name, size in sorted(tensors.items(), key=lambda item: -item[1])
+    ]
+
+
+def _precision_rows(one: Compression) -> list[list[str]]:
+    start = one.precision[0]
     rows = []
-    for row in one["precision"]:
-        change = row["nll"] - start["nll"]
-        ari = f"{row['ari_float32']:.3f}"
-        if row is start:
-            ari += f" (another seed of Leiden: {row['ari_other_seed']:.3f})"
+    for code in one.precision:
+        ari = f"{code.ari_float32:.3f}"
+        if code is start:
+            ari += f" (another seed of Leiden: {code.ari_other_seed:.3f})"
         rows.append(
             [
-                row["precision"],
-                f"{row['latent_bytes_per_cell']:,.1f}",
-                f"{row['nll']:,.2f}" + ("" if row is start else f" ({change:+.3f})"),
-                "-" if row.get("nll_held_out") is None else f"{row['nll_held_out']:,.2f}",
-                f"{row['deviance_explained']:.4f}",
-                f"{row['neighbor_recall_float32']:.3f}",
+                code.precision,
+                f"{code.latent_bytes_per_cell:,.1f}",
+                f"{code.nll:,.2f}" + ("" if code is start else f" ({code.nll - start.nll:+.3f})"),
+                "-" if code.nll_held_out is None else f"{code.nll_held_out:,.2f}",
+                f"{code.deviance_explained:.4f}",
+                f"{code.neighbor_recall_float32:.3f}",
                 ari,
             ]
         )
     return rows
 
 
-def _rival_rows(one: dict[str, Any]) -> list[list[str]]:
+def _rival_rows(one: Compression) -> list[list[str]]:
     return [
         [
-            row["code"],
-            str(row["n_latent"]),
-            bytes_text(row["total_bytes"]),
+            code.code,
+            str(code.n_latent),
+            bytes_text(code.total_bytes),
             *(
-                "-" if row.get(key) is None else f"{row[key]:.3f}"
-                for key in (
-                    "deviance_explained",
-                    "gene_correlation",
-                    "cell_correlation",
-                    "neighbor_recall",
-                    "ari_label",
+                "-" if value is None else f"{value:.3f}"
+                for value in (
+                    code.deviance_explained,
+                    code.gene_correlation,
+                    code.cell_correlation,
+                    code.neighbor_recall,
+                    code.ari_label,
                 )
             ),
         ]
-        for row in one["rivals"]
+        for code in one.rivals
     ]
 
 

@@ -137,7 +137,7 @@ def collect_dots(inputs: ReportInputs, n_markers: int) -> tuple[figures.Figure, 
     order = [str(name) for name in leiden.astype("category").cat.categories]
     chosen: list[str] = []
     for name in order:
-        own = table.loc[table["cluster"].astype(str) == name, "gene"].astype(str)
+        own = table.loc[table["group"].astype(str) == name, "gene"].astype(str)
         known = [gene for gene in own if gene in inputs.cells.var_names]
         chosen += [gene for gene in known[:n_markers] if gene not in chosen]
     if not chosen:

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from scpress.tables.compression import GENE_MEAN, PCA, Code
+
 Figure = dict[str, Any]
 
 # Distinct on white and for the common kinds of colour blindness as far as 20 colours can be.
@@ -20,8 +22,8 @@ INK, LINE = "#2b3440", "#e4e7eb"
 FONT = "system-ui, -apple-system, Segoe UI, Roboto, Helvetica Neue, Arial, sans-serif"
 # Names of "no answer" are drawn in grey, whatever the column.
 NO_ANSWER = ("unassigned", "nan", "unknown")
-# Codes that are compared with, by the names `compress` gives them.
-RIVALS = {"PCA": "#8a94a3", "gene mean x size factor": "#c4a484"}
+# Codes that are compared with.
+RIVALS = {PCA: "#8a94a3", GENE_MEAN: "#c4a484"}
 
 
 def colours_of(names: Sequence[str]) -> dict[str, str]:
@@ -306,12 +308,12 @@ def dot_plot(
     return {"data": [trace], "layout": figure_layout}
 
 
-def rate_distortion(points: Sequence[Mapping[str, Any]], *, key: str, title: str) -> Figure:
+def rate_distortion(points: Sequence[Code], *, key: str, title: str) -> Figure:
     """Draw what codes keep over the bytes they cost; one line per code."""
     traces = []
     for name, colour in code_colours(points).items():
-        own = [p for p in points if p["code"] == name and p.get(key) is not None]
-        own.sort(key=lambda point: point["total_bytes"])
+        own = [p for p in points if p.code == name and getattr(p, key) is not None]
+        own.sort(key=lambda point: point.total_bytes)
         if not own:
             continue
         is_rival = name in RIVALS
@@ -320,9 +322,9 @@ def rate_distortion(points: Sequence[Mapping[str, Any]], *, key: str, title: str
                 "type": "scatter",
                 "mode": "lines+markers" if is_rival and len(own) > 1 else "markers",
                 "name": safe(name),
-                "x": rounded([point["bytes_per_cell"] for point in own], 2),
-                "y": rounded([point[key] for point in own], 4),
-                "text": [f"{p['n_latent']} dimensions, {safe(p['precision'])}" for p in own],
+                "x": rounded([point.bytes_per_cell for point in own], 2),
+                "y": rounded([getattr(point, key) for point in own], 4),
+                "text": [f"{p.n_latent} dimensions, {safe(p.precision)}" for p in own],
                 "line": {"color": colour},
                 "marker": {
                     "size": 7 if is_rival else 11,
@@ -336,14 +338,14 @@ def rate_distortion(points: Sequence[Mapping[str, Any]], *, key: str, title: str
     figure_layout = layout(
         height=320, x="bytes per cell, decoder included", y=title, showlegend=False
     )
-    costs = [point["bytes_per_cell"] for point in points]
+    costs = [point.bytes_per_cell for point in points]
     figure_layout["xaxis"] |= {"type": "log"} | log_ticks(min(costs) / 1.2, max(costs) * 1.2)
     return {"data": traces, "layout": figure_layout}
 
 
-def code_colours(points: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def code_colours(points: Sequence[Code]) -> dict[str, str]:
     """Code -> colour; rivals are grey."""
-    names = list(dict.fromkeys(str(point["code"]) for point in points))
+    names = list(dict.fromkeys(point.code for point in points))
     models = [name for name in names if name not in RIVALS]
     colours = dict(zip(models, PALETTE * (len(models) // len(PALETTE) + 1), strict=False))
     return {name: colours.get(name, RIVALS.get(name, GREY)) for name in names}

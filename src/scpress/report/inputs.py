@@ -8,7 +8,12 @@ import pandas as pd
 from anndata import AnnData
 
 from scpress import slots
+from scpress.counts.genes import gene_labels
 from scpress.report.figures import colours_of
+from scpress.tables.compression import Compression
+from scpress.tables.evaluation import Evaluation
+from scpress.tables.records import plain
+from scpress.tables.training import TrainingRecord
 
 
 @dataclass
@@ -26,14 +31,14 @@ class ReportInputs:
     evaluations, compressions
         What `evaluate` and `compress` wrote, one per model (and seed).
     markers, subtype_markers
-        Tables of marker genes per cluster and per subtype.
+        Tables of marker genes (`cells.markers.MARKER_COLUMNS`) per cluster and per subtype.
     """
 
     cells: AnnData
     samples_qc: dict[str, AnnData] = field(default_factory=dict)
     histories: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
-    evaluations: list[dict[str, Any]] = field(default_factory=list)
-    compressions: list[dict[str, Any]] = field(default_factory=list)
+    evaluations: list[Evaluation] = field(default_factory=list)
+    compressions: list[Compression] = field(default_factory=list)
     markers: pd.DataFrame | None = None
     subtype_markers: pd.DataFrame | None = None
 
@@ -43,9 +48,12 @@ class ReportInputs:
         return dict(self.cells.uns.get(slots.RECORD.name, {}))
 
     @property
-    def models(self) -> dict[str, dict[str, Any]]:
+    def models(self) -> dict[str, TrainingRecord]:
         """Name of the model -> its record, the primary model first."""
-        models = {str(name): dict(value) for name, value in self.record.get("models", {}).items()}
+        models = {
+            str(name): TrainingRecord.from_plain(value, f"the record of model {name!r}")
+            for name, value in self.record.get("models", {}).items()
+        }
         first = self.primary
         return dict(sorted(models.items(), key=lambda item: (item[0] != first, item[0])))
 
@@ -74,11 +82,7 @@ class ReportInputs:
 
     def gene_labels(self) -> np.ndarray:
         """[genes] Symbols where there are any, otherwise names."""
-        names = self.cells.var_names.astype(str).to_numpy()
-        if slots.GENE_SYMBOL.name not in self.cells.var:
-            return names
-        symbols = self.cells.var[slots.GENE_SYMBOL.name].astype(str).to_numpy()
-        return np.where((symbols == "") | (symbols == "nan"), names, symbols)
+        return np.array(gene_labels(self.cells.var), dtype=object)
 
     def shown_rows(self, max_cells: int) -> np.ndarray:
         """Sorted rows of the cells that are drawn: all, or a seeded subsample."""
@@ -86,16 +90,3 @@ class ReportInputs:
         if n_obs <= max_cells:
             return np.arange(n_obs)
         return np.sort(np.random.default_rng(0).choice(n_obs, size=max_cells, replace=False))
-
-
-def plain(value: Any) -> Any:
-    """Numpy values, as an h5ad file gives them back, as Python's own."""
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray):
-        return [plain(item) for item in value.tolist()]
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return value

@@ -25,7 +25,7 @@ def build_report(inputs: ReportInputs, options: ReportOptions) -> tuple[str, dic
     context = {
         "title": options.title,
         "metrics": metrics,
-        "headline": write_headline(metrics),
+        "headline": write_headline(inputs, metrics),
         "cards": _cards(metrics),
         "runs": sections.runs_section(inputs),
         "qc": sections.qc_section(inputs),

@@ -6,9 +6,13 @@ import numpy as np
 import pandas as pd
 
 from scpress import slots
+from scpress.cells.panels import UNASSIGNED
 from scpress.report import figures
-from scpress.report.inputs import ReportInputs, plain
-from scpress.report.summary import UNASSIGNED, sample_numbers, summarize
+from scpress.report.inputs import ReportInputs
+from scpress.report.summary import sample_numbers, summarize
+from scpress.tables.evaluation import SCORES
+from scpress.tables.records import plain
+from scpress.tables.training import TrainingRecord, Verdict
 
 Section = dict[str, Any]
 # Metrics of a cell that are drawn, whether on a logarithmic axis, and the names of their limits.
@@ -92,23 +96,22 @@ def runs_section(inputs: ReportInputs) -> Section:
     details: list[tuple[str, list[tuple[str, str]]]] = []
     versions: dict[str, str] = {}
     for name, record in inputs.models.items():
-        record = plain(record)
-        options = record.get("options", {})
+        options, held_out, verdict = record.options, record.held_out, record.verdict
         rows.append(
             [
                 name + (" (primary)" if name == inputs.primary else ""),
                 options.get("preset", ""),
                 options.get("engine", ""),
-                str(record.get("held_out", {}).get("likelihood", options.get("likelihood", ""))),
+                str(options.get("likelihood", "") if held_out is None else held_out.likelihood),
                 _shape_text(inputs, name),
-                _seeds_text(inputs, name, record.get("seed")),
-                record.get("device_name") or record.get("device", ""),
-                str(record.get("threads", "")),
-                record.get("verdict", {}).get("status", ""),
+                _seeds_text(inputs, name, record.seed),
+                record.device_name or record.device or "",
+                "" if record.threads is None else str(record.threads),
+                "" if verdict is None else verdict.status,
             ]
         )
         details.append((name, sorted((key, _text(value)) for key, value in options.items())))
-        versions |= record.get("versions", {})
+        versions |= record.versions
     header = [
         "model",
         "preset",
@@ -152,40 +155,36 @@ def training_section(inputs: ReportInputs) -> Section | None:
         if max(len(history) for history in histories.values()) < 2:
             shown.append({"model": name, "figure": None})
             continue
-        verdict = plain(inputs.models.get(name, {})).get("verdict", {})
-        figure = figures.training_curves(histories, gene_mean=verdict.get("gene_mean_nll"))
+        verdict = inputs.models.get(name, TrainingRecord()).verdict
+        gene_mean = None if verdict is None else verdict.gene_mean_nll
+        figure = figures.training_curves(histories, gene_mean=gene_mean)
         shown.append({"model": name, "figure": figure, "text": _verdict_text(verdict)})
     return {"models": shown} if shown else None
 
 
-def _verdict_text(verdict: dict[str, Any]) -> str:
-    if not verdict:
+def _verdict_text(verdict: Verdict | None) -> str:
+    if verdict is None:
         return ""
-    text = f"Fit: {verdict.get('status', 'unknown')}."
-    if "best_step" in verdict and "n_steps" in verdict:
-        text += (
-            f" Best at step {verdict['best_step']:,} of {verdict['n_steps']:,}, whose weights are "
-            f"used; stopped by {verdict.get('stopped', 'max_steps')}."
-        )
-    if verdict.get("rollbacks"):
-        text += f" Rolled back {verdict['rollbacks']} times after a loss that was not finite."
+    text = (
+        f"Fit: {verdict.status}. Best at step {verdict.best_step:,} of {verdict.n_steps:,}, whose "
+        f"weights are used; stopped by {verdict.stopped}."
+    )
+    if verdict.rollbacks:
+        text += f" Rolled back {verdict.rollbacks} times after a loss that was not finite."
     return text
 
 
 def models_section(inputs: ReportInputs) -> Section | None:
     """Models side by side: held-out scores and agreement with labels, mean and range over seeds."""
-    held_out: dict[str, Any] = {
-        name: plain(record).get("held_out", {}) for name, record in inputs.models.items()
-    }
-    metrics: list[str] = []
+    held_out = {name: record.held_out for name, record in inputs.models.items()}
     values: dict[str, dict[str, list[float]]] = {}
     for evaluation in inputs.evaluations:
-        model = str(evaluation.get("model", ""))
-        for scores in seed_scores(evaluation):
-            for metric, value in scores.items():
-                if metric not in metrics:
-                    metrics.append(metric)
-                values.setdefault(model, {}).setdefault(metric, []).append(value)
+        own = values.setdefault(evaluation.model, {})
+        for scores in evaluation.seeds.values():
+            for metric in SCORES:
+                if (value := getattr(scores, metric)) is not None:
+                    own.setdefault(metric, []).append(value)
+    metrics = [metric for metric in SCORES if any(metric in own for own in values.values())]
     names = list(dict.fromkeys([*held_out, *values]))
     if not metrics and not any(held_out.values()):
         return None
@@ -198,8 +197,10 @@ def models_section(inputs: ReportInputs) -> Section | None:
     }
     rows = []
     for name in names:
-        own = held_out.get(name, {})
-        row: list[Any] = [name, _number(own.get("nll")), _number(own.get("reconstruction_nll"))]
+        own_scores = held_out.get(name)
+        row: list[Any] = [name, "-", "-"]
+        if own_scores is not None:
+            row[1:] = [_number(own_scores.nll), _number(own_scores.reconstruction_nll)]
         for metric in metrics:
             summary = summarize(values.get(name, {}).get(metric, []))
             if summary is None:
@@ -210,35 +211,22 @@ def models_section(inputs: ReportInputs) -> Section | None:
             is_best = mean == best[metric] and len(names) > 1
             row.append({"text": f"{mean:.3f}", "range": spread, "best": is_best})
         rows.append(row)
-    header = ["model", "held-out NLL", "reconstruction", *map(_metric_name, metrics)]
+    header = ["model", "held-out NLL", "reconstruction", *map(_METRIC_NAMES.__getitem__, metrics)]
     return {
         "table": {"header": header, "rows": rows},
         "has_scores": bool(metrics),
-        "messages": sorted({str(one["message"]) for one in inputs.evaluations if "message" in one}),
+        "messages": sorted({one.message for one in inputs.evaluations}),
         "n_seeds": max((len(v) for own in values.values() for v in own.values()), default=0),
     }
 
 
-def _metric_name(metric: str) -> str:
-    """The best of the resolutions is known to the labels only, and the column says so."""
-    what, _, how = metric.partition("_")
-    if how == "best":
-        return f"{what.upper()}, resolution by labels"
-    if how == "chosen":
-        return f"{what.upper()}, resolution by stability"
-    return metric.replace("_", " ")
-
-
-def seed_scores(evaluation: dict[str, Any]) -> list[dict[str, float]]:
-    """Scores of each seed of an evaluation; settings found along the way are left out."""
-    return [
-        {
-            name: float(value)
-            for name, value in scores.items()
-            if value is not None and "resolution" not in name and not name.startswith("n_")
-        }
-        for scores in evaluation.get("seeds", {}).values()
-    ]
+# The best of the resolutions is known to the labels only, and the column says so.
+_METRIC_NAMES = {metric: metric.replace("_", " ") for metric in SCORES} | {
+    "ari_best": "ARI, resolution by labels",
+    "nmi_best": "NMI, resolution by labels",
+    "ari_chosen": "ARI, resolution by stability",
+    "nmi_chosen": "NMI, resolution by stability",
+}
 
 
 def clusters_section(inputs: ReportInputs) -> Section:
@@ -309,7 +297,7 @@ def subtypes_section(inputs: ReportInputs) -> Section | None:
     groups = pd.DataFrame(record.get("groups", {}))
     if groups.empty:
         return None
-    top = _top_genes(inputs.subtype_markers, "subtype", 6)
+    top = _top_genes(inputs.subtype_markers, 6)
     sizes = inputs.sizes(slots.SUBTYPE)
     kept = [[name, f"{sizes.get(name, 0):,}", ", ".join(genes)] for name, genes in top.items()]
     rows = [
@@ -326,14 +314,14 @@ def subtypes_section(inputs: ReportInputs) -> Section | None:
     }
 
 
-def _top_genes(table: pd.DataFrame | None, key: str, n_genes: int) -> dict[str, list[str]]:
+def _top_genes(table: pd.DataFrame | None, n_genes: int) -> dict[str, list[str]]:
     """Group -> symbols of its first marker genes."""
-    if table is None or table.empty or key not in table:
+    if table is None or table.empty:
         return {}
-    label = "gene_symbol" if "gene_symbol" in table else "gene"
-    shown = table[label].astype(str).where(table[label].notna(), table["gene"].astype(str))
-    grouped = shown.groupby(table[key].astype(str), sort=False)
-    return {str(name): genes.head(n_genes).tolist() for name, genes in grouped}
+    symbol, name = table["gene_symbol"], table["gene"].astype(str)
+    shown = symbol.astype(str).where(symbol.notna() & symbol.ne(""), name)
+    grouped = shown.groupby(table["group"].astype(str), sort=False)
+    return {str(group): genes.head(n_genes).tolist() for group, genes in grouped}
 
 
 def _number(value: Any) -> str:

@@ -9,7 +9,11 @@ import pandas as pd
 from scpress import slots
 from scpress.cells.panels import UNASSIGNED
 from scpress.cells.stability import adjusted_rand_index
-from scpress.report.inputs import ReportInputs, plain
+from scpress.report.inputs import ReportInputs
+from scpress.tables.records import plain
+from scpress.tables.training import TrainingRecord
+
+_COMPRESSION_PARTS = ("nominal", "stored", "with_decoder", "distortion")
 
 
 def collect_metrics(inputs: ReportInputs) -> dict[str, Any]:
@@ -41,19 +45,17 @@ def collect_metrics(inputs: ReportInputs) -> dict[str, Any]:
         "n_subtypes": sum(n for n in split if n > 1) if subtype else None,
         "models": {
             name: {
-                "verdict": record.get("verdict"),
-                "held_out": record.get("held_out"),
-                "seed": record.get("seed"),
-                "device": record.get("device"),
+                "verdict": record.verdict and record.verdict.as_plain(),
+                "held_out": record.held_out and record.held_out.as_plain(),
+                "seed": record.seed,
+                "device": record.device,
             }
-            for name, record in plain(inputs.models).items()
+            for name, record in inputs.models.items()
         },
-        "evaluations": [plain(one) for one in inputs.evaluations],
+        "evaluations": [one.as_plain() for one in inputs.evaluations],
         "compressions": [
-            {
-                key: one.get(key)
-                for key in ("model", "seed", "nominal", "stored", "with_decoder", "distortion")
-            }
+            {"model": one.model, "seed": one.seed}
+            | {part: getattr(one, part).as_plain() for part in _COMPRESSION_PARTS}
             for one in inputs.compressions
         ],
     }
@@ -74,9 +76,9 @@ def sample_numbers(obs: pd.DataFrame) -> dict[str, Any]:
     return {"n_cells": len(obs), "n_kept": kept, "reasons": dict(sorted(reasons.items()))}
 
 
-def write_headline(metrics: dict[str, Any]) -> list[str]:
+def write_headline(inputs: ReportInputs, metrics: dict[str, Any]) -> list[str]:
     """Sentences that say what was found, in the order a reader asks."""
-    sentences = [_cells_sentence(metrics), _model_sentence(metrics), _cluster_sentence(metrics)]
+    sentences = [_cells_sentence(metrics), _model_sentence(inputs), _cluster_sentence(metrics)]
     if metrics["cell_types"] is not None or metrics["n_unassigned"]:
         sentences.append(_types_sentence(metrics))
     if metrics["n_subtypes"] is not None:
@@ -87,7 +89,7 @@ def write_headline(metrics: dict[str, Any]) -> list[str]:
             else "No supported subtypes: nothing finer came back under subsampling with markers "
             "of its own."
         )
-    sentences.append(_compression_sentence(metrics))
+    sentences.append(_compression_sentence(inputs))
     return [sentence for sentence in sentences if sentence]
 
 
@@ -128,22 +130,20 @@ def _cells_sentence(metrics: dict[str, Any]) -> str:
     return text + "."
 
 
-def _model_sentence(metrics: dict[str, Any]) -> str:
-    primary = metrics["primary_model"]
+def _model_sentence(inputs: ReportInputs) -> str:
+    primary = inputs.primary
     if not primary:
         return ""
+    record = inputs.models.get(primary, TrainingRecord())
+    verdict = record.verdict
     text = f"Clusters are made from model {primary}"
-    verdict = metrics["models"].get(primary, {}).get("verdict") or {}
-    best, mean = verdict.get("score"), verdict.get("gene_mean_nll")
-    if verdict:
-        text += f", whose fit is {verdict.get('status', 'unknown')}"
-    if best is not None and mean is not None:
+    if verdict is not None:
         text += (
-            f": it explains held-out cells with {best:,.1f} nats per cell where gene means alone "
-            f"need {mean:,.1f}"
+            f", whose fit is {verdict.status}: it explains held-out cells with "
+            f"{verdict.score:,.1f} nats per cell where gene means alone need "
+            f"{verdict.gene_mean_nll:,.1f}"
         )
-    device = metrics["models"].get(primary, {}).get("device")
-    text += f" (trained on {device})" if device else ""
+    text += f" (trained on {record.device})" if record.device else ""
     return text + "."
 
 
@@ -172,18 +172,18 @@ def _types_sentence(metrics: dict[str, Any]) -> str:
     return f"{text}; {share:.0%} of the cells are unassigned."
 
 
-def _compression_sentence(metrics: dict[str, Any]) -> str:
-    own = [one for one in metrics["compressions"] if one["model"] == metrics["primary_model"]]
-    if not own or not own[0].get("with_decoder"):
+def _compression_sentence(inputs: ReportInputs) -> str:
+    own = [one for one in inputs.compressions if one.model == inputs.primary]
+    if not own:
         return ""
-    stored, full = own[0]["stored"], own[0]["with_decoder"]
+    stored, full = own[0].stored, own[0].with_decoder
     text = (
-        f"As stored, the latent is {stored['ratio']:.1f} times smaller than the counts it stands "
+        f"As stored, the latent is {stored.ratio:.1f} times smaller than the counts it stands "
         "for; with the decoder counted"
     )
-    even = full["break_even_cells"]
-    if full["ratio"] >= 1:
-        text += f", {full['ratio']:.1f} times"
+    even = full.break_even_cells
+    if full.ratio >= 1:
+        text += f", {full.ratio:.1f} times"
     elif even is None:
         text += " it is larger, whatever the number of cells"
     else:

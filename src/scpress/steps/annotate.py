@@ -9,32 +9,20 @@ from scipy import sparse
 
 from scpress import slots
 from scpress.cells.cell_types import Annotation, annotate_cells
-from scpress.cells.markers import adjust_p_values, log2_fold_changes, rank_sum_test
+from scpress.cells.markers import find_markers
 from scpress.cells.panels import UNASSIGNED, Panel, check_panel, match_panel
 from scpress.config.options import AnnotateOptions
+from scpress.counts.genes import gene_ids, gene_symbols
 from scpress.counts.matrix import select_columns, select_rows
 from scpress.counts.sizes import log_normalize
 from scpress.errors import InputError
 
 log = logging.getLogger("scpress")
 
-MARKER_COLUMNS = (
-    "cluster",
-    "gene",
-    "gene_symbol",
-    "log2_fold_change",
-    "score",
-    "p_value",
-    "fdr",
-    "pct_in",
-    "pct_out",
-)
 # Markers of clusters are tested on at most this many cells, drawn in proportion to the clusters,
 # but never fewer than the second number from a cluster that has them.
 MAX_MARKER_CELLS = 50_000
 _MIN_CLUSTER_CELLS = 100
-# Genes tested at a time: bounds the copies that the ranking makes.
-_GENES_AT_A_TIME = 2000
 
 
 def annotate(
@@ -70,7 +58,7 @@ def annotate(
         scores [clusters, types] (mean over the cells scored for the type, 0 where none was),
         cluster_types, method, n_unassigned, n_marker_cells.
     markers
-        `MARKER_COLUMNS`, best first within a cluster; empty when there is one cluster.
+        Of `markers.MARKER_COLUMNS`, best first within a cluster; empty when there is one cluster.
 
     Raises
     ------
@@ -80,12 +68,8 @@ def annotate(
     options = options or AnnotateOptions()
     slots.require(normalized, slots.SIZE_FACTOR)
     slots.require(clusters, slots.LEIDEN)
-    for part, what in ((normalized, "normalize"), (clusters, "cluster")):
-        if not counts.obs_names.equals(part.obs_names):
-            raise InputError(
-                f"the result of {what} has {part.n_obs} cells and the counts {counts.n_obs}; they "
-                "must be the same cells in the same order. Give files of one run."
-            )
+    for part, what in ((normalized, "normalized"), (clusters, "clusters")):
+        slots.require_same_cells(counts.obs_names, part.obs_names, what)
     size_factor = normalized.obs[slots.SIZE_FACTOR.name].to_numpy(dtype=np.float64)
     cluster = clusters.obs[slots.LEIDEN.name].astype("category").cat.remove_unused_categories()
     code, names = cluster.cat.codes.to_numpy().astype(np.int64), list(cluster.cat.categories)
@@ -106,7 +90,16 @@ def annotate(
     rows = draw_cells(code, MAX_MARKER_CELLS, seed=seed)
     if len(rows) < counts.n_obs:
         log.info("annotate: marker genes are tested on %d of %d cells.", len(rows), counts.n_obs)
-    markers = find_cluster_markers(counts, size_factor, cluster, rows, options)
+    markers = find_markers(
+        select_rows(counts.X, rows),
+        size_factor[rows],
+        cluster.astype(str).to_numpy()[rows],
+        counts.var_names.to_numpy(),
+        symbols=gene_symbols(counts.var),
+        groups=names,
+        max_fdr=options.max_fdr,
+        max_markers=options.n_markers,
+    )
     n_unassigned = int((labels == UNASSIGNED).sum())
     record |= {
         "clusters": np.array(names, dtype=str),
@@ -148,7 +141,7 @@ def _score_labels(
     options: AnnotateOptions,
 ) -> tuple[np.ndarray, np.ndarray, dict]:
     slots.require(clusters, slots.CONNECTIVITIES)
-    panel = match_panel(table, _gene_ids(counts.var), _gene_symbols(counts.var))
+    panel = match_panel(table, gene_ids(counts.var), gene_symbols(counts.var))
     _report_missing(panel)
     values = log_normalize(select_columns(counts.X, panel.columns), size_factor)
     found = annotate_cells(
@@ -194,16 +187,6 @@ def _most_common(labels: np.ndarray) -> str:
     return str(names[n.argmax()])
 
 
-def _gene_ids(var: pd.DataFrame) -> list[str]:
-    given = var[slots.GENE_ID.name] if slots.GENE_ID.name in var else pd.Series(var.index)
-    return given.fillna("").astype(str).to_list()
-
-
-def _gene_symbols(var: pd.DataFrame) -> list[str]:
-    given = var[slots.GENE_SYMBOL.name] if slots.GENE_SYMBOL.name in var else pd.Series(var.index)
-    return given.fillna("").astype(str).to_list()
-
-
 def draw_cells(code: np.ndarray, max_cells: int, *, seed: int) -> np.ndarray:
     """[drawn] Sorted rows of at most about `max_cells` cells, with some of every cluster."""
     if len(code) <= max_cells:
@@ -215,67 +198,3 @@ def draw_cells(code: np.ndarray, max_cells: int, *, seed: int) -> np.ndarray:
         wanted = max(_MIN_CLUSTER_CELLS, round(len(rows) * max_cells / len(code)))
         drawn.append(random.choice(rows, size=min(wanted, len(rows)), replace=False))
     return np.sort(np.concatenate(drawn))
-
-
-def find_cluster_markers(
-    counts: ad.AnnData,
-    size_factor: np.ndarray,
-    cluster: pd.Series,
-    rows: np.ndarray,
-    options: AnnotateOptions,
-) -> pd.DataFrame:
-    """Genes higher in each cluster than in all other cells, by the rank-sum test.
-
-    Ranks of log1p(counts / size_factor) are those of counts / size_factor; the fold change is that
-    of the means before the logarithm. Never computed from denoised values.
-
-    Parameters
-    ----------
-    rows
-        [drawn] The cells to test.
-
-    Returns
-    -------
-    `MARKER_COLUMNS`: score is the test's z, fdr is Benjamini-Hochberg over all genes of a cluster,
-    pct_in and pct_out are the percent of cells in and outside that the gene is detected in.
-    """
-    code = cluster.cat.codes.to_numpy()[rows]
-    names = list(cluster.cat.categories)
-    if len(names) < 2:
-        return pd.DataFrame(columns=list(MARKER_COLUMNS))
-    in_group = code[None, :] == np.arange(len(names))[:, None]
-    X = select_rows(counts.X, rows).tocsc()
-    parts: list[tuple[np.ndarray, ...]] = []
-    for start in range(0, X.shape[1], _GENES_AT_A_TIME):
-        block = sparse.csr_matrix(X[:, start : start + _GENES_AT_A_TIME])
-        values = log_normalize(block, size_factor[rows])
-        z, p_value = rank_sum_test(values, in_group)
-        change = log2_fold_changes(block, size_factor[rows], in_group)
-        parts.append((z, p_value, change, *_percent_detected(block, in_group)))
-    z, p_value, change, pct_in, pct_out = (np.hstack(part) for part in zip(*parts, strict=True))
-
-    symbols = np.array(_gene_symbols(counts.var))
-    tables = []
-    for number, name in enumerate(names):
-        fdr = adjust_p_values(p_value[number])
-        keep = np.flatnonzero((fdr <= options.max_fdr) & (z[number] > 0) & (change[number] > 0))
-        keep = keep[np.argsort(-z[number, keep], kind="stable")][: options.n_markers]
-        columns = (change, z, p_value, None, pct_in, pct_out)
-        measured = [fdr[keep] if part is None else part[number, keep] for part in columns]
-        row = (np.full(len(keep), name), counts.var_names[keep], symbols[keep], *measured)
-        tables.append(pd.DataFrame(dict(zip(MARKER_COLUMNS, row, strict=True))))
-    return pd.concat(tables, ignore_index=True)
-
-
-def _percent_detected(
-    block: sparse.csr_matrix, in_group: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Measure the percent of cells with a gene in each group and outside, both [groups, genes]."""
-    detected = block.copy()
-    detected.data = (detected.data > 0).astype(np.float64)
-    member = in_group.astype(np.float64)
-    size = member.sum(axis=1, keepdims=True)
-    inside = member @ detected
-    outside = np.asarray(detected.sum(axis=0)) - inside
-    rest = np.maximum(in_group.shape[1] - size, 1)
-    return 100 * inside / np.maximum(size, 1), 100 * outside / rest

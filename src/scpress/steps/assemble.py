@@ -108,7 +108,7 @@ def assemble_frame(
     for what, part in parts.items():
         if part is None:
             continue
-        _require_same_cells(counts, part, what)
+        slots.require_same_cells(counts.obs_names, part.obs_names, what)
         _add_columns(frame, part, added)
         _add_arrays(frame, part, added)
     record["models"] = {
@@ -120,6 +120,7 @@ def assemble_frame(
             record |= dict(part.uns.get(slots.RECORD.name, {}))
             messages += [m for m in record.pop("messages", []) if m not in messages]
     record["messages"] = messages
+    record["format_version"] = slots.FORMAT_VERSION
     frame.uns[slots.RECORD.name] = _storable(record)
     # scanpy asks for the base of the logarithm; an empty entry is its natural one.
     if frame.uns.get("log1p"):
@@ -180,17 +181,6 @@ def _is_same(first: Any, second: Any) -> bool:
         isinstance(first, np.ndarray)
         and isinstance(second, np.ndarray)
         and np.array_equal(first, second)
-    )
-
-
-def _require_same_cells(counts: AnnData, part: AnnData, what: str) -> None:
-    if counts.obs_names.equals(part.obs_names):
-        return
-    strange = [name for name in part.obs_names[:1000] if name not in counts.obs_names]
-    seen = f", among them {strange[0]!r}" if strange else ", or another order"
-    raise InputError(
-        f"the result of {what} has {part.n_obs} cells and the counts {counts.n_obs}{seen}; they "
-        "must be the same cells in the same order. Give files of one run."
     )
 
 

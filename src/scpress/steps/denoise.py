@@ -10,7 +10,7 @@ from scpress import slots
 from scpress.config.options import DenoiseOptions
 from scpress.errors import InputError
 from scpress.model.fitted import TrainedModel
-from scpress.steps.embed import modelled_blocks
+from scpress.model.modelled import modelled_blocks
 
 
 def denoise(

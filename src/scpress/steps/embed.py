@@ -1,7 +1,6 @@
 """Latent, likelihood and dispersion of cells through a trained model, seen before or new."""
 
 import logging
-from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -10,11 +9,9 @@ from anndata import AnnData
 from scpress import slots
 from scpress.config.options import EmbedOptions
 from scpress.counts.digests import genes_digest
-from scpress.counts.matrix import iter_chunks
-from scpress.counts.sizes import library_sizes
 from scpress.model.fitted import TrainedModel
 from scpress.model.likelihoods import LIKELIHOODS
-from scpress.model.modelled import ModelledCounts, select_genes
+from scpress.model.modelled import modelled_blocks
 from scpress.steps.train import gene_theta
 
 log = logging.getLogger("scpress")
@@ -89,53 +86,6 @@ def embed(
     out.obsm[slots.LATENT.of(name)] = latent
     if deviation is not None:
         out.obsm[slots.LATENT_SD.of(name)] = deviation
-    out.uns[slots.RECORD.name] = {"model": name, "genes_digest": genes_digest(model.genes)} | {
-        key: value for key, value in model.record.items() if value is not None
-    }
+    digest = {"model": name, "genes_digest": genes_digest(model.genes)}
+    out.uns[slots.RECORD.name] = digest | model.record.as_plain()
     return out
-
-
-def modelled_blocks(
-    counts: AnnData,
-    normalized: AnnData | None,
-    model: TrainedModel,
-    *,
-    reference_batch: str | None = None,
-    max_missing_fraction: float = 0.0,
-    n_cells: int = 1024,
-) -> Iterator[tuple[slice, ModelledCounts]]:
-    """The model's genes of all cells, at most `n_cells` cells at a time.
-
-    Raises
-    ------
-    InputError
-        As `embed`.
-    """
-    symbols = counts.var.get(slots.GENE_SYMBOL.name, pd.Series(counts.var_names)).astype(str)
-    columns = model.matching_columns(
-        [str(gene) for gene in counts.var_names],
-        symbols.tolist(),
-        max_missing_fraction=max_missing_fraction,
-    )
-    n_missing = int((columns < 0).sum())
-    if n_missing:
-        missing = [gene for gene, column in zip(model.genes, columns, strict=True) if column < 0]
-        log.info("%d of the model's genes count as zeros: %s", n_missing, ", ".join(missing[:20]))
-    batch = model.batch_codes(counts.obs, reference_batch=reference_batch)
-    continuous = model.continuous_values(counts.obs)
-    known = None
-    if normalized is not None:
-        slots.require(normalized, slots.LIBRARY_SIZE)
-        slots.require_same_cells(counts, normalized, "normalized")
-        known = normalized.obs[slots.LIBRARY_SIZE.name].to_numpy(dtype=np.float64)
-    for start, stop, block in iter_chunks(counts.X):
-        library = library_sizes(block) if known is None else known[start:stop]
-        # A new cell without molecules is scored at the smallest library there is.
-        part = ModelledCounts(
-            select_genes(block, columns),
-            np.maximum(library, 1) / model.median_library_size,
-            None if batch is None else batch[start:stop],
-            None if continuous is None else continuous[start:stop],
-        )
-        for rows, cells in part.blocks(n_cells=n_cells):
-            yield slice(start + rows.start, start + rows.stop), cells

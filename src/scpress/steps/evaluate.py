@@ -3,7 +3,6 @@
 import logging
 import warnings
 from collections.abc import Mapping
-from typing import Any
 
 import anndata as ad
 import numpy as np
@@ -15,6 +14,7 @@ from scpress.cells.stability import adjusted_rand_index
 from scpress.config.options import ClusterOptions, EvaluateOptions
 from scpress.errors import InputError
 from scpress.steps.cluster import cluster
+from scpress.tables.evaluation import SCORES, SETTINGS, Evaluation, SeedScores, Spread
 
 log = logging.getLogger("scpress")
 
@@ -31,7 +31,7 @@ def evaluate(
     options: EvaluateOptions | None = None,
     *,
     model: str,
-) -> dict[str, Any]:
+) -> Evaluation:
     """Score the latents of one model.
 
     Labels give ARI and NMI of Leiden clusters, at the best of the resolutions (which only the
@@ -46,11 +46,6 @@ def evaluate(
     latents
         Seed -> AnnData with the model's latent.
 
-    Returns
-    -------
-    model, n_cells, n_scored_cells, has_labels, has_batches, message, seeds (seed -> score -> value,
-    None where it is undefined) and summary (score -> median, low, high over the seeds).
-
     Raises
     ------
     InputError
@@ -61,11 +56,7 @@ def evaluate(
     batch = _batches(obs, options.batch_key)
     for latent in latents.values():
         slots.require(latent, slots.LATENT, model=model)
-        if not latent.obs_names.equals(obs.index):
-            raise InputError(
-                f"the latent of {model!r} has {latent.n_obs} cells that are not the {len(obs)} of "
-                "the counts, or in another order; embed the same counts."
-            )
+        slots.require_same_cells(obs.index, latent.obs_names, f"latent of {model!r}")
     rows = np.arange(len(obs))
     if len(obs) > options.max_cells:
         rng = np.random.default_rng(0)
@@ -80,7 +71,7 @@ def evaluate(
         if batch is not None:
             labels = None if label is None else label[rows]
             scores |= _batch_scores(points, batch[rows], labels, options)
-        seeds[str(seed)] = {name: _finite(value) for name, value in scores.items()}
+        seeds[str(seed)] = SeedScores(**{name: _finite(value) for name, value in scores.items()})
     has = [what for what, there in (("labels", label), ("batches", batch)) if there is not None]
     sampled = f" on {len(rows):,} of {len(obs):,} cells" if len(rows) < len(obs) else ""
     message = (
@@ -89,16 +80,16 @@ def evaluate(
         else "the data name no labels and have one batch: there is nothing to compare with"
     )
     log.info("evaluate: %s: %s.", model, message)
-    return {
-        "model": model,
-        "n_cells": len(obs),
-        "n_scored_cells": len(rows),
-        "has_labels": label is not None,
-        "has_batches": batch is not None,
-        "message": message,
-        "seeds": seeds,
-        "summary": _summarize(seeds),
-    }
+    return Evaluation(
+        model=model,
+        n_cells=len(obs),
+        n_scored_cells=len(rows),
+        has_labels=label is not None,
+        has_batches=batch is not None,
+        message=message,
+        seeds=seeds,
+        summary=_summarize(seeds),
+    )
 
 
 def _labels(obs: pd.DataFrame) -> np.ndarray | None:
@@ -205,19 +196,16 @@ def _finite(value: float | None) -> float | None:
     return None if value is None or not np.isfinite(value) else float(value)
 
 
-def _summarize(
-    seeds: Mapping[str, Mapping[str, float | None]],
-) -> dict[str, dict[str, float | int]]:
-    """Median over the seeds, with the smallest and largest: there are too few for percentiles."""
-    names = {name for scores in seeds.values() for name in scores}
-    summary: dict[str, dict[str, float | int]] = {}
-    for name in sorted(names):
-        values = [v for v in (scores.get(name) for scores in seeds.values()) if v is not None]
+def _summarize(seeds: Mapping[str, SeedScores]) -> dict[str, Spread]:
+    """Median over the seeds, with the smallest and largest."""
+    summary = {}
+    for name in (*SCORES, *SETTINGS):
+        values = [v for v in (getattr(scores, name) for scores in seeds.values()) if v is not None]
         if values:
-            summary[name] = {
-                "median": float(np.median(values)),
-                "low": min(values),
-                "high": max(values),
-                "n_seeds": len(values),
-            }
+            summary[name] = Spread(
+                median=float(np.median(values)),
+                low=min(values),
+                high=max(values),
+                n_seeds=len(values),
+            )
     return summary

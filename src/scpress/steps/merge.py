@@ -117,12 +117,8 @@ def iter_merged(samples: Samples, plan: MergePlan) -> Iterator[sparse.csr_matrix
 
 def _require_match(sample: str, counts: ad.AnnData, marks: ad.AnnData) -> None:
     slots.require(marks, slots.PASS_QC, slots.N_CELLS)
-    if not counts.obs_names.equals(marks.obs_names) or not counts.var_names.equals(marks.var_names):
-        raise InputError(
-            f"counts and qc of sample {sample!r} are of different cells or genes "
-            f"({counts.n_obs} x {counts.n_vars} and {marks.n_obs} x {marks.n_vars}). "
-            "Run qc on these counts again."
-        )
+    slots.require_same_cells(counts.obs_names, marks.obs_names, f"qc of sample {sample!r}")
+    slots.require_same_genes(counts.var_names, marks.var_names, f"qc of sample {sample!r}")
 
 
 def _join_names(samples: Samples, messages: list[str]) -> dict[str, pd.Index]:

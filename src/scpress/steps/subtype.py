@@ -8,16 +8,15 @@ import numpy as np
 import pandas as pd
 
 from scpress import slots
-from scpress.cells.markers import MARKER_COLUMNS
+from scpress.cells.markers import no_markers
 from scpress.cells.panels import UNASSIGNED
 from scpress.cells.subtypes import find_subtypes
 from scpress.config.options import SubtypeOptions
+from scpress.counts.genes import gene_symbols
 from scpress.counts.matrix import select_columns
 from scpress.errors import InputError
 
 log = logging.getLogger("scpress")
-
-# What annotate calls cells without a type.
 
 
 def subtype(
@@ -48,7 +47,8 @@ def subtype(
         `uns["scpress"]["subtype"]`: groups (name, cells, subtypes, reason) and candidates (what was
         tried in each group and why it was kept or not), one array per column.
     markers
-        The subtypes' markers, best first, as measured on held-out molecules of held-out cells.
+        Of `markers.MARKER_COLUMNS`: the subtypes' markers, best first, as measured on held-out
+        molecules of held-out cells; the others are the cells of the group's other subtypes.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def subtype(
     options = options or SubtypeOptions()
     groups = _groups(counts, clusters, annotation, options)
     slots.require(normalized, slots.SIZE_FACTOR, slots.HIGHLY_VARIABLE)
-    _require_same_cells(counts, normalized, "normalized")
+    slots.require_same_cells(counts.obs_names, normalized.obs_names, "normalized")
     size_factor = normalized.obs[slots.SIZE_FACTOR.name].to_numpy(dtype=np.float64)
     columns = np.flatnonzero(normalized.var[slots.HIGHLY_VARIABLE.name].to_numpy(dtype=bool))
     if not len(columns):
@@ -112,9 +112,7 @@ def subtype(
             "candidates": _as_arrays(candidate_rows),
         }
     }
-    columns_out = ["group", "subtype", "gene", "gene_symbol", *MARKER_COLUMNS[2:]]
-    markers = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns_out)
-    return result, markers[columns_out]
+    return result, pd.concat(tables, ignore_index=True) if tables else no_markers()
 
 
 def _groups(
@@ -132,16 +130,8 @@ def _groups(
     if source is None:
         raise InputError(f"groupby={options.groupby!r} needs the {what}; none were given.")
     slots.require(source, slot)
-    _require_same_cells(counts, source, what)
+    slots.require_same_cells(counts.obs_names, source.obs_names, what)
     return source.obs[slot.name]
-
-
-def _require_same_cells(counts: ad.AnnData, other: ad.AnnData, what: str) -> None:
-    if not counts.obs_names.equals(other.obs_names):
-        raise InputError(
-            f"{what} has {other.n_obs} cells that are not the {counts.n_obs} of the counts, or in "
-            "another order; make both from the same counts."
-        )
 
 
 def _group_row(group: str, n_cells: int, n_subtypes: int, reason: str) -> dict[str, Any]:
@@ -149,12 +139,12 @@ def _group_row(group: str, n_cells: int, n_subtypes: int, reason: str) -> dict[s
 
 
 def _name_markers(markers: pd.DataFrame, group: str, var: pd.DataFrame) -> pd.DataFrame:
+    """Give the subtypes their names and the genes their symbols."""
     number = markers["group"].to_numpy(dtype=np.int64)
-    symbol = var[slots.GENE_SYMBOL.name] if slots.GENE_SYMBOL.name in var else var.index.to_series()
+    symbols = pd.Series(gene_symbols(var), index=var.index)
     return markers.assign(
-        group=group,
-        subtype=[f"{group}.{one + 1}" for one in number],
-        gene_symbol=symbol.loc[markers["gene"]].astype(str).to_numpy(),
+        group=[f"{group}.{one + 1}" for one in number],
+        gene_symbol=symbols.loc[markers["gene"]].to_numpy(),
     )
 
 

@@ -1,7 +1,6 @@
 """Train one model on the highly variable genes and say whether the fit can be used."""
 
 import logging
-from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -13,17 +12,19 @@ from scipy import sparse
 
 from scpress import slots
 from scpress.config.options import TrainOptions
+from scpress.counts.genes import gene_symbols
 from scpress.counts.matrix import iter_chunks
 from scpress.counts.spill import RowKeeper
 from scpress.errors import FitFailedError, InputError
 from scpress.model.axes import resolve_config
-from scpress.model.covariates import continuous_values, covariates_of
+from scpress.model.covariates import covariates_of
 from scpress.model.device import resolve_device
 from scpress.model.fitted import TrainedModel, record_options
 from scpress.model.likelihoods import LIKELIHOODS, LOG_THETA_MAX, LOG_THETA_MIN
 from scpress.model.modelled import ModelledCounts
 from scpress.model.network import CountAutoencoder
 from scpress.model.scoring import gene_mean_nll, importance_weighted_nll, reconstruction_nll
+from scpress.tables.training import HeldOut, ThetaRange, TrainingRecord, Verdict
 from scpress.training.checkpoints import Checkpoint
 from scpress.training.engines import fit_model
 from scpress.training.loop import Fit
@@ -34,6 +35,7 @@ log = logging.getLogger("scpress")
 # Held-out cells on which the importance-weighted likelihood is computed at most, and those of them
 # that decide when to stop: a million cells would have 100,000, and each validation waits for them.
 _MAX_SCORED, _MAX_VALIDATED = 2000, 1000
+_N_DRAWS = 100
 
 
 def train(
@@ -75,13 +77,9 @@ def train(
     """
     options = options or TrainOptions()
     chosen = resolve_device(device)
-    slots.require(normalized, slots.LIBRARY_SIZE, slots.SIZE_FACTOR, slots.HIGHLY_VARIABLE)
-    slots.require_same_cells(counts, normalized, "normalized")
-    if not counts.var_names.equals(normalized.var_names):
-        raise InputError(
-            f"counts has {counts.n_vars} genes and normalized {normalized.n_vars}, not the same "
-            "ones in the same order. Give files of one run."
-        )
+    slots.require(normalized, slots.LIBRARY_SIZE, slots.HIGHLY_VARIABLE)
+    slots.require_same_cells(counts.obs_names, normalized.obs_names, "normalized")
+    slots.require_same_genes(counts.var_names, normalized.var_names, "normalized")
     columns = np.flatnonzero(normalized.var[slots.HIGHLY_VARIABLE.name].to_numpy(dtype=bool))
     if len(columns) < 2:
         raise InputError(f"a model needs at least 2 genes; found {len(columns)} highly variable.")
@@ -98,17 +96,17 @@ def train(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = CountAutoencoder(config).to(chosen)
-    symbols = counts.var.get(slots.GENE_SYMBOL.name, pd.Series(counts.var_names)).to_numpy()
+    symbols = gene_symbols(counts.var)
     model = TrainedModel(
         network,
         [str(name) for name in counts.var_names[columns]],
-        [str(symbol) for symbol in symbols[columns]],
+        [symbols[column] for column in columns],
         float(np.median(library_size)),
         tuple(np.bincount(batch).tolist()) if batch is not None else (counts.n_obs,),
         validation_rows,
     )
-    size_factor = normalized.obs[slots.SIZE_FACTOR.name].to_numpy(dtype=np.float64)
-    continuous = continuous_values(counts.obs, config.continuous_covariates)
+    size_factor = model.size_factors(library_size)
+    continuous = model.continuous_values(counts.obs)
     training, validation = (
         ModelledCounts(
             X,
@@ -133,26 +131,26 @@ def train(
         gene_mean_nll(network, training, scored),
         allow_failed=options.allow_failed_fit,
     )
-    model.record = {
-        "options": record_options(options),
-        "seed": seed,
-        "device": chosen,
-        "device_name": torch.cuda.get_device_name() if chosen == "cuda" else "cpu",
-        "threads": torch.get_num_threads(),
-        "versions": {name: version(name) for name in ("scpress", "torch", "scvi-tools")},
-        "n_training_cells": len(training),
-        "n_validation_cells": len(validation_rows),
-        "verdict": verdict,
-        "held_out": held_out,
-        "theta": describe_theta(model, training),
-    }
+    model.record = TrainingRecord(
+        options=record_options(options),
+        seed=seed,
+        device=chosen,
+        device_name=torch.cuda.get_device_name() if chosen == "cuda" else "cpu",
+        threads=torch.get_num_threads(),
+        versions={name: version(name) for name in ("scpress", "torch", "scvi-tools")},
+        n_training_cells=len(training),
+        n_validation_cells=len(validation_rows),
+        verdict=verdict,
+        held_out=held_out,
+        theta=describe_theta(model, training),
+    )
     log.info(
         "%s after %d steps (best at %d): held-out cells at %.2f, by gene means %.2f nats per cell",
         fitted.stopped,
         fitted.history[-1]["step"],
         fitted.best_step,
-        verdict["score"],
-        verdict["gene_mean_nll"],
+        verdict.score,
+        verdict.gene_mean_nll,
     )
     return model, pd.DataFrame(fitted.history)
 
@@ -180,8 +178,8 @@ def divide_rows(
 
 
 def judge_fit(
-    fitted: Fit, held_out: Mapping[str, Any], baseline: float, *, allow_failed: bool = False
-) -> dict[str, float | int | str]:
+    fitted: Fit, held_out: HeldOut, baseline: float, *, allow_failed: bool = False
+) -> Verdict:
     """The verdict of a fit against the gene-mean model on the same held-out cells.
 
     A variational model is judged by its evidence, which is what the baseline's likelihood is too.
@@ -191,7 +189,7 @@ def judge_fit(
     FitFailedError
         The held-out score is not below the baseline, and a failed fit is not allowed.
     """
-    score = held_out["nll"] if held_out["nll"] is not None else held_out["reconstruction_nll"]
+    score = held_out.score
     if not score < baseline:
         problem = (
             f"the fit failed: it predicts held-out cells at {score:.3f} nats per cell and "
@@ -201,50 +199,48 @@ def judge_fit(
         if not allow_failed:
             raise FitFailedError(problem)
         log.warning("%s Kept, because allow_failed_fit is set.", problem)
-    return {
-        "status": "ok" if score < baseline else "failed",
-        "score": score,
-        "best_loss": fitted.best_loss,
-        "best_step": fitted.best_step,
-        "n_steps": fitted.history[-1]["step"],
-        "stopped": fitted.stopped,
-        "rollbacks": fitted.rollbacks,
-        "gene_mean_nll": baseline,
-    }
+    return Verdict(
+        status="ok" if score < baseline else "failed",
+        score=score,
+        best_loss=fitted.best_loss,
+        best_step=fitted.best_step,
+        n_steps=fitted.history[-1]["step"],
+        stopped=fitted.stopped,
+        rollbacks=fitted.rollbacks,
+        gene_mean_nll=baseline,
+    )
 
 
-def score_held_out(
-    model: TrainedModel, scored: ModelledCounts, *, seed: int
-) -> dict[str, float | int | str | None]:
+def score_held_out(model: TrainedModel, scored: ModelledCounts, *, seed: int) -> HeldOut:
     """Mean held-out scores, nats per cell; the evidence only where there is one."""
-    variational = model.config.is_variational
-    return {
-        "n_cells": len(scored),
-        "n_draws": 100 if variational else 0,
-        "nll": float(importance_weighted_nll(model, scored, seed=seed).mean())
-        if variational
-        else None,
-        "reconstruction_nll": float(reconstruction_nll(model, scored).mean()),
-        "likelihood": model.config.likelihood,
-    }
+    nll = None
+    if model.config.is_variational:
+        nll = importance_weighted_nll(model, scored, n_draws=_N_DRAWS, seed=seed)
+    return HeldOut(
+        n_cells=len(scored),
+        n_draws=0 if nll is None else _N_DRAWS,
+        nll=None if nll is None else float(nll.mean()),
+        reconstruction_nll=float(reconstruction_nll(model, scored).mean()),
+        likelihood=model.config.likelihood,
+    )
 
 
-def describe_theta(model: TrainedModel, training: ModelledCounts) -> dict[str, object]:
+def describe_theta(model: TrainedModel, training: ModelledCounts) -> ThetaRange | None:
     """Range of the fitted inverse dispersion, and the genes at its bounds."""
     likelihood = LIKELIHOODS[model.config.likelihood]
     if not (likelihood.has_theta and likelihood.on_counts):
-        return {}
+        return None
     theta = gene_theta(model, training.take(_draw(len(training))))
     low, high = np.exp(LOG_THETA_MIN) * 1.001, np.exp(LOG_THETA_MAX) * 0.999
     at_bound = [g for g, t in zip(model.genes, theta, strict=True) if not low < t < high]
     if at_bound:
         log.info("theta is at its bound for %d genes: %s", len(at_bound), ", ".join(at_bound[:5]))
-    return {
-        "min": float(theta.min()),
-        "median": float(np.median(theta)),
-        "max": float(theta.max()),
-        "genes_at_bound": at_bound,
-    }
+    return ThetaRange(
+        min=float(theta.min()),
+        median=float(np.median(theta)),
+        max=float(theta.max()),
+        genes_at_bound=tuple(at_bound),
+    )
 
 
 def gene_theta(model: TrainedModel, data: ModelledCounts | None = None) -> np.ndarray:

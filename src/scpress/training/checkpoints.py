@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from scpress.counts.digests import digest_of
-from scpress.errors import InputError, InterruptedTrainingError
+from scpress.errors import InputError, InterruptedTrainingError, require_format
 
 log = logging.getLogger("scpress")
 
@@ -195,13 +195,15 @@ class Checkpoint:
         self._saved = time.monotonic()
 
     def load(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
-        """The newest whole state, or None; a damaged one is reported and passed over."""
+        """The newest state that can be gone on from, or None; why another cannot is said."""
         for name in (_CURRENT, _PREVIOUS):
             path = self.folder / name
             if not path.exists():
                 continue
             try:
                 return self._read(path)
+            except InputError as error:
+                log.warning("%s It is not used.", error)
             except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
                 log.warning("checkpoint '%s' is damaged (%s) and is not used", path, error)
         return None
@@ -210,12 +212,18 @@ class Checkpoint:
         content = path.read_bytes()
         tensors = load(content)
         header = json.loads(_metadata(content)[_HEADER_KEY])
-        if header["format_version"] != FORMAT_VERSION:
-            raise ValueError(f"format version {header['format_version']}")
-        if header["identity"] != self.identity:
-            raise ValueError("it is of another training")
+        # The state of another version is another method's: it would not end with the same bits.
+        require_format(
+            header["format_version"],
+            oldest=FORMAT_VERSION,
+            newest=FORMAT_VERSION,
+            what=f"checkpoint '{path}'",
+        )
         if header["digest"] != _digest(tensors, header["identity"], header["state"]):
             raise ValueError("its content does not match its digest")
+        if header["identity"] != self.identity:
+            other = _first_difference(json.loads(header["identity"]), json.loads(self.identity))
+            raise InputError(f"checkpoint '{path}' is of another training: {other}.")
         if header["cpu"] != cpu_kind():
             log.warning(
                 "the training began on another kind of CPU (%s): the result will be close to, but "
@@ -251,6 +259,15 @@ def _digest(tensors: Mapping[str, torch.Tensor], identity: str, state: Mapping[s
     names = sorted(tensors)
     words = np.array([identity, json.dumps(state, sort_keys=True), *names])
     return digest_of(words, *(tensors[name].numpy() for name in names))
+
+
+def _first_difference(theirs: Any, ours: Any, name: str = "") -> str:
+    """The first value in which two descriptions of a training differ, and both of them."""
+    if isinstance(theirs, dict) and isinstance(ours, dict):
+        for key in sorted(theirs.keys() | ours.keys()):
+            if theirs.get(key) != ours.get(key):
+                return _first_difference(theirs.get(key), ours.get(key), f"{name}.{key}".strip("."))
+    return f"{name} is {theirs!r} there and {ours!r} here"
 
 
 def _metadata(content: bytes) -> dict[str, str]:

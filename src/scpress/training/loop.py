@@ -109,7 +109,7 @@ def _fit(
             # Here and nowhere else: all that belongs to the last step is done.
             if checkpoint is not None and checkpoint.is_due:
                 state.save(checkpoint)
-            kl_weight = min(1.0, (schedule.step + 1) / max(1, options.kl_warmup_steps))
+            kl_weight = schedule.kl_weight(options)
             if not network.training:
                 network.train()
             state.running += step_of(
@@ -135,27 +135,18 @@ def _fit(
                 state.roll_back()
                 continue
             row = Validation(
-                schedule.step,
-                schedule.step * batch_size,
-                train_loss,
-                held_out.total,
-                held_out.reconstruction,
-                held_out.kl,
-                kl_weight,
-                schedule.learning_rate,
+                step=schedule.step,
+                cells_seen=schedule.step * batch_size,
+                train_loss=train_loss,
+                validation_loss=held_out.total,
+                validation_reconstruction=held_out.reconstruction,
+                validation_kl=held_out.kl,
+                kl_weight=kl_weight,
+                learning_rate=schedule.learning_rate,
             )
             state.note(row)
             progress.show(schedule.step, train_loss, held_out.total)
-            if schedule.step < options.kl_warmup_steps:
-                continue
-            waited = schedule.step - max(schedule.best_step, options.kl_warmup_steps)
-            if waited >= options.patience:
-                schedule.stopped = "patience"
-            elif waited >= options.plateau and (
-                schedule.step - max(schedule.lowered_step, schedule.best_step) >= options.plateau
-            ):
-                schedule.learning_rate *= options.plateau_factor
-                schedule.lowered_step = schedule.step
+            if schedule.decide(options):
                 state.set_rate()
     if checkpoint is not None:
         state.save(checkpoint)  # scoring and writing are still to come

@@ -11,15 +11,12 @@ import torch
 from torch import Tensor
 
 from scpress.config.options import TrainOptions
-from scpress.errors import FitFailedError
 from scpress.model.network import CountAutoencoder
 from scpress.training.checkpoints import Checkpoint
 from scpress.training.schedule import Schedule, Validation
 
 log = logging.getLogger("scpress")
 
-# Rollbacks after which a fit that keeps turning non-finite is given up.
-_MAX_ROLLBACKS = 8
 # Steps between two terms of the average: each is a pass over all weights.
 AVERAGE_EVERY = 5
 
@@ -96,8 +93,7 @@ class TrainingState:
         """Remember a finite validation, and the averaged weights if it is the best one."""
         self.history.append(asdict(row))
         self.good = _copied(self._tensors())
-        if row.validation_loss < self.schedule.best_loss:
-            self.schedule.best_loss, self.schedule.best_step = row.validation_loss, row.step
+        if self.schedule.note(row):
             self.best = _copied(self._averaged)
 
     def restore_best(self) -> None:
@@ -113,14 +109,7 @@ class TrainingState:
             It has been gone back too often.
         """
         schedule = self.schedule
-        schedule.rollbacks += 1
-        if schedule.rollbacks > _MAX_ROLLBACKS:
-            raise FitFailedError(
-                f"the loss turned non-finite {schedule.rollbacks} times, last at step "
-                f"{schedule.step} with learning rate {schedule.learning_rate:g}. "
-                "Lower learning_rate or clip_norm."
-            )
-        schedule.learning_rate *= self.options.plateau_factor
+        schedule.roll_back(self.options)
         log.warning(
             "non-finite loss before step %d: back to the last good weights, learning rate %g",
             schedule.step,

@@ -31,4 +31,4 @@ def run(arguments: argparse.Namespace, options: CompressOptions) -> None:
         name=arguments.model,
         options=options,
     )
-    write_json(result, arguments.output)
+    write_json(result.as_plain(), arguments.output)

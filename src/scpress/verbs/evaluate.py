@@ -34,4 +34,4 @@ def run(arguments: argparse.Namespace, options: EvaluateOptions) -> None:
         latents[int(seed)] = latent
     counts = read_h5ad(arguments.counts, backed=True)
     result = evaluate(counts.obs, latents, options, model=arguments.model)
-    write_json(result, arguments.output)
+    write_json(result.as_plain(), arguments.output)

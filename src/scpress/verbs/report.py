@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scpress.config.options import ReportOptions
-from scpress.errors import InputError
+from scpress.errors import InputError, require_format
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,19 +30,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, options: ReportOptions) -> None:
     """Read, build, write."""
+    from scpress import slots
     from scpress.io.files import atomic_path, read_json, write_json
     from scpress.io.h5ad import read_h5ad
     from scpress.report.inputs import ReportInputs
     from scpress.report.page import build_report
+    from scpress.tables.compression import Compression
+    from scpress.tables.evaluation import Evaluation
 
+    cells = read_h5ad(arguments.input, backed=True)
+    require_format(
+        int(cells.uns.get(slots.RECORD.name, {}).get("format_version", 1)),
+        oldest=1,
+        newest=slots.FORMAT_VERSION,
+        what=f"'{arguments.input}'",
+    )
     inputs = ReportInputs(
-        read_h5ad(arguments.input, backed=True),
+        cells,
         _by_sample(arguments.samples_qc),
         {_model_and_seed(path): _read_table(path) for path in arguments.histories},
-        [read_json(path) for path in arguments.evaluations],
-        [read_json(path) for path in arguments.compressions],
-        arguments.markers and _read_table(arguments.markers),
-        arguments.subtype_markers and _read_table(arguments.subtype_markers),
+        [Evaluation.from_plain(read_json(path), f"'{path}'") for path in arguments.evaluations],
+        [Compression.from_plain(read_json(path), f"'{path}'") for path in arguments.compressions],
+        arguments.markers and _read_markers(arguments.markers),
+        arguments.subtype_markers and _read_markers(arguments.subtype_markers),
     )
     page, metrics = build_report(inputs, options)
     with atomic_path(arguments.output) as temporary:
@@ -80,7 +90,21 @@ def _read_table(path: Path) -> "pd.DataFrame":
     require_file(path)
     try:
         # "NA" may be a name; only an empty field is a missing one.
-        names = dict.fromkeys(("cluster", "subtype", "group", "gene", "gene_symbol"), str)
+        names = dict.fromkeys(("group", "gene", "gene_symbol"), str)
         return pd.read_csv(path, sep="\t", dtype=names, keep_default_na=False, na_values=[""])
     except pd.errors.EmptyDataError:
         return pd.DataFrame()
+
+
+def _read_markers(path: Path) -> "pd.DataFrame":
+    from scpress.cells.markers import MARKER_COLUMNS
+
+    table = _read_table(path)
+    lacking = [name for name in MARKER_COLUMNS if name not in table]
+    if lacking:
+        found = ", ".join(map(str, table.columns)) or "nothing"
+        raise InputError(
+            f"the marker table '{path}' lacks {', '.join(lacking)}; it has {found}. scpress 0.1.0 "
+            "wrote other columns: run `scpress annotate` or `subtype` again."
+        )
+    return table

@@ -1,6 +1,7 @@
 """`scpress train`: one model file and its history from the counts."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from scpress.config.options import TrainOptions
@@ -40,7 +41,7 @@ def run(arguments: argparse.Namespace, options: TrainOptions) -> None:
         device=arguments.device,
         checkpoint=checkpoint,
     )
-    model.record["model"] = arguments.model
+    model.record = replace(model.record, model=arguments.model)
     with atomic_path(arguments.output) as temporary:
         model.save(temporary)
     write_table(history, arguments.history)

@@ -1,29 +1,17 @@
-"""Compiled loops against mpmath and scipy; gradients, by hand or not, against the plain path's."""
+"""The compiled likelihood against mpmath, and its gradient against autograd."""
 
-import dataclasses
 import itertools
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import mpmath as mp
 import numpy as np
 import pytest
 import reference
 import torch
-from builders import ROOT, modelled
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy import sparse, special
+from scipy import sparse, special, stats
 
-from scpress.config.options import TrainOptions
 from scpress.model import likelihoods as lk
-from scpress.model.axes import resolve_config
-from scpress.model.compiled import layer_loops, layers, likelihood_loops, posterior_loops
-from scpress.model.fitted import TrainedModel
-from scpress.model.network import CountAutoencoder, kl_to_standard_normal
-from scpress.training.gradients import Gradients, _Hidden
+from scpress.model.compiled import layers, likelihood_loops
+from scpress.model.compiled.arithmetic import CHUNKS
 
 COUNTS = (0, 1, 2, 7, 8, 30, 300, 1023, 1024, 20_000)
 LOG_MU = (-18.0, -6.0, -1.0, 0.0, 2.1, 5.7, 9.9, 12.0)
@@ -86,320 +74,82 @@ def test_the_likelihood_matches_mpmath(name):
     assert np.all(error <= allowed), (grid[:, worst], truth[worst], ours[worst])
 
 
-def _models(data, options, **changes):
-    """Two networks of the same weights: compiled, and plain in float64."""
-    batches = ("a", "b") if options.dispersion == "gene-batch" else ()
-    config = resolve_config(options, n_genes=data.X.shape[1], batches=batches)
-    torch.manual_seed(0)
-    ours = CountAutoencoder(config)
-    with torch.no_grad():
-        for parameter in ours.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    ours.input_mean.fill_(0.2)
-    ours.input_scale.fill_(1.5)
-    plain = CountAutoencoder(config)
-    plain.load_state_dict(ours.state_dict())
-    plain.kernels = "torch"
-    for name, value in changes.items():
-        setattr(ours, name, value)
-    return ours, plain.double()
-
-
-def _gradients(network, data, noise):
-    model = TrainedModel(network, [str(i) for i in range(data.X.shape[1])], [], 1.0)
-    cells = data.cells_of(model)
-    if network.eta.weight.dtype is torch.float64:
-        cells = _double(cells)
-        noise = noise.double()
-    loss = network.train().loss(cells, kl_weight=0.7, noise=noise).total
-    loss.backward()
-    return float(loss.detach()), {name: p.grad for name, p in network.named_parameters()}
-
-
-def _gradients_by_hand(network, data, noise):
-    model = TrainedModel(network, [str(i) for i in range(data.X.shape[1])], [], 1.0)
-    gradients = Gradients(network.train(), len(data))
-    before = {name: value.clone() for name, value in network.named_buffers()}
-    # Other cells first: nothing of them may stay in the memory that is used again.
-    others = dataclasses.replace(data, X=data.X[::-1], size_factor=2 * data.size_factor[::-1])
-    gradients(others.cells_of(model), 1 + noise, 0.2)
-    for name, value in network.named_buffers():
-        value.copy_(before[name])
-    loss = gradients(data.cells_of(model), noise, 0.7)
-    return loss, {name: p.grad for name, p in network.named_parameters()}
-
-
-def _double(cells):
-    counts = dataclasses.replace(cells.counts, values=cells.counts.values.double())
-    return dataclasses.replace(
-        cells,
-        counts=counts,
-        size_factor=cells.size_factor.double(),
-        total=cells.total.double(),
-        continuous=None if cells.continuous is None else cells.continuous.double(),
-    )
-
-
-def _assert_close(loss, gradients, expected_loss, expected, limit):
-    assert loss == pytest.approx(expected_loss, rel=1e-6 if limit < 1e-3 else 1e-2)
-    for name, theirs in expected.items():
-        if theirs is None:
-            assert gradients[name] is None or not gradients[name].any(), name
-            continue
-        largest = float(theirs.abs().max())
-        error = float((gradients[name].double() - theirs).abs().max())
-        # A bias that batch norm takes out again has no gradient but the rounding of what cancels.
-        assert error <= limit * (largest if largest > 1e-10 else 1.0), name
-
-
-@pytest.mark.parametrize("products", ["float32", "bfloat16"])
-@pytest.mark.parametrize("dispersion", ["gene", "gene-batch", "gene-cell"])
-@pytest.mark.parametrize("likelihood", ["zinb", "nb", "poisson"])
-@pytest.mark.parametrize("preset", ["scvi", "dca", "ldvae"])
-def test_gradients_equal_autograds_on_the_plain_path(
-    pbmc, preset, likelihood, dispersion, products
-):
-    data = modelled(pbmc).take(np.arange(50))
-    data.batch = np.arange(50) % 2 if dispersion == "gene-batch" else None
-    options = TrainOptions(
-        preset=preset, likelihood=likelihood, dispersion=dispersion, dropout_rate=0.0
-    )
-    ours, plain = _models(data, options, products=products)
-    noise = torch.randn(50, ours.config.n_latent)
-    expected = _gradients(plain, data, noise)
-    limit = 1e-5 if products == "float32" else 5e-2
-    _assert_close(*_gradients(ours, data, noise), *expected, limit)
-    assert Gradients.are_written_out_for(ours)
-    _assert_close(*_gradients_by_hand(ours, data, noise), *expected, limit)
-
-
-@pytest.mark.parametrize("dense_from", [layers.DENSE_FROM, 0.0])
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"encode_covariates": True, "hidden": (24, 16)},
-        {"encode_covariates": True, "preset": "dca", "hidden": (24, 16, 8)},
-        {"encode_covariates": True, "preset": "ldvae"},
-        {"preset": "ldvae", "input": "zscore", "prior": "none"},
-        {"hidden": (24, 16), "library": "size_factor"},
-        {"encoder": "deterministic", "prior": "none"},
-    ],
-)
-def test_gradients_by_hand_of_every_way_through_the_network(pbmc, monkeypatch, changes, dense_from):
-    monkeypatch.setattr(layers, "DENSE_FROM", dense_from)
-    data = modelled(pbmc).take(np.arange(50))
-    data.batch = np.arange(50) % 2
-    data.continuous = np.linspace(-1, 1, 100, dtype=np.float32).reshape(50, 2)
-    options = TrainOptions(
-        dispersion="gene-batch",
-        continuous_covariates=("depth", "age"),
-        **{"dropout_rate": 0.0} | changes,
-    )
-    ours, plain = _models(data, options)
-    noise = torch.randn(50, ours.config.n_latent)
-    expected = _gradients(plain, data, noise)
-    _assert_close(*_gradients_by_hand(ours, data, noise), *expected, 1e-5)
-    for name, theirs in plain.named_buffers():
-        torch.testing.assert_close(ours.get_buffer(name).double(), theirs.double(), msg=name)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [{"norm": "layer"}, {"activation": "elu"}, {"likelihood": "gaussian"}, {"hidden": ()}],
-)
-def test_what_is_not_written_out_by_hand_goes_through_autograd(pbmc, changes):
-    data = modelled(pbmc).take(np.arange(50))
-    ours, plain = _models(data, TrainOptions(dropout_rate=0.0, **changes))
-    assert not Gradients.are_written_out_for(ours)
-    noise = torch.randn(50, ours.config.n_latent)
-    expected = _gradients(plain, data, noise)
-    _assert_close(*_gradients(ours, data, noise), *expected, 1e-5)
-
-
-@pytest.mark.parametrize("dropout_rate", [0.0, 0.3])
-def test_a_hidden_layer_is_torchs_norm_relu_and_dropout(dropout_rate):
-    torch.manual_seed(0)
-    h, gradient = torch.randn(2, 30, 16)
-    h = 2 + 3 * h
-    found = []
-    for is_compiled in (True, False):
-        norm = torch.nn.BatchNorm1d(16, eps=1e-3, momentum=0.01)
-        with torch.no_grad():
-            norm.weight.copy_(torch.linspace(0.5, 2, 16))
-            norm.bias.copy_(torch.linspace(-1, 1, 16))
-        torch.manual_seed(1)
-        if is_compiled:
-            for parameter in norm.parameters():
-                parameter.grad = torch.empty(16)
-            hidden = _Hidden(norm, dropout_rate, 30)
-            out, by_h = hidden.forward(h), hidden.backward(gradient)
-        else:
-            x = h.clone().requires_grad_()
-            kept = torch.ones(30, 16)
-            if dropout_rate:
-                kept.bernoulli_(1 - dropout_rate).div_(1 - dropout_rate)
-            out = torch.relu(norm(x)) * kept
-            out.backward(gradient)
-            by_h = x.grad
-        found.append([out, by_h, norm.weight.grad, norm.bias.grad, *norm.buffers()])
-    for ours, theirs in zip(*found, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
-
-
-def test_what_is_not_a_number_passes_a_hidden_layer():
-    norm = torch.nn.BatchNorm1d(4)
-    for parameter in norm.parameters():
-        parameter.grad = torch.empty(4)
-    h = torch.randn(5, 4)
-    h[2, 1] = float("nan")
-    assert torch.isnan(_Hidden(norm, 0.1, 5).forward(h)[:, 1]).any()
-
-
-def test_the_posterior_is_the_plain_one():
-    torch.manual_seed(0)
-    mean, log_variance, noise, by_z = torch.randn(4, 30, 10)
-    log_variance *= 4
-    z, variance, by_mean, by_log_variance = np.empty((4, 30, 10), np.float32)
-    floor = np.float32(1e-4)
-    m, v, e, g = (one.numpy() for one in (mean, log_variance, noise, by_z))
-    kl = posterior_loops.posterior(m, v, e, floor, z, variance)
-    posterior_loops.posterior_gradient(
-        g, np.float32(0.7), m, variance, e, floor, by_mean, by_log_variance
-    )
-
-    m, v = mean.double().requires_grad_(), log_variance.double().requires_grad_()
-    sd = torch.sqrt(torch.exp(v) + 1e-4)
-    drawn, divergence = m + sd * noise, kl_to_standard_normal(m, sd).sum()
-    ((drawn * by_z).sum() + 0.7 * divergence).backward()
-    assert kl == pytest.approx(divergence.item(), rel=1e-5)
-    for ours, theirs in ((z, drawn), (by_mean, m.grad), (by_log_variance, v.grad)):
-        np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=1e-5, atol=1e-5)
-
-
-def test_clamped_entries_have_no_gradient(pbmc):
-    data = modelled(pbmc, n_genes=40).take(np.arange(20))
-    options = TrainOptions(preset="dca", likelihood="zinb", dropout_rate=0.0)
-    ours, plain = _models(data, options)
-    with torch.no_grad():
-        for network in (ours, plain):
-            network.eta.bias[:5] = 40.0
-            network.pi_logits.bias[5:10] = -90.0
-            network.log_theta.bias[10:15] = 30.0
-    noise = torch.randn(20, 32)
-    _, gradients = _gradients(ours, data, noise)
-    _, expected = _gradients(plain, data, noise)
-    assert not gradients["pi_logits.weight"][5:10].any()
-    assert not gradients["log_theta.weight"][10:15].any()
-    for head in ("eta", "pi_logits", "log_theta"):
-        for leaf in ("weight", "bias"):
-            theirs = expected[f"{head}.{leaf}"]
-            error = (gradients[f"{head}.{leaf}"].double() - theirs).abs().max()
-            assert error <= 1e-5 * theirs.abs().max(), head
-
-
-def test_what_is_not_finite_is_not_hidden(pbmc):
-    data = modelled(pbmc, n_genes=40).take(np.arange(20))
-    model = TrainedModel(_models(data, TrainOptions())[0], [], [], 1.0)
-    assert len(model.network.encoder.linear) == 1
-    parameters = dict(model.network.named_parameters())
-    for name in parameters.keys() - {"encoder.linear.0.weight"}:  # its first gene may have no count
-        first = parameters[name].data.flatten()[0].clone()
-        parameters[name].data.view(-1)[0] = float("nan")
-        cells, noise = data.cells_of(model), torch.zeros(20, 10)
-        assert not torch.isfinite(model.network.loss(cells, kl_weight=1.0, noise=noise).total), name
-        assert not np.isfinite(Gradients(model.network, 20)(cells, noise, 1.0)), name
-        parameters[name].data.view(-1)[0] = first
-        for norm in (model.network.encoder.norm[0], model.network.decoder.norm[0]):
-            norm.reset_running_stats()
-
-
-# Where this file and `builders` are.
-_FOLDERS = [str(Path(__file__).parent), str(ROOT / "tests")]
-_DIGEST = """
-import os, sys, numba, numpy as np
-sys.path[:0] = sys.argv[2:]
-numba.set_num_threads(int(sys.argv[1]))
-import torch, test_likelihood_loops as t
-from builders import modelled
-from scpress.counts.demo import pbmc68k_counts
-os.environ["NUMBA_NUM_THREADS"] = "3"  # conftest has set it to 1
-torch.set_num_threads(1)
-t.layers.use_torchs_threads = lambda: None
-data = modelled(pbmc68k_counts())
-network, _ = t._models(data, t.TrainOptions(dropout_rate=0.0))
-loss, gradients = t._gradients_by_hand(network, data, torch.zeros(len(data), 10))
-from scpress.counts.digests import digest_of
-print(loss, digest_of(*(gradients[name].numpy() for name in sorted(gradients))))
-"""
-
-
-def test_the_bits_depend_neither_on_threads_nor_on_who_compiled_the_kernels(tmp_path):
-    # The first of them compiles, the second one reads the cache.
-    said = [
-        subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", _DIGEST, str(n), *_FOLDERS],
-            env=os.environ
-            | {"NUMBA_NUM_THREADS": "3", "OMP_NUM_THREADS": "1", "NUMBA_CACHE_DIR": str(tmp_path)},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.splitlines()[-1]
-        for n in (1, 3)
-    ]
-    assert said[0] == said[1]
-
-
-@settings(deadline=None)  # the first example compiles
-@given(
-    st.lists(st.lists(st.integers(0, 3), min_size=7, max_size=7), min_size=1, max_size=6),
-    st.data(),
-)
-def test_rows_and_products_of_any_small_matrix(values, draw):
-    X = sparse.csr_matrix(np.array(values, dtype=np.int32))
-    if X.nnz:  # a stored zero is left out
-        X.data[0] = 0
-    rows = np.array(
-        draw.draw(st.lists(st.integers(0, len(values) - 1), max_size=5)), dtype=np.int64
-    )
-    pointers, indices, counts, totals = layer_loops.gather_rows(rows, X.indptr, X.indices, X.data)
-    dense = X.toarray()[rows]
-    found = sparse.csr_matrix((counts, indices, pointers), shape=(len(rows), 7))
-    np.testing.assert_array_equal(found.toarray(), dense)
-    np.testing.assert_array_equal(totals, dense.sum(axis=1))
-    assert (counts != 0).all()
-
-    weight = np.arange(7 * 5, dtype=np.float32).reshape(7, 5)
-    out = np.ones((len(rows), 5), np.float32)
-    layer_loops.sparse_product(pointers, indices, counts, weight, out)
-    np.testing.assert_array_equal(out, dense @ weight + 1)
-    by_gene = layer_loops.by_gene(pointers, indices, counts, 7)
-    gradient = np.arange(len(rows) * 5, dtype=np.float32).reshape(-1, 5)
-    to = np.full((7, 5), np.nan, np.float32)
-    layer_loops.sparse_gradient(*by_gene, gradient, to)
-    np.testing.assert_array_equal(to, dense.T @ gradient)
-
-
-def test_a_dense_batch_takes_the_other_way_to_the_same_first_layer(pbmc):
-    data = modelled(pbmc, n_genes=100)
-    model = TrainedModel(CountAutoencoder(resolve_config(TrainOptions(), n_genes=100)), [], [], 1.0)
-    x = data.cells_of(model).counts
-    weight = torch.randn(100, 16).t().requires_grad_()
-    bias = torch.randn(16, requires_grad=True)
-    density = len(x.values) / (x.shape[0] * x.shape[1])
-    results = []
-    for threshold in (0.0, 1.0):
-        fused_from, layers.DENSE_FROM = layers.DENSE_FROM, threshold
-        try:
-            h = layers.sparse_linear(x, weight, bias)
-        finally:
-            layers.DENSE_FROM = fused_from
-        results.append((h, *torch.autograd.grad(h.square().sum(), (weight, bias))))
-    assert 0 < density < 1
-    for one, two in zip(*results, strict=True):
-        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-3 * float(two.detach().abs().max()))
-
-
 def test_log_factorials_go_on_beyond_their_table():
     x = np.array([0.0, 1023.0, 1024.0, 2e4])
     ours = [likelihood_loops._log_factorial(v, layers._LOG_FACTORIALS) for v in x]
     np.testing.assert_allclose(ours, special.gammaln(x + 1), rtol=1e-13)
+
+
+def _cells(name, eta, log_theta, theta_row, library, counts, *, softmax=False, pi=None):
+    """([cells] log-likelihoods, gradients of their sum by eta, pi and theta) of the kernel."""
+    n_cells, n_genes = eta.shape
+    rows = sparse.csr_matrix(counts)
+    zero = np.zeros(n_genes, np.float32)
+    by_eta = eta.copy()
+    by_pi = np.zeros((0, 0), np.float32) if pi is None else pi.copy()
+    by_cell = np.empty(n_cells)
+    sum_eta = np.empty((CHUNKS, n_genes), np.float32)
+    sum_theta = np.empty((CHUNKS, len(log_theta), n_genes), np.float32)
+    likelihood_loops.log_likelihood(
+        layers.KINDS[name],
+        by_eta,
+        zero,
+        by_pi,
+        zero,
+        log_theta.copy(),
+        zero,
+        theta_row,
+        library,
+        rows.indptr.astype(np.int64),
+        rows.indices,
+        rows.data.astype(np.float32),
+        layers._LOG_FACTORIALS,
+        softmax,
+        layers._LIMITS,
+        True,
+        by_cell,
+        sum_eta,
+        np.empty((CHUNKS if pi is not None else 0, n_genes), np.float32),
+        sum_theta,
+    )
+    np.testing.assert_allclose(sum_eta.sum(axis=0), by_eta.sum(axis=0), rtol=1e-4, atol=1e-4)
+    return by_cell, by_eta, by_pi, sum_theta.sum(axis=0)
+
+
+@pytest.mark.parametrize("density", [0.01, 0.5])  # a table of the thetas, or none
+@pytest.mark.parametrize("name", ["poisson", "nb", "zinb"])
+def test_every_block_of_genes_and_every_row_of_theta_is_its_own(name, density):
+    n_cells, n_genes = 20, 2 * likelihood_loops._BLOCK + 77
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(3, (n_cells, n_genes)) * (rng.random((n_cells, n_genes)) < density)
+    eta = rng.normal(0, 1, (n_cells, n_genes)).astype(np.float32)
+    pi = rng.normal(0, 2, (n_cells, n_genes)).astype(np.float32) if name == "zinb" else None
+    log_theta = rng.normal(0, 1, (3, n_genes)).astype(np.float32)
+    rows = rng.permutation(np.arange(n_cells) % 3)
+    library = rng.uniform(0.5, 2, n_cells).astype(np.float32)
+    assert (3 * n_genes < np.count_nonzero(counts)) == (density > 0.1)
+    by_cell, by_eta, by_pi, by_theta = _cells(name, eta, log_theta, rows, library, counts, pi=pi)
+
+    leaves = [torch.from_numpy(a).double().requires_grad_() for a in (eta, log_theta)]
+    logits = None if pi is None else torch.from_numpy(pi).double().requires_grad_()
+    log_mu = leaves[0] + torch.log(torch.from_numpy(library).double())[:, None]
+    parameters = lk.Parameters(log_mu, leaves[1][rows], logits)
+    expected = lk.LIKELIHOODS[name].dense(torch.from_numpy(counts).double(), parameters).sum(dim=1)
+    np.testing.assert_allclose(by_cell, expected.detach(), rtol=1e-6)
+    expected.sum().backward()
+    np.testing.assert_allclose(by_eta, leaves[0].grad, rtol=1e-4, atol=1e-4)
+    if name != "poisson":
+        np.testing.assert_allclose(by_theta, leaves[1].grad, rtol=1e-4, atol=1e-3)
+    if name == "zinb":
+        np.testing.assert_allclose(by_pi, logits.grad, rtol=1e-4, atol=1e-5)
+
+
+def test_where_the_mean_is_clamped_nothing_comes_back():
+    eta = np.array([[-40.0, 0.0, 40.0]], np.float32)
+    counts = np.array([[1, 2, 0]])
+    theta, one = np.zeros((1, 3), np.float32), np.ones(1, np.float32)
+    by_cell, by_eta, _, _ = _cells("nb", eta, theta, np.zeros(1, np.int64), one, counts)
+    mu = np.exp([lk.LOG_MU_MIN, 0.0, lk.LOG_MU_MAX])
+    expected = stats.nbinom.logpmf(counts[0], 1, 1 / (1 + mu)).sum()
+    assert by_cell[0] == pytest.approx(expected, rel=1e-6)
+    np.testing.assert_allclose(by_eta, [[0, (2 - 1) / (1 + 1), 0]], rtol=1e-5)

@@ -1,0 +1,82 @@
+"""How a knob is checked: its limits, its choices, and what is said of other values."""
+
+import dataclasses
+import math
+
+import pytest
+
+from scpress.config.fields import Options, option
+from scpress.config.options import AnnotateOptions, TrainOptions
+from scpress.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Some(Options):
+    """Knobs of every kind."""
+
+    rate: float = option(0.5, "rate", minimum=0.1, maximum=0.9)
+    size: int | None = option(None, "size", minimum=2)
+    kind: str = option("linear", "kind", choices=("linear", "mlp"))
+    widths: tuple[int, ...] = option((4, 3), "widths", minimum=1, maximum=8)
+    names: tuple[str, ...] = option((), "names")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"rate": 0.1},
+        {"rate": 0.9},
+        {"size": 2},
+        {"size": None},
+        {"size": 10**9},
+        {"kind": "mlp"},
+        {"widths": (1, 8)},
+        {"names": ()},
+        {"names": ("x",)},
+    ],
+)
+def test_the_limits_themselves_and_what_has_none_are_allowed(values):
+    assert dataclasses.asdict(Some(**values)) == dataclasses.asdict(Some()) | values
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"rate": math.nextafter(0.1, 0)}, "rate must be at least 0.1; found 0.09999"),
+        ({"rate": math.nextafter(0.9, 1)}, "rate must be at most 0.9; found 0.90000"),
+        ({"rate": math.nan}, "rate must be a finite number; found nan"),
+        ({"rate": math.inf}, "rate must be a finite number; found inf"),
+        ({"size": 1}, "size must be at least 2; found 1"),
+        ({"kind": "linaer"}, "kind must be one of linear, mlp; found 'linaer'; did you mean 'lin"),
+        ({"widths": ()}, "widths is empty; give at least one value"),
+        ({"widths": (1, 9)}, "widths must be at most 8; found 9"),
+        ({"widths": (0, 8)}, "widths must be at least 1; found 0"),
+    ],
+)
+def test_other_values_are_refused_with_what_is_allowed(values, message):
+    with pytest.raises(InputError, match=f"^{message}"):
+        Some(**values)
+
+
+def test_a_word_like_no_choice_names_none():
+    with pytest.raises(InputError, match=r"found 'x'$"):
+        Some(kind="x")
+
+
+def test_a_copy_with_another_value_is_checked_too():
+    with pytest.raises(InputError, match="size must be at least 2"):
+        dataclasses.replace(Some(), size=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "word", "value", "message"),
+    [
+        (TrainOptions, "n_latent", 0, "at least 1; found 0"),
+        (TrainOptions, "dropout_rate", 1.5, "at most 0.99; found 1.5"),
+        (TrainOptions, "hidden", (64, 0), "at least 1; found 0"),
+        (AnnotateOptions, "min_confidence", -0.1, "at least 0; found -0.1"),
+    ],
+)
+def test_values_out_of_range_say_the_limit(options, word, value, message):
+    with pytest.raises(InputError, match=f"^{word} .*{message}"):
+        options(**{word: value})

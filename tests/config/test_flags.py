@@ -1,0 +1,164 @@
+"""One declaration makes flags, and a schema, that agree with it."""
+
+import argparse
+import dataclasses
+
+import jsonschema
+import pytest
+
+from scpress.config.fields import Options, option
+from scpress.config.flags import add_flags, options_from, options_schema
+from scpress.config.options import VERBS, QcOptions, TrainOptions
+from scpress.errors import InputError
+
+
+def parse(options, *words):
+    parser = argparse.ArgumentParser()
+    add_flags(parser, options)
+    return options_from(parser.parse_args(words), options)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_no_flags_give_the_defaults(verb):
+    assert parse(VERBS[verb]) == VERBS[verb]()
+
+
+@dataclasses.dataclass(frozen=True)
+class Some(Options):
+    """Knobs of every kind.
+
+    More text that no schema shows.
+    """
+
+    learning_rate: float = option(0.5, "up to 90 %", minimum=0.1, maximum=0.9)
+    batch_key: str | None = option("sample", "key")
+    limit: int | None = option(None, "limit", minimum=2)
+    kind: str | None = option(None, "kind", choices=("linear", "mlp"))
+    hidden: tuple[int, ...] = option((4, 3), "widths", minimum=1)
+    names: tuple[str, ...] = option((), "names")
+    doublets: bool = option(True, "doublets")
+
+
+def test_the_schema_says_what_the_fields_do():
+    schema = options_schema(Some)
+    assert schema["description"] == "Knobs of every kind."
+    assert schema["additionalProperties"] is False
+    rows = {
+        "learning_rate": {"type": "number", "minimum": 0.1, "maximum": 0.9, "default": 0.5},
+        "batch_key": {"type": ["string", "null"], "default": "sample"},
+        "limit": {"type": ["integer", "null"], "minimum": 2, "default": None},
+        "kind": {"type": ["string", "null"], "enum": ["linear", "mlp", None], "default": None},
+        "hidden": {
+            "type": "array",
+            "items": {"type": "integer", "minimum": 1},
+            "minItems": 1,
+            "default": [4, 3],
+        },
+        "names": {"type": "array", "items": {"type": "string"}, "default": []},
+        "doublets": {"type": "boolean", "default": True},
+    }
+    without_text = {
+        name: {key: value for key, value in one.items() if key != "description"}
+        for name, one in schema["properties"].items()
+    }
+    assert without_text == rows
+    assert schema["properties"]["limit"]["description"] == "limit"
+
+
+def around(item):
+    """Values at, inside and outside of the limits of one field, and null."""
+    low, high = item.metadata["minimum"], item.metadata["maximum"]
+    step = 1 if isinstance(low, int) and isinstance(high, int | None) else 1e-9
+    values = [None] + [x for x in (low, high) if x is not None]
+    values += [low - step] if low is not None else []
+    values += [high + step] if high is not None else []
+    words = item.metadata["choices"]
+    return [*values, *words, "no such choice"] if words else values
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_schema_accepts_what_the_options_do_and_refuses_the_rest(verb):
+    """Two checks of one value: before a run by the schema, in it by the options themselves."""
+    options = VERBS[verb]
+    schema = options_schema(options)["properties"]
+    for item in dataclasses.fields(options):
+        kind = str(item.type)
+        for value in around(item):
+            if value is None and "None" not in kind:
+                continue  # the type alone forbids it
+            is_list = "tuple" in kind and value is not None
+            try:
+                options(**{item.name: (value,) if is_list else value})
+                accepted = True
+            except InputError:
+                accepted = False
+            check = jsonschema.Draft202012Validator(schema[item.name])
+            valid = check.is_valid([value] if is_list else value)
+            assert valid == accepted, (item.name, value)
+
+
+def test_the_help_shows_names_as_flags_defaults_and_percent_signs():
+    parser = argparse.ArgumentParser(prog="x")
+    add_flags(parser, Some)
+    text = " ".join(parser.format_help().split())
+    assert "--learning-rate FLOAT up to 90 % [0.5]" in text
+    assert "--limit INT limit [none]" in text
+    assert "--kind {linear,mlp} kind [none]" in text
+    assert "--doublets, --no-doublets" in text
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_schema_accepts_the_defaults_and_nothing_unknown(verb):
+    schema = options_schema(VERBS[verb])
+    defaults = {name: one["default"] for name, one in schema["properties"].items()}
+    jsonschema.validate(defaults, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(defaults | {"no_such_knob": 1}, schema)
+
+
+def test_flags_of_every_kind_of_value():
+    options = parse(
+        TrainOptions,
+        *("--n-latent", "7", "--hidden", "64", "32", "--learning-rate", "0.01"),
+        *("--encode-covariates", "--continuous-covariates", "--preset", "dca"),
+    )
+    assert options == TrainOptions(
+        n_latent=7,
+        hidden=(64, 32),
+        learning_rate=0.01,
+        encode_covariates=True,
+        continuous_covariates=(),
+        preset="dca",
+    )
+    assert parse(QcOptions, "--no-doublets").doublets is False
+
+
+def test_null_says_none_against_a_default():
+    assert parse(TrainOptions).batch_key == "sample"
+    assert parse(TrainOptions, "--batch-key", "null").batch_key is None
+
+
+def test_a_word_that_is_no_choice_names_the_nearest():
+    with pytest.raises(InputError, match=r"preset must be one of .*; found 'scvii'.*'scvi'"):
+        parse(TrainOptions, "--preset", "scvii")
+
+
+def test_null_is_no_value_of_a_number_either_and_needs_an_option_that_may_be_none(capsys):
+    assert parse(Some, "--limit", "3", "--limit", "null").limit is None
+    assert parse(Some, "--kind", "null").kind is None
+    for words in (("--learning-rate", "null"), ("--hidden", "null"), ("--limit", "many")):
+        with pytest.raises(SystemExit):
+            parse(Some, *words)
+        assert "invalid" in capsys.readouterr().err
+
+
+def test_yes_and_no_of_a_flag_that_is_on():
+    assert parse(Some).doublets is True
+    assert parse(Some, "--no-doublets").doublets is False
+    assert parse(Some, "--no-doublets", "--doublets").doublets is True
+
+
+def test_a_list_without_values_is_empty_where_that_means_something():
+    assert parse(Some, "--names").names == ()
+    with pytest.raises(InputError, match="hidden is empty"):
+        parse(Some, "--hidden")

@@ -1,0 +1,101 @@
+"""Loom files: genes are the rows on disk, cells are read by chunks."""
+
+import h5py
+import numpy as np
+import pytest
+from raw_files import BARCODES, IDS, N_OBS, N_VARS, SYMBOLS, write_loom
+from scipy import sparse
+
+from scpress.config.options import IngestOptions
+from scpress.errors import InputError
+from scpress.io.formats import open_raw
+
+
+def test_loom_keeps_attributes(cases):
+    raw = open_raw(cases["loom"][0], IngestOptions())
+    assert list(raw.var["Accession"]) == IDS
+    assert set(raw.obs["donor"]) == {"d"}
+    assert raw.obsm["umap"].shape == (N_OBS, 2)
+
+
+def test_a_missing_layer_names_those_there_are(cases):
+    with pytest.raises(InputError, match="no layer 'spliced'; it holds X, halved"):
+        open_raw(cases["loom"][0], IngestOptions(layer="spliced"))
+
+
+def test_a_layer_is_read_in_place_of_the_matrix(cases, counts):
+    raw = open_raw(cases["loom"][0], IngestOptions(layer="halved"))
+    np.testing.assert_array_equal(sparse.vstack(list(raw.chunks(200))).toarray(), counts / 2)
+    assert open_raw(cases["loom"][0], IngestOptions()).places == ("layer 'halved'",)
+    assert raw.places == ()
+
+
+@pytest.mark.parametrize(
+    ("cells_at_most", "cells"),
+    [
+        (0, 1),
+        (3, 3),  # the budget goes before whole chunks
+        (5, 5),
+        (9, 5),
+        (10, 10),
+        (14, 10),
+        (100, 100),
+    ],
+)
+def test_blocks_are_whole_chunks_of_five_cells_where_they_fit(cases, cells_at_most, cells):
+    raw = open_raw(cases["loom"][0], IngestOptions())
+    rows = [block.shape[0] for block in raw.chunks(cells_at_most * N_VARS * 4)]
+    whole, rest = divmod(N_OBS, cells)
+    assert rows == [cells] * whole + [rest] * bool(rest)
+
+
+def test_a_matrix_without_chunks_is_read_too(tmp_path, counts):
+    write_loom(tmp_path / "a.loom", counts)
+    with h5py.File(tmp_path / "a.loom", "a") as file:
+        del file["matrix"]
+        file["matrix"] = counts.T
+    raw = open_raw(tmp_path / "a.loom", IngestOptions())
+    blocks = list(raw.chunks(7 * N_VARS * 4))
+    assert [block.shape for block in blocks] == [(7, N_VARS)] * 3 + [(2, N_VARS)]
+    np.testing.assert_array_equal(sparse.vstack(blocks).toarray(), counts)
+
+
+def test_names_are_the_most_usual_ones_and_the_others_stay_columns(tmp_path, counts):
+    write_loom(tmp_path / "a.loom", counts)
+    with h5py.File(tmp_path / "a.loom", "a") as file:
+        file["col_attrs/barcode"] = np.array(["x"] * N_OBS, dtype="S")
+        file["col_attrs/short"] = np.arange(N_OBS - 1)
+        file["col_attrs/words"] = np.full((N_OBS, 2), b"x")
+        file["row_attrs/length"] = np.arange(N_VARS)
+        file.create_group("row_attrs/folder")
+    raw = open_raw(tmp_path / "a.loom", IngestOptions())
+    assert list(raw.obs.index) == BARCODES
+    assert list(raw.var.index) == SYMBOLS
+    assert set(raw.obs) == {"barcode", "donor"}
+    assert list(raw.var["length"]) == list(range(N_VARS))
+    # One value a cell is a column, several are an array, others are neither.
+    assert list(raw.obsm) == ["umap"]
+    np.testing.assert_array_equal(raw.obsm["umap"], np.arange(2.0 * N_OBS).reshape(N_OBS, 2))
+
+
+@pytest.mark.parametrize(
+    ("remove", "match"),
+    [
+        ("col_attrs/CellID", "does not name its cells: it has donor; one of CellID, obs_names"),
+        ("col_attrs", "not a loom file: it holds layers, matrix, row_attrs"),
+        ("matrix", "not a loom file: it holds col_attrs, layers, row_attrs"),
+    ],
+)
+def test_what_is_missing_is_said(tmp_path, counts, remove, match):
+    write_loom(tmp_path / "a.loom", counts)
+    with h5py.File(tmp_path / "a.loom", "a") as file:
+        del file[remove]
+    with pytest.raises(InputError, match=match):
+        open_raw(tmp_path / "a.loom", IngestOptions())
+
+
+def test_genes_without_symbols_are_named_by_their_ids(tmp_path, counts):
+    write_loom(tmp_path / "a.loom", counts)
+    with h5py.File(tmp_path / "a.loom", "a") as file:
+        del file["row_attrs/Gene"]
+    assert list(open_raw(tmp_path / "a.loom", IngestOptions()).var.index) == IDS

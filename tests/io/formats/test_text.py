@@ -1,0 +1,94 @@
+"""Tables of text: what their rows are, and what is wrong with others."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from scpress.config.options import IngestOptions
+from scpress.errors import InputError
+from scpress.io.formats import open_raw
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        (",A,B\n", "no rows"),
+        (",A,B\nc1,1\n", "Are the fields separated by commas"),
+        (";A;B\nc1;1;2\n", "Are the fields separated by commas"),
+        (",A,B\nc1,1,2\nc2,1,x\n", "could not convert string to float"),
+        (",A,B\nc1,1,2\nc2,1,2,3,4\n", "cannot be read as csv"),
+    ],
+)
+def test_malformed_csv(tmp_path, text, match):
+    path = tmp_path / "bad.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=match):
+        list(open_raw(path, IngestOptions()).chunks())
+
+
+def test_repeated_names_in_csv_stay_as_they_are(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("cell,A,NA,A\nNA,1,2,3\nc2,0,0,1\n")
+    raw = open_raw(path, IngestOptions())
+    assert list(raw.var.index) == ["A", "NA", "A"]
+    assert list(raw.obs.index) == ["NA", "c2"]
+
+
+TABLE = "cell,A,B,C\nc1,1,2,3\nc2,4,5,6\n"
+
+
+@pytest.mark.parametrize("max_bytes", [1, 10**6])
+def test_rows_are_what_the_orientation_says(tmp_path, max_bytes):
+    (tmp_path / "a.csv").write_text(TABLE)
+    raw = open_raw(tmp_path / "a.csv", IngestOptions())
+    assert (list(raw.obs.index), list(raw.var.index)) == (["c1", "c2"], ["A", "B", "C"])
+    values = sparse.vstack(list(raw.chunks(max_bytes))).toarray()
+    np.testing.assert_array_equal(values, [[1, 2, 3], [4, 5, 6]])
+    raw = open_raw(tmp_path / "a.csv", IngestOptions(orientation="genes_by_cells"))
+    assert (list(raw.obs.index), list(raw.var.index)) == (["A", "B", "C"], ["c1", "c2"])
+    values = sparse.vstack(list(raw.chunks(max_bytes))).toarray()
+    np.testing.assert_array_equal(values, [[1, 4], [2, 5], [3, 6]])
+
+
+@pytest.mark.parametrize(("rows", "sizes"), [(1, [1, 1, 1, 1, 1]), (2, [2, 2, 1]), (5, [5])])
+def test_a_block_has_as_many_rows_as_its_bytes_say(tmp_path, rows, sizes):
+    (tmp_path / "a.csv").write_text(",A,B,C\n" + "".join(f"c{i},{i},0,1\n" for i in range(5)))
+    raw = open_raw(tmp_path / "a.csv", IngestOptions())
+    # 16 bytes for each of three fields.
+    assert [block.shape[0] for block in raw.chunks(48 * rows)] == sizes
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A\tB\nc1\t1\t2\n",  # as R writes it
+        "\tA\tB\nc1\t1\t2\n",
+        "cell\tA\tB\r\nc1\t1\t2\r\n",
+        '"cell"\t"A"\t"B"\n"c1"\t1\t2\n',
+        "cell\tA\tB\nc1\t1.0\t2e0",
+    ],
+)
+def test_headers_and_ends_of_lines_of_every_kind(tmp_path, text):
+    (tmp_path / "a.tsv").write_bytes(text.encode())
+    raw = open_raw(tmp_path / "a.tsv", IngestOptions())
+    assert (list(raw.obs.index), list(raw.var.index)) == (["c1"], ["A", "B"])
+    np.testing.assert_array_equal(next(raw.chunks()).toarray(), [[1, 2]])
+
+
+def test_a_name_may_hold_the_separator_and_stays_text(tmp_path):
+    (tmp_path / "a.csv").write_text('cell,"A,B",2\n007,1,2\n')
+    raw = open_raw(tmp_path / "a.csv", IngestOptions())
+    assert list(raw.var.index) == ["A,B", "2"]
+    assert list(raw.obs.index) == ["007"]
+
+
+def test_a_separator_of_the_other_kind_is_named(tmp_path):
+    (tmp_path / "a.tsv").write_text(TABLE)
+    with pytest.raises(InputError, match="Are the fields separated by tabs"):
+        open_raw(tmp_path / "a.tsv", IngestOptions())
+
+
+def test_a_missing_value_is_not_taken_for_a_zero(tmp_path):
+    (tmp_path / "a.csv").write_text(",A,B\nc1,1,\n")
+    block = next(open_raw(tmp_path / "a.csv", IngestOptions()).chunks())
+    assert np.isnan(block.toarray()[0, 1])  # which require_counts refuses

@@ -1,0 +1,134 @@
+"""Files are either whole or not there, and what cannot be read or written is one line."""
+
+import errno
+import json
+import os
+import stat
+
+import pandas as pd
+import pytest
+
+from scpress.errors import InputError
+from scpress.io.files import (
+    atomic_path,
+    raise_unreadable,
+    raise_unwritable,
+    read_json,
+    read_lines,
+    require_file,
+    write_json,
+    write_table,
+)
+
+
+def test_json_tables_and_lists(tmp_path):
+    write_json({"b": 1, "a": [None]}, tmp_path / "deep" / "a.json")
+    assert read_json(tmp_path / "deep" / "a.json") == {"a": [None], "b": 1}
+    with pytest.raises(ValueError, match="JSON"):
+        write_json({"a": float("nan")}, tmp_path / "b.json")
+    assert not (tmp_path / "b.json").exists()
+    (tmp_path / "bad.json").write_text(json.dumps([1])[:-1])
+    with pytest.raises(InputError, match="is not JSON"):
+        read_json(tmp_path / "bad.json")
+    write_table(pd.DataFrame({"x": [1]}), tmp_path / "t.tsv")
+    assert (tmp_path / "t.tsv").read_text() == "x\n1\n"
+    (tmp_path / "list.txt").write_text("# genes\nA\n\n B \n")
+    assert read_lines(tmp_path / "list.txt") == ["A", "B"]
+    (tmp_path / "none.txt").write_text("# genes\n")
+    with pytest.raises(InputError, match="lists nothing"):
+        read_lines(tmp_path / "none.txt")
+
+
+def test_atomic_path_replaces_only_on_success(tmp_path):
+    with atomic_path(tmp_path / "a") as temporary:
+        temporary.write_text("1")
+    with pytest.raises(ZeroDivisionError), atomic_path(tmp_path / "a") as temporary:
+        temporary.write_text(str(2 / 0))
+    assert (tmp_path / "a").read_text() == "1"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_old_file_is_there_until_the_new_one_is_whole(tmp_path):
+    path = tmp_path / "a"
+    path.write_text("old")
+    with atomic_path(path) as temporary:
+        temporary.write_text("half")
+        assert path.read_text() == "old"
+        # Of one folder, so that taking its place is one step of the file system.
+        assert temporary.parent == path.parent
+        assert str(os.getpid()) in temporary.name
+        temporary.write_text("new")
+    assert path.read_text() == "new"
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027])
+def test_a_result_is_for_whom_the_umask_says(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        with atomic_path(tmp_path / "a") as temporary:
+            temporary.write_text("1")
+            temporary.chmod(0o600)
+    finally:
+        assert os.umask(before) == umask
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o666 & ~umask
+
+
+def test_a_place_that_is_a_folder_or_lies_in_a_file_is_one_line(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("x")
+    for path in (tmp_path / "folder", tmp_path / "file" / "a"):
+        with pytest.raises(InputError, match=r"cannot write '.*': .*Check the path"):
+            write_json([1], path)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "folder"]
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENOSPC, "Free some space or write elsewhere"),
+        (errno.EDQUOT, "Free some space or write elsewhere"),
+        (errno.EFBIG, "Free some space or write elsewhere"),
+        (errno.EACCES, "Check the path and its permissions, or write elsewhere"),
+        (errno.EROFS, "Check the path and its permissions, or write elsewhere"),
+    ],
+)
+def test_what_the_user_can_do_about_an_unwritable_place_is_said(number, advice):
+    with pytest.raises(InputError, match=f"cannot write 'p/a': .*{advice}"):
+        raise_unwritable(OSError(number, "no"), "p/a")
+    with pytest.raises(InputError, match=r"^cannot write: "):
+        raise_unwritable(OSError(number, "no"), None)
+
+
+def test_another_error_of_the_system_is_its_own(tmp_path):
+    error = OSError(errno.EIO, "Input/output error")
+    for function in (raise_unwritable, raise_unreadable):
+        with pytest.raises(OSError, match="Input/output error") as caught:
+            function(error, tmp_path)
+        assert caught.value is error
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM])
+def test_a_file_that_may_not_be_read_is_one_line(tmp_path, number):
+    with pytest.raises(InputError, match=r"cannot read '.*': .*Check its permissions"):
+        raise_unreadable(OSError(number, "no"), tmp_path / "a")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    require_file(tmp_path)
+    for function in (require_file, read_json, read_lines):
+        with pytest.raises(InputError, match=r"no such file: '.*none'"):
+            function(tmp_path / "none")
+
+
+def test_what_is_not_a_list_of_names_is_refused(tmp_path):
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe\x00")
+    for path in (tmp_path / "bytes", tmp_path):
+        with pytest.raises(InputError, match="is not a text file"):
+            read_lines(path)
+
+
+def test_json_is_the_same_text_for_the_same_value(tmp_path):
+    for name, value in (("a", {"x": 1, "b": 2}), ("b", {"b": 2, "x": 1})):
+        write_json(value, tmp_path / name)
+    assert (tmp_path / "a").read_text() == (tmp_path / "b").read_text()
+    assert (tmp_path / "a").read_text().endswith("}\n")

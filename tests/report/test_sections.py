@@ -1,0 +1,102 @@
+"""The sections of the page, as tables, against the run they show."""
+
+import dataclasses
+
+import pytest
+
+from scpress.report.sections import (
+    clusters_section,
+    models_section,
+    qc_section,
+    runs_section,
+    subtypes_section,
+    training_section,
+    types_section,
+)
+from scpress.tables.evaluation import SeedScores
+
+
+def test_many_samples_are_drawn_as_one(full):
+    qc = full.samples_qc["s2"]
+    few = qc_section(full)["figures"]
+    assert {len(figure["data"]) for figure in few} == {2}
+    full.samples_qc = {f"s{i}": qc for i in range(30)}
+    section = qc_section(full)
+    assert {len(figure["data"]) for figure in section["figures"]} == {1}
+    assert len(section["table"]["rows"]) == 30
+
+
+def test_limits_of_quality_control_are_drawn_where_they_are(full):
+    section = qc_section(full)
+    assert section["has_limits"]
+    row = next(row for row in section["table"]["rows"] if row[0] == "s2")
+    qc = full.samples_qc["s2"].obs
+    assert row[1:4] == [str(len(qc)), str(qc["pass_qc"].sum()), f"{qc['pass_qc'].mean():.1%}"]
+
+
+def test_runs_say_seeds_versions_and_the_fit(full):
+    section = runs_section(full)
+    header, first, second = section["table"]["header"], *section["table"]["rows"]
+    row = dict(zip(header, first, strict=True))
+    assert row["model"] == "m (primary)"
+    assert (row["preset"], row["likelihood"], row["dimensions"]) == ("scvi", "zinb", "4")
+    assert (row["seeds"], row["device"], row["fit"]) == ("0, 1", "cpu", "ok")
+    assert second[0] == "other"
+    assert "scpress" in dict(section["versions"])
+    assert dict(dict(section["details"])["m"])["max_steps"] == "300"
+
+
+def test_training_says_the_verdict_and_draws_every_seed(full):
+    models = {one["model"]: one for one in training_section(full)["models"]}
+    verdict = full.models["m"].verdict
+    assert f"Best at step {verdict.best_step:,} of {verdict.n_steps:,}" in models["m"]["text"]
+    assert "stopped by max_steps" in models["m"]["text"]
+    assert models["m"]["figure"]["layout"]["shapes"][0]["y0"] == verdict.gene_mean_nll
+    assert models["other"]["figure"] is None
+
+
+def test_models_show_held_out_scores_and_those_of_the_seeds(full):
+    section = models_section(full)
+    header, rows = section["table"]["header"], section["table"]["rows"]
+    held_out = full.models["m"].held_out
+    assert rows[0][:3] == ["m", f"{held_out.nll:,.1f}", f"{held_out.reconstruction_nll:,.1f}"]
+    assert rows[1][:2] == ["other", "-"]
+    assert header[3] == "ARI, resolution by labels"
+    assert not [name for name in header if name.startswith(("best", "chosen", "n clusters"))]
+    assert section["n_seeds"] == 2
+    assert len(section["messages"]) == 1
+
+
+def test_the_range_over_seeds_is_shown_and_the_best_marked(full):
+    first, second = full.evaluations
+    seeds = {"0": SeedScores(ari_best=0.5), "1": SeedScores(ari_best=0.7)}
+    full.evaluations = [
+        dataclasses.replace(first, seeds=seeds),
+        dataclasses.replace(second, seeds={"0": SeedScores(ari_best=0.4, best_resolution=9.0)}),
+    ]
+    section = models_section(full)
+    assert section["table"]["header"][3:] == ["ARI, resolution by labels"]
+    rows = section["table"]["rows"]
+    assert rows[0][3] == {"text": "0.600", "range": "0.500 to 0.700", "best": True}
+    assert rows[1][3] == {"text": "0.400", "range": "", "best": False}
+
+
+def test_clusters_types_and_subtypes_have_the_sizes_of_the_cells(full):
+    obs = full.cells.obs
+    section = clusters_section(full)
+    assert section["n_clusters"] == obs["leiden"].nunique()
+    assert section["chosen"] == full.record["cluster"]["chosen_resolution"]
+    assert section["by_sample"] is not None
+    rows = {row["name"]: row for row in types_section(full)["rows"]}
+    for name, size in obs["cell_type"].value_counts().items():
+        assert rows[name]["size"] == f"{size:,}"
+        assert rows[name]["share"] == pytest.approx(100 * size / len(obs))
+    assert list(rows)[-1] == "unassigned"
+    kept = subtypes_section(full)["kept"]["rows"]
+    sizes = obs["subtype"].value_counts()
+    assert {row[0]: row[1] for row in kept} == {
+        name: f"{sizes[name]:,}" for name in sizes.index if name[-2] == "."
+    }
+    first = full.subtype_markers.iloc[0]
+    shown = next(row[2] for row in kept if row[0] == first["group"])
+    assert shown.startswith(first["gene_symbol"])

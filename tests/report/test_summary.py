@@ -1,0 +1,82 @@
+"""The headline says what the numbers say, and the numbers what the run gave."""
+
+import dataclasses
+import json
+
+import pandas as pd
+import pytest
+
+from scpress.cells.stability import adjusted_rand_index
+from scpress.report.summary import collect_metrics, sample_numbers, summarize, write_headline
+
+
+def test_metrics_are_those_of_the_run(full):
+    metrics = collect_metrics(full)
+    json.dumps(metrics, allow_nan=False)
+    obs = full.cells.obs
+    assert metrics["n_cells"] == full.cells.n_obs
+    types = obs["cell_type"].value_counts().to_dict()
+    assert metrics["n_unassigned"] == types.pop("unassigned") == 20
+    assert metrics["cell_types"] == types
+    subtypes = obs["subtype"].astype(str).unique()
+    assert metrics["n_subtypes"] == sum(name[-2] == "." for name in subtypes) >= 2
+    known = obs["label"].notna() & (obs["label"] != "")
+    ari = adjusted_rand_index(obs["label"][known].astype(str), obs["leiden"][known].astype(str))
+    assert metrics["cluster_label_ari"] == pytest.approx(ari)
+    record = full.models["m"]
+    assert metrics["models"]["m"]["verdict"]["score"] == record.verdict.score
+    assert metrics["models"]["m"]["held_out"]["nll"] == record.held_out.nll
+    assert metrics["compressions"][0]["with_decoder"]["total_bytes"] == (
+        full.compressions[0].with_decoder.total_bytes
+    )
+    samples = metrics["samples"]
+    assert sum(one["n_kept"] for one in samples.values()) == full.cells.n_obs
+    failed = {name: one["n_cells"] - one["n_kept"] for name, one in samples.items()}
+    assert failed == {name: one["reasons"].get("min_counts", 0) for name, one in samples.items()}
+    assert sum(failed.values()) > 0
+
+
+def test_headline_says_the_numbers(full):
+    metrics = collect_metrics(full)
+    words = " ".join(write_headline(full, metrics))
+    verdict = full.models["m"].verdict
+    for part in (
+        f"{full.cells.n_obs} cells",
+        f"{metrics['n_clusters']} clusters",
+        "2 cell types",
+        f"{metrics['n_unassigned'] / full.cells.n_obs:.0%} of the cells are unassigned",
+        f"{metrics['n_subtypes']} subtypes",
+        f"whose fit is ok: it explains held-out cells with {verdict.score:.1f} nats per cell where "
+        f"gene means alone need {verdict.gene_mean_nll:.1f}",
+        f"{full.compressions[0].stored.ratio:.1f} times smaller",
+    ):
+        assert part in words, words
+
+
+@pytest.mark.parametrize(
+    ("ratio", "even", "says"),
+    [
+        (2.5, 10, "with the decoder counted, 2.5 times. It is lossy"),
+        (1.0, 10, "with the decoder counted, 1.0 times"),
+        (0.9, 4321, "smaller from 4,321 cells on"),
+        (0.9, None, "larger, whatever the number of cells"),
+    ],
+)
+def test_the_decoder_is_counted_in_words(full, ratio, even, says):
+    one = full.compressions[0]
+    part = dataclasses.replace(one.with_decoder, ratio=ratio, break_even_cells=even)
+    full.compressions = [dataclasses.replace(one, with_decoder=part)]
+    assert says in write_headline(full, collect_metrics(full))[-1]
+
+
+def test_sample_numbers_count_a_cell_for_each_of_its_reasons():
+    obs = pd.DataFrame(
+        {"pass_qc": [True, False, False], "qc_reason": ["", "a;b", "b"]}, index=list("xyz")
+    )
+    assert sample_numbers(obs) == {"n_cells": 3, "n_kept": 1, "reasons": {"a": 1, "b": 2}}
+    assert sample_numbers(pd.DataFrame(index=["a", "b"]))["n_kept"] == 2
+
+
+def test_summarize_leaves_out_what_is_not_finite():
+    assert summarize([1.0, None, float("nan"), 4.0]) == (2.5, 1.0, 4.0)
+    assert summarize([None]) is None

@@ -1,0 +1,129 @@
+"""`assemble`: the streamed file is what the step makes, and scanpy uses it."""
+
+import anndata as ad
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import scanpy as sc
+
+from scpress import settings
+from scpress.counts.tables import plain_table
+from scpress.io.h5ad import read_h5ad
+from scpress.model.fitted import load_model
+from scpress.steps.assemble import assemble
+from scpress.steps.denoise import denoise
+
+mpl.use("Agg")
+import pytest
+from verbs.commands import DATA, Case, mixed, of_run, run
+
+CASES = [
+    Case(
+        "latent_of_other_cells",
+        mixed(
+            "latent.h5ad",
+            "assemble",
+            *DATA,
+            "--latents",
+            "@latent.h5ad",
+            "--clusters",
+            "@clusters.h5ad",
+        ),
+        ("has 90 cells and the counts 180", "Give files of one run"),
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_bad_input_is_one_line_and_leaves_nothing(case, require_refused):
+    require_refused(case)
+
+
+WRITING = of_run("assemble", *DATA, "--latents", "@latent.h5ad", "--clusters", "@clusters.h5ad")
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_old_file(require_full_disk_refused):
+    require_full_disk_refused(WRITING)
+
+
+@pytest.fixture
+def inputs(run_folder, tmp_path):
+    """The run's files with types and a layout, and the command that joins them."""
+    names = ("counts", "normalized", "latent", "clusters")
+    parts = {name: read_h5ad(run_folder / f"{name}.h5ad") for name in names}
+    clusters, n_obs = parts["clusters"], parts["counts"].n_obs
+    layout = np.random.default_rng(0).normal(size=(n_obs, 2))
+    clusters.obsm["X_umap"] = layout.astype(np.float32)
+    clusters.write_h5ad(tmp_path / "clusters.h5ad")
+    types = np.where(np.arange(n_obs) % 3, "T cell", "unassigned")
+    obs = pd.DataFrame({"cell_type": pd.Categorical(types)}, index=clusters.obs_names)
+    parts["annotation"] = ad.AnnData(obs=obs)
+    parts["annotation"].write_h5ad(tmp_path / "annotation.h5ad")
+    words = of_run("assemble", *DATA, "--latents", "@latent.h5ad")(run_folder, tmp_path)
+    words += ["--clusters", tmp_path / "clusters.h5ad"]
+    words += ["--annotation", tmp_path / "annotation.h5ad"]
+    return parts, [*words, "--output", tmp_path / "scpress.h5ad"]
+
+
+def joined_of(parts):
+    counts, normalized, latent, clusters, annotation = parts.values()
+    return assemble(counts, normalized, {"pca": latent}, clusters, annotation)
+
+
+def test_verb_streams_what_the_step_makes_and_scanpy_uses_it(inputs, tmp_path, monkeypatch):
+    parts, words = inputs
+    joined = joined_of(parts)
+    # Many blocks: later ones must have their own cells' size factors.
+    monkeypatch.setattr(settings, "chunk_bytes", 20_000)
+    assert run(words) == 0
+    written = sc.read_h5ad(tmp_path / "scpress.h5ad")
+    assert (written.X != joined.X).nnz == 0
+    assert (written.layers["counts"] != joined.layers["counts"]).nnz == 0
+    assert written.layers["counts"].dtype == np.int32
+    pd.testing.assert_frame_equal(written.obs, plain_table(joined.obs))
+    assert list(written.var) == list(joined.var)
+    assert written.uns["scpress"]["models"]["pca"]["model"] == "pca"
+
+    sc.pl.umap(written, color=["leiden", "cell_type", written.var_names[0]], show=False)
+    sc.tl.rank_genes_groups(written, "cell_type", method="wilcoxon")
+    sc.pp.neighbors(written, use_rep="X_pca")
+    sc.tl.dendrogram(written, "cell_type", use_rep="X_pca")
+    written.write_h5ad(tmp_path / "again.h5ad")
+    again = sc.read_h5ad(tmp_path / "again.h5ad")
+    assert (again.X != joined.X).nnz == 0
+
+
+def test_denoised_layer_needs_a_model(inputs, tmp_path, capsys):
+    _, words = inputs
+    assert run([*words, "--denoised-layer"]) == 2
+    assert "--model-file" in capsys.readouterr().err
+    assert not (tmp_path / "scpress.h5ad").exists()
+
+
+def test_denoised_layer_is_the_model_s(inputs, run_folder, tmp_path):
+    parts, words = inputs
+    path = run_folder / "model.safetensors"
+    assert run([*words, "--denoised-layer", "--model-file", path]) == 0
+    layer = sc.read_h5ad(tmp_path / "scpress.h5ad").layers["denoised"]
+    model = load_model(path)
+    modelled = parts["counts"].var_names.isin(model.genes)
+    assert 0 < modelled.sum() < len(modelled)
+    assert np.isnan(layer[:, ~modelled]).all()
+    expected = denoise(parts["counts"], parts["normalized"], model)
+    columns = parts["counts"].var_names.get_indexer(expected.var_names)
+    np.testing.assert_allclose(layer[:, columns], expected.X, rtol=1e-5)
+
+
+def test_twice_the_same_model_is_an_error(inputs, run_folder, capsys):
+    _, words = inputs
+    at = words.index(run_folder / "latent.h5ad")
+    assert run([*words[:at], words[at], *words[at:]]) == 2
+    assert "two latents are of model 'pca'" in capsys.readouterr().err
+
+
+def test_a_latent_without_a_name_is_an_error(inputs, run_folder, tmp_path, capsys):
+    parts, words = inputs
+    ad.AnnData(obs=parts["counts"].obs[[]]).write_h5ad(tmp_path / "latent.h5ad")
+    words[words.index(run_folder / "latent.h5ad")] = tmp_path / "latent.h5ad"
+    assert run(words) == 2
+    assert "does not say its model" in capsys.readouterr().err

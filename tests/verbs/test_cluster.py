@@ -1,0 +1,44 @@
+"""`cluster`: the file is what the step makes with the seed that was given."""
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+from verbs.commands import Case, of_run, run
+
+from scpress.config.options import ClusterOptions
+from scpress.counts.tables import plain_table
+from scpress.io.h5ad import read_h5ad, write_h5ad
+from scpress.steps.cluster import cluster
+
+CASES = [
+    Case(
+        "not_the_models_latent",
+        of_run("cluster", "--latent", "@latent.h5ad", "--model", "vae"),
+        (r"obsm\['X_vae'\] is missing", "obsm holds X_pca"),
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_bad_input_is_one_line_and_leaves_nothing(case, require_refused):
+    require_refused(case)
+
+
+def test_verb(tmp_path):
+    rng = np.random.default_rng(0)
+    points = 8 * np.eye(6)[rng.integers(0, 4, 400)] + rng.normal(size=(400, 6))
+    obs = pd.DataFrame(index=[f"cell{number}" for number in range(400)])
+    latent = ad.AnnData(obs=obs, obsm={"X_model": points.astype(np.float32)})
+    write_h5ad(latent, tmp_path / "latent.h5ad")
+    words = ["cluster", "--latent", tmp_path / "latent.h5ad", "--model", "model", "--no-umap"]
+    words += ["--n-subsamples", "2", "--resolutions", "0.4", "--seed", "3"]
+    assert run([*words, "--output", tmp_path / "clusters.h5ad"]) == 0
+    written = read_h5ad(tmp_path / "clusters.h5ad")
+    assert written.obs["leiden"].nunique() == 4
+    assert "X_umap" not in written.obsm
+    options = ClusterOptions(umap=False, n_subsamples=2, resolutions=(0.4,))
+    expected = cluster(latent, options, model="model", seed=3)
+    pd.testing.assert_frame_equal(written.obs, plain_table(expected.obs))
+    assert written.uns["scpress"]["cluster"]["seed"] == 3
+    assert (written.obsp["connectivities"] != expected.obsp["connectivities"]).nnz == 0

@@ -1,0 +1,71 @@
+"""`report`: whose names its samples, models and seeds get, and files that are missing."""
+
+import json
+
+import pandas as pd
+import pytest
+from verbs.commands import DATA, must, of_run, require_one_line, run
+
+from scpress.io.h5ad import read_h5ad, write_h5ad
+
+
+@pytest.fixture
+def cells(run_folder, tmp_path):
+    """The joined file of the run."""
+    words = of_run("assemble", *DATA, "--latents", "@latent.h5ad", "--clusters", "@clusters.h5ad")
+    must(words(run_folder, tmp_path), tmp_path / "scpress.h5ad")
+    return tmp_path / "scpress.h5ad"
+
+
+def reporting(cells, folder, *words):
+    """Exit code of `report` with its page and metrics in a new folder."""
+    paths = ["--output", folder / "out/report.html", "--metrics", folder / "out/metrics.json"]
+    return run(["report", "--input", cells, *paths, *words])
+
+
+def test_a_sample_is_named_as_its_file_says_or_else_as_its_folder_is(cells, run_folder, tmp_path):
+    nameless = read_h5ad(run_folder / "s2_qc.h5ad")
+    del nameless.uns["scpress"]["sample"]
+    paths = [tmp_path / "samples" / name / "qc.h5ad" for name in ("wrong", "lane2")]
+    for path, marks in zip(paths, (read_h5ad(run_folder / "s1_qc.h5ad"), nameless), strict=True):
+        path.parent.mkdir(parents=True)
+        write_h5ad(marks, path)
+    assert reporting(cells, tmp_path, "--samples-qc", *paths) == 0
+    metrics = json.loads((tmp_path / "out/metrics.json").read_text())
+    assert set(metrics["samples"]) == {"s1", "lane2"}
+
+
+def test_a_history_is_of_the_model_and_seed_its_path_names(cells, tmp_path):
+    history = pd.DataFrame({"step": [50, 100], "validation_loss": [9.0, 8.0]})
+    path = tmp_path / "models" / "mymodel" / "mysplit" / "41" / "history.tsv"
+    path.parent.mkdir(parents=True)
+    history.to_csv(path, sep="\t", index=False)
+    assert reporting(cells, tmp_path, "--histories", path) == 0
+    page = (tmp_path / "out/report.html").read_text()
+    assert "mymodel" in page
+    assert "seed 41" in page
+    assert "mysplit" not in page
+
+
+def test_a_short_path_of_a_history_is_refused(cells, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir("/")
+    assert reporting(cells, tmp_path, "--histories", "history.tsv") == 2
+    says = "a history must lie in models/MODEL/SPLIT/SEED/history.tsv; found 'history.tsv'"
+    require_one_line("report", capsys.readouterr().err, says)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("flag", "name"),
+    [
+        ("--markers", "markers.tsv"),
+        ("--subtype-markers", "subtype_markers.tsv"),
+        ("--evaluations", "evaluation.json"),
+        ("--compressions", "compression.json"),
+        ("--samples-qc", "qc.h5ad"),
+    ],
+)
+def test_a_missing_file_is_one_line_and_leaves_nothing(cells, tmp_path, capsys, flag, name):
+    assert reporting(cells, tmp_path, flag, tmp_path / name) == 2
+    require_one_line("report", capsys.readouterr().err, f"no such file.*{name}")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,235 @@
+"""What the user wrote: the configuration with its defaults and the sample sheet, checked.
+
+The rules end with the first problem, `scpress doctor` lists all of them, in the same words. Nothing
+here needs scpress, which with conda environments is not installed beside Snakemake; `yaml` and
+`jsonschema` are requirements of Snakemake itself.
+"""
+
+import copy
+import csv
+import difflib
+import os
+import re
+
+import jsonschema
+import yaml
+
+# Keys of the configuration that may name a file.
+FILE_KEYS = (("normalize", "gene_list"), ("annotate", "panel"))
+
+
+def check(config, config_schema, sample_schema, *, exists=os.path.exists):
+    """Complete a configuration in place and read its sample sheet.
+
+    `exists` says whether a file is there.
+
+    Returns
+    -------
+    dict, list
+        {sample: {column: value}} of the rows without a problem; the problems, one line each.
+    """
+    problems = complete_config(config, config_schema)
+    samples, of_sheet = read_samples(config["samples"], sample_schema, exists=exists)
+    return samples, [*problems, *of_sheet, *find_missing_files(config, exists=exists)]
+
+
+def read_schema(path):
+    """One of workflow/schemas."""
+    with open(path, encoding="utf-8") as file:
+        return yaml.safe_load(file)
+
+
+def nearest(word, words):
+    """The hint that ends a problem with a mistyped word."""
+    found = difflib.get_close_matches(str(word), [str(one) for one in words], n=1)
+    if found:
+        return f"did you mean '{found[0]}'?"
+    return f"known: {', '.join(map(str, words))}."
+
+
+def explain(error, where):
+    """One line for one violation of a schema: where, what was found, what to do."""
+    key = ".".join(str(part) for part in error.absolute_path)
+    place = f"'{key}' in {where}" if key else where
+    found, rule = error.instance, error.validator_value
+    if error.validator == "additionalProperties":
+        known = error.schema["properties"]
+        name = next(name for name in found if name not in known)
+        return f"unknown key '{name}' in {place}; {nearest(name, known)}"
+    if error.validator == "required":
+        name = next(name for name in rule if name not in found)
+        return f"column '{name}' is missing or empty in {place}; give every sample a {name}."
+    if error.validator == "type":
+        wanted = " or ".join([rule] if isinstance(rule, str) else rule)
+        number = isinstance(found, str) and re.fullmatch(r"-?\d+e-?\d+", found)
+        hint = f" YAML reads {found} as text: write {float(found)}." if number else ""
+        return f"{place} must be of type {wanted}; found {found!r}.{hint}"
+    if error.validator == "enum":
+        choices = [one for one in rule if one is not None]
+        return (
+            f"{place} must be one of {', '.join(choices)}; found {found!r}; "
+            f"{nearest(found, choices)}"
+        )
+    if error.validator in ("pattern", "not"):
+        return f"{place}: {found!r} is not a possible name; {error.schema['description']}."
+    if error.validator == "minItems":
+        return f"{place} is empty; give at least one."
+    return f"{place}: {error.message}."
+
+
+def find_violations(data, schema):
+    """Violations of a schema, in the order of their keys."""
+    errors = jsonschema.Draft202012Validator(schema).iter_errors(data)
+    return sorted(errors, key=lambda error: error.json_path)
+
+
+# the configuration --------------------------------------------------------------------------------
+
+
+def lay_over(config, changes):
+    """A configuration with the keys of a second file over its own, as Snakemake joins them."""
+    if not changes:
+        return config
+    joined = dict(config) if isinstance(config, dict) else {}
+    for key, value in changes.items():
+        joined[key] = lay_over(joined.get(key, {}), value) if isinstance(value, dict) else value
+    return joined
+
+
+def fill_defaults(data, schema):
+    """Give data the schema's default of every key it lacks, section by section."""
+    for key, one in schema["properties"].items():
+        if "default" in one:
+            data.setdefault(key, copy.deepcopy(one["default"]))
+        if "properties" in one:
+            fill_defaults(data[key], one)
+
+
+def complete_config(config, schema):
+    """Fill the defaults into a configuration, in place; its problems, one line each.
+
+    A key with a problem is replaced by its default, so that the rest can be looked at.
+    """
+    violations = find_violations(config, schema)
+    problems = [explain(error, "the configuration") for error in violations]
+    for error in violations:
+        if error.absolute_path:
+            config.pop(error.absolute_path[0], None)
+    fill_defaults(config, schema)
+    return problems or _check_models(config)
+
+
+def _check_models(config):
+    """What a schema cannot say: that there are models and the primary one is among them."""
+    models, primary = list_models(config), config["primary_model"]
+    if not models:
+        return ["'models' in the configuration is empty; name at least one."]
+    if primary not in models:
+        return [
+            f"'primary_model' is '{primary}', which is not under 'models'; "
+            f"{nearest(primary, models)}"
+        ]
+    return []
+
+
+def list_models(config):
+    """{model: its options}; one set to null is left out, so that a second file can drop it."""
+    return {name: options for name, options in config["models"].items() if options is not None}
+
+
+def find_missing_files(config, *, exists=os.path.exists):
+    """One line for each file that the configuration names and that is not there."""
+    named = {f"{section}.{key}": config[section][key] for section, key in FILE_KEYS}
+    return [
+        f"no such file: '{path}', which '{key}' in the configuration names."
+        for key, path in named.items()
+        if path is not None and not exists(path)
+    ]
+
+
+# the sample sheet ---------------------------------------------------------------------------------
+
+
+def read_samples(path, schema, *, exists=os.path.exists):
+    """Sample sheet as {name: {column: value}}, without the empty cells, and its problems.
+
+    A row with a problem is left out. `exists` says whether a sample's file is there.
+    """
+    header, rows, problem = _read_table(path)
+    if problem:
+        return {}, [problem]
+    samples, problems, names = {}, [], set()
+    for number, cells in enumerate(rows, start=1):
+        where = f"row {number} of '{path}'"
+        row = {key: value for key, value in zip(header, cells, strict=False) if value}
+        problem = _check_cells(header, cells, where) or _check_row(row, where, schema)
+        if not problem and row["sample"] in names:
+            problem = (
+                f"sample '{row['sample']}' is twice in '{path}'; give every sample its own name."
+            )
+        if not problem and not exists(row["path"]):
+            problem = (
+                f"no such file: '{row['path']}' ({where}); paths are relative to the directory "
+                f"snakemake runs in, {os.getcwd()}."
+            )
+        if problem:
+            problems.append(problem)
+        else:
+            samples[row["sample"]] = row
+        names.add(row.get("sample"))
+    if not rows:
+        problems.append(f"'{path}' lists no samples; add a line per sample.")
+    return samples, problems
+
+
+def _read_table(path):
+    """(header, rows, None), or (None, None, problem); lines that are empty or begin with # are not.
+
+    Written by a spreadsheet, a sheet may begin with a byte order mark, end its lines in any way and
+    have empty lines and columns behind the last one.
+    """
+    if not os.path.isfile(path):
+        return None, None, f"no sample sheet '{path}'; 'samples' in the configuration names it."
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            lines = [line for line in file if line.strip() and not line.startswith("#")]
+        table = [[one.strip() for one in row] for row in csv.reader(lines, delimiter="\t")]
+    except UnicodeDecodeError:
+        problem = f"'{path}' is not text in UTF-8; save it as such, columns separated by tabs."
+        return None, None, problem
+    except (OSError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        return None, None, f"'{path}' cannot be read ({reason}); is it a table in plain text?"
+    header, *rows = table or [[]]
+    return header, rows, _check_header(header, path)
+
+
+def _check_header(header, path):
+    if any(_has_line_break(name) for name in header):
+        return f"the header of '{path}' has a quotation mark that is not closed on its line."
+    for column in ("sample", "path"):
+        if column not in header:
+            return (
+                f"column '{column}' is missing in '{path}'; found "
+                f"{', '.join(header) or 'nothing'}. Columns are separated by tabs."
+            )
+    twice = [name for name in header if name and header.count(name) > 1]
+    return f"column '{twice[0]}' is twice in '{path}'; keep one of them." if twice else None
+
+
+def _check_cells(header, cells, where):
+    if any(_has_line_break(cell) for cell in cells):
+        return f"{where} has a quotation mark that is not closed on its line."
+    if len(cells) != len(header):
+        return f"{where} has not as many columns as the header; separate columns by one tab."
+    unnamed = [cell for name, cell in zip(header, cells, strict=True) if cell and not name]
+    return f"{where} has {unnamed[0]!r} in a column without a name; name it." if unnamed else None
+
+
+def _check_row(row, where, schema):
+    violations = find_violations(row, schema)
+    return explain(violations[0], where) if violations else None
+
+
+def _has_line_break(cell):
+    return len(cell.splitlines()) > 1
