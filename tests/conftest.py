@@ -3,12 +3,17 @@
 import os
 import warnings
 
+import hypothesis
 import pytest
 
 # Before anything imports numba or torch: the command line sets the same, and numba refuses to
 # change the number once its threads have started.
 for _name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[_name] = "1"
+
+# A machine that does other work, too, is slow now and then; that is no failure.
+hypothesis.settings.register_profile("scpress", deadline=None)
+hypothesis.settings.load_profile("scpress")
 
 
 @pytest.fixture(scope="session")

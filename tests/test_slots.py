@@ -62,14 +62,16 @@ def test_what_is_missing_is_named_beside_what_there_is(adata, slot, model, match
 
 
 def test_the_same_cells_in_another_order_are_others(adata):
-    slots.require_same_cells(adata, adata.copy(), "clusters")
+    slots.require_same_cells(adata.obs_names, adata.copy().obs_names, "clusters")
     for rows in ([1, 0, 2], [0, 1]):
         with pytest.raises(InputError, match=f"counts has 3 cells and clusters {len(rows)}, not"):
-            slots.require_same_cells(adata, adata[rows], "clusters")
+            slots.require_same_cells(adata.obs_names, adata[rows].obs_names, "clusters")
     renamed = adata.copy()
     renamed.obs_names = ["a", "b", "x"]
-    with pytest.raises(InputError, match="Give files of one run"):
-        slots.require_same_cells(adata, renamed, "clusters")
+    with pytest.raises(InputError, match=r"\(cell 3 is '\w+' and 'x'\)\. Give files of one run"):
+        slots.require_same_cells(adata.obs_names, renamed.obs_names, "clusters")
+    with pytest.raises(InputError, match="counts has 3 genes and qc 2, not the same"):
+        slots.require_same_genes(adata.obs_names, adata.obs_names[:2], "qc")
 
 
 @pytest.mark.parametrize(

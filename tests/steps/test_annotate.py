@@ -9,13 +9,14 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import TruncatedSVD
 from sklearn.neighbors import kneighbors_graph
 
+from scpress.cells.markers import MARKER_COLUMNS
 from scpress.config.options import AnnotateOptions
 from scpress.counts.demo import demo_counts
 from scpress.counts.sizes import log_normalize
 from scpress.errors import InputError
 from scpress.io.h5ad import read_h5ad, write_h5ad
 from scpress.io.panel import read_panel
-from scpress.steps.annotate import MARKER_COLUMNS, annotate, draw_cells
+from scpress.steps.annotate import annotate, draw_cells
 
 
 @pytest.fixture(scope="module")
@@ -117,23 +118,23 @@ def test_markers_are_those_of_the_plain_rank_sum_test(demo, annotated):
     counts, normalized, clusters, _ = demo
     markers = annotated[1]
     assert tuple(markers.columns) == MARKER_COLUMNS
-    assert markers.groupby("cluster").size().max() <= AnnotateOptions().n_markers
+    assert markers.groupby("group").size().max() <= AnnotateOptions().n_markers
     assert (markers["fdr"] <= 0.05).all()
     assert (markers["log2_fold_change"] > 0).all()
     values = log_normalize(counts.X, normalized.obs["size_factor"].to_numpy())
     for row in markers.iloc[[0, 30, -1]].itertuples():
         value = values[:, counts.var_names.get_loc(row.gene)].toarray().ravel()
-        inside = (clusters.obs["leiden"] == row.cluster).to_numpy()
+        inside = (clusters.obs["leiden"] == row.group).to_numpy()
         p = stats.mannwhitneyu(value[inside], value[~inside], method="asymptotic").pvalue
         assert row.p_value == pytest.approx(p, rel=1e-6, abs=1e-300)
-        assert row.pct_in == pytest.approx(100 * (value[inside] > 0).mean())
-        assert row.pct_out == pytest.approx(100 * (value[~inside] > 0).mean())
+        assert row.fraction_in_group == pytest.approx((value[inside] > 0).mean())
+        assert row.fraction_in_others == pytest.approx((value[~inside] > 0).mean())
 
 
 def test_markers_name_the_type(demo, annotated):
     record = annotated[0].uns["scpress"]["annotate"]
     cluster = record["clusters"][record["cluster_types"].tolist().index("Plasma cell")]
-    genes = annotated[1].loc[annotated[1]["cluster"] == cluster, "gene_symbol"]
+    genes = annotated[1].loc[annotated[1]["group"] == cluster, "gene_symbol"]
     assert {"MZB1", "JCHAIN", "DERL3"} <= set(genes)
 
 
@@ -193,7 +194,7 @@ def test_missing_labels_column_and_foreign_cells_are_refused(demo):
     counts, normalized, clusters, _ = demo
     with pytest.raises(InputError, match=r"labels_column 'typo'.*cell_type_annotations"):
         annotate(counts, normalized, clusters, None, AnnotateOptions(labels_column="typo"))
-    with pytest.raises(InputError, match="the result of cluster has 999 cells"):
+    with pytest.raises(InputError, match="and clusters 999, not the same ones"):
         annotate(counts, normalized, clusters[1:], read_panel(), AnnotateOptions())
     with pytest.raises(InputError, match=re.escape("read_panel()")):
         annotate(counts, normalized, clusters, None, AnnotateOptions())

@@ -118,7 +118,7 @@ def test_inputs_are_unchanged(users):
 
 def test_other_cells_are_an_error(users):
     normalized, latents, clusters, annotation = results(users)
-    with pytest.raises(InputError, match="the result of cluster has 600 cells"):
+    with pytest.raises(InputError, match="counts has 600 cells and cluster 600, not the same ones"):
         assemble(users, normalized, latents, clusters[::-1], annotation)
     strange = clusters.copy()
     strange.obs_names = [f"x{name}" for name in strange.obs_names]

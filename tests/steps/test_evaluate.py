@@ -10,6 +10,7 @@ from scpress.config.options import EvaluateOptions
 from scpress.errors import InputError
 from scpress.steps import evaluate as step
 from scpress.steps.evaluate import _summarize, evaluate
+from scpress.tables.evaluation import Evaluation, SeedScores, Spread
 
 QUICK = EvaluateOptions(resolutions=(0.2, 1.0))
 
@@ -42,11 +43,13 @@ def _latent(obs, points, seed):
 
 
 def test_the_middle_seed_stands_for_all():
-    seeds = {"0": {"ari": 0.9, "nmi": None}, "1": {"ari": 0.1, "nmi": 0.5}, "2": {"ari": 0.8}}
+    scores = [(0.9, None), (0.1, 0.5), (0.8, None)]
+    seeds = {str(n): SeedScores(ari_best=a, nmi_best=b) for n, (a, b) in enumerate(scores)}
     found = _summarize(seeds)
-    assert found["ari"] == {"median": 0.8, "low": 0.1, "high": 0.9, "n_seeds": 3}
+    assert found["ari_best"] == Spread(median=0.8, low=0.1, high=0.9, n_seeds=3)
     # A score that a seed does not have is not counted as 0.
-    assert found["nmi"] == {"median": 0.5, "low": 0.5, "high": 0.5, "n_seeds": 1}
+    assert found["nmi_best"] == Spread(median=0.5, low=0.5, high=0.5, n_seeds=1)
+    assert set(found) == {"ari_best", "nmi_best"}
 
 
 def test_the_best_resolution_is_the_labels_and_the_chosen_one_is_stabilitys(monkeypatch):
@@ -94,53 +97,54 @@ def result(cells):
 
 def test_labels_are_scored_per_seed_and_over_seeds(cells, result):
     obs, latents = cells
-    good, bad = result["seeds"]["0"], result["seeds"]["1"]
-    assert good["ari_best"] == good["ari_chosen"] == good["nmi_chosen"] == 1.0
-    assert good["n_clusters_chosen"] == 2
-    assert abs(bad["ari_best"]) < 0.2
-    assert bad["chosen_resolution"] is None
+    good, bad = result.seeds["0"], result.seeds["1"]
+    assert good.ari_best == good.ari_chosen == good.nmi_chosen == 1.0
+    assert good.n_clusters_chosen == 2
+    assert abs(bad.ari_best) < 0.2
+    assert bad.chosen_resolution is None
     expected = silhouette_score(latents[0].obsm["X_model"], obs["label"])
-    assert good["silhouette"] == pytest.approx(expected)
-    summary = result["summary"]["ari_chosen"]
-    assert (summary["low"], summary["high"], summary["n_seeds"]) == (bad["ari_chosen"], 1.0, 2)
-    json.dumps(result, allow_nan=False)
+    assert good.silhouette == pytest.approx(expected)
+    summary = result.summary["ari_chosen"]
+    assert (summary.low, summary.high, summary.n_seeds) == (bad.ari_chosen, 1.0, 2)
+    text = json.dumps(result.as_plain(), allow_nan=False)
+    assert Evaluation.from_plain(json.loads(text), "x") == result
 
 
 def test_mixed_batches_score_high_and_separate_ones_low(cells, result):
     obs, _ = cells
-    mixed = result["seeds"]["0"]
+    mixed = result.seeds["0"]
     points = np.random.default_rng(1).normal(size=(200, 6))
     points[:, 0] += 12 * (obs["sample"] == "two")
-    apart = evaluate(obs, {0: _latent(obs, points, 0)}, QUICK, model="model")["seeds"]["0"]
+    apart = evaluate(obs, {0: _latent(obs, points, 0)}, QUICK, model="model").seeds["0"]
     for score in ("ilisi", "kbet", "silhouette_batch"):
-        assert mixed[score] > apart[score] + 0.2, score
-    assert mixed["graph_connectivity"] > 0.9
+        assert getattr(mixed, score) > getattr(apart, score) + 0.2, score
+    assert mixed.graph_connectivity > 0.9
 
 
 def test_cells_without_a_label_are_left_out(cells):
     obs, latents = cells
     part = obs.drop(columns="sample")
     part["label"] = part["label"].where(np.arange(200) >= 20)
-    scores = evaluate(part, {0: latents[0]}, QUICK, model="model")["seeds"]["0"]
-    assert scores["ari_best"] == 1.0
-    assert "ilisi" not in scores
+    scores = evaluate(part, {0: latents[0]}, QUICK, model="model").seeds["0"]
+    assert scores.ari_best == 1.0
+    assert scores.ilisi is None
 
 
 def test_nothing_to_compare_with_is_said_so(cells):
     obs, latents = cells
     found = evaluate(obs[[]], latents, QUICK, model="model")
-    assert not found["has_labels"]
-    assert not found["has_batches"]
-    assert "nothing to compare" in found["message"]
-    assert found["seeds"] == {"0": {}, "1": {}}
+    assert not found.has_labels
+    assert not found.has_batches
+    assert "nothing to compare" in found.message
+    assert found.seeds == {"0": SeedScores(), "1": SeedScores()}
 
 
 def test_many_cells_use_a_stated_subsample(cells):
     obs, latents = cells
     options = EvaluateOptions(resolutions=(0.2,), max_cells=100, batch_key=None)
     found = evaluate(obs, {0: latents[0]}, options, model="model")
-    assert found["n_scored_cells"] == 100
-    assert found["n_cells"] == 200
+    assert found.n_scored_cells == 100
+    assert found.n_cells == 200
 
 
 def test_wrong_input_is_said_so(cells):
@@ -149,5 +153,5 @@ def test_wrong_input_is_said_so(cells):
         evaluate(obs, latents, EvaluateOptions(batch_key="donor"), model="model")
     with pytest.raises(InputError, match="X_other"):
         evaluate(obs, latents, QUICK, model="other")
-    with pytest.raises(InputError, match="in another order"):
+    with pytest.raises(InputError, match="latent of 'model' 200, not the same ones"):
         evaluate(obs[::-1], latents, QUICK, model="model")

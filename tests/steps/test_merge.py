@@ -188,7 +188,7 @@ def test_rare_genes_are_left_out_and_counted():
 def test_qc_of_other_counts_is_an_error():
     counts, _ = make("a", list("AB"))
     _, marks = make("b", list("AB"))
-    with pytest.raises(InputError, match="counts and qc of sample 'a' are of different cells"):
+    with pytest.raises(InputError, match="counts has 6 cells and qc of sample 'a' 6, not the same"):
         merge({"a": (counts, marks)})
     with pytest.raises(InputError, match="no samples"):
         merge({})

@@ -47,7 +47,7 @@ def test_step_names_subtypes_and_says_why_there_are_none(parts):
     assert groups.loc["type1", "n_subtypes"] == 2
     assert "no supported subtypes" in groups.loc["type2", "reason"]
     assert groups.loc["unassigned", "n_cells"] == 10
-    assert set(markers["subtype"]) == {"type1.1", "type1.2"}
+    assert set(markers["group"]) == {"type1.1", "type1.2"}
     assert (markers["gene_symbol"] == markers["gene"]).all()
     assert (markers["fdr"] <= 0.05).all()
 
@@ -70,7 +70,7 @@ def test_step_says_what_is_wrong(parts):
     counts, normalized, clusters, annotation = parts
     with pytest.raises(InputError, match="needs the annotation"):
         subtype(counts, normalized, clusters, None, SubtypeOptions())
-    with pytest.raises(InputError, match="in another order"):
+    with pytest.raises(InputError, match="annotation 400, not the same ones in the same order"):
         subtype(counts, normalized, clusters, annotation[::-1].copy(), SubtypeOptions())
     silent = normalized.copy()
     silent.var["highly_variable"] = False

@@ -11,6 +11,7 @@ from scpress.config.options import TrainOptions
 from scpress.errors import FitFailedError, InputError
 from scpress.steps import train as step
 from scpress.steps.train import describe_theta, divide_rows, gene_theta, judge_fit, train
+from scpress.tables.training import HeldOut
 from scpress.training.loop import Fit
 
 PCA = TrainOptions(preset="pca", n_latent=5, batch_key=None)
@@ -28,10 +29,10 @@ def test_model_knows_its_genes_seed_and_cells(simulated, fitted):
     assert model.genes == simulated.var_names[variable].tolist()
     assert model.median_library_size == np.median(normalized.obs["library_size"])
     record = model.record
-    assert record["seed"] == 3
-    assert record["n_validation_cells"] == len(model.validation_cells) == 60
-    assert record["n_training_cells"] == 540
-    assert record["held_out"]["n_cells"] == 60
+    assert record.seed == 3
+    assert record.n_validation_cells == len(model.validation_cells) == 60
+    assert record.n_training_cells == 540
+    assert record.held_out.n_cells == 60
     assert isinstance(history, pd.DataFrame)
     assert len(history) > 0
 
@@ -63,6 +64,12 @@ def test_divided_rows_are_those_of_the_matrix(monkeypatch, chunk_bytes, memory_m
         np.testing.assert_array_equal(part.toarray(), X[np.ix_(rows, columns)])
 
 
+def _held_out(nll, reconstruction):
+    return HeldOut(
+        n_cells=5, n_draws=100, nll=nll, reconstruction_nll=reconstruction, likelihood="zinb"
+    )
+
+
 FIT = Fit(history=[{"step": 20}, {"step": 40}], best_step=20, best_loss=7.5, stopped="patience")
 
 
@@ -70,19 +77,18 @@ FIT = Fit(history=[{"step": 20}, {"step": 40}], best_step=20, best_loss=7.5, sto
     ("nll", "reconstruction", "judged"), [(9.0, 20.0, 9.0), (None, 8.0, 8.0), (0.0, 20.0, 0.0)]
 )
 def test_a_fit_is_judged_by_its_evidence_where_there_is_one(nll, reconstruction, judged):
-    held_out = {"nll": nll, "reconstruction_nll": reconstruction}
-    verdict = judge_fit(FIT, held_out, 10.0)
-    assert (verdict["status"], verdict["score"]) == ("ok", judged)
-    assert (verdict["best_step"], verdict["n_steps"], verdict["stopped"]) == (20, 40, "patience")
-    assert verdict["gene_mean_nll"] == 10.0
+    verdict = judge_fit(FIT, _held_out(nll, reconstruction), 10.0)
+    assert (verdict.status, verdict.score) == ("ok", judged)
+    assert (verdict.best_step, verdict.n_steps, verdict.stopped) == (20, 40, "patience")
+    assert verdict.gene_mean_nll == 10.0
 
 
 @pytest.mark.parametrize("score", [10.0, 10.5, float("nan")])
 def test_a_fit_no_better_than_the_gene_means_fails(score, caplog):
-    held_out = {"nll": score, "reconstruction_nll": 0.0}
+    held_out = _held_out(score, 0.0)
     with pytest.raises(FitFailedError, match=r"the fit failed.*gives 10\.000"):
         judge_fit(FIT, held_out, 10.0)
-    assert judge_fit(FIT, held_out, 10.0, allow_failed=True)["status"] == "failed"
+    assert judge_fit(FIT, held_out, 10.0, allow_failed=True).status == "failed"
     assert "allow_failed_fit is set" in caplog.text
 
 
@@ -113,14 +119,14 @@ def test_genes_at_the_bound_of_theta_are_named(simulated):
     log_theta.data[0, 4] = step.LOG_THETA_MIN
     log_theta.data[0, 7] = step.LOG_THETA_MAX
     described = describe_theta(model, data)
-    assert described["genes_at_bound"] == ["4", "7"]
-    assert described["median"] == pytest.approx(3.0)
-    assert described["min"] == pytest.approx(np.exp(step.LOG_THETA_MIN), rel=1e-4)
-    assert described["max"] == pytest.approx(np.exp(step.LOG_THETA_MAX), rel=1e-4)
+    assert described.genes_at_bound == ("4", "7")
+    assert described.median == pytest.approx(3.0)
+    assert described.min == pytest.approx(np.exp(step.LOG_THETA_MIN), rel=1e-4)
+    assert described.max == pytest.approx(np.exp(step.LOG_THETA_MAX), rel=1e-4)
 
 
 def test_a_model_without_counts_has_no_theta(fitted):
-    assert fitted[0].record["theta"] == {}
+    assert fitted[0].record.theta is None
 
 
 def test_parts_that_do_not_belong_together_are_refused(simulated):
@@ -143,7 +149,7 @@ def test_a_large_held_out_set_is_scored_on_a_draw_that_is_the_same_each_time(
     first, second = (
         train(simulated, normalized_of(simulated), PCA, seed=seed)[0] for seed in (0, 1)
     )
-    assert first.record["held_out"]["n_cells"] == 25
-    assert first.record["n_validation_cells"] == 60
-    assert first.record["held_out"] == second.record["held_out"]
-    assert first.record["held_out"] != fitted[0].record["held_out"]
+    assert first.record.held_out.n_cells == 25
+    assert first.record.n_validation_cells == 60
+    assert first.record.held_out == second.record.held_out
+    assert first.record.held_out != fitted[0].record.held_out

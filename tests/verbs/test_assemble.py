@@ -29,7 +29,7 @@ CASES = [
             "--clusters",
             "@clusters.h5ad",
         ),
-        ("has 90 cells and the counts 180", "Give files of one run"),
+        ("counts has 180 cells and latent of pca 90", "Give files of one run"),
     ),
 ]
 

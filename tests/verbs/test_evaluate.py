@@ -22,7 +22,7 @@ CASES = [
             "--model",
             "pca",
         ),
-        ("90 cells that are not the 180",),
+        ("180 cells and latent of 'pca' 90", "Give files of one run"),
     ),
 ]
 
@@ -67,7 +67,7 @@ def test_verb(run_folder, latents, tmp_path, capsys):
     found = json.loads((tmp_path / "evaluation.json").read_text())
     options = EvaluateOptions(resolutions=(0.5,), batch_key=None)
     obs = read_h5ad(run_folder / "counts.h5ad").obs
-    assert found == json.loads(json.dumps(evaluate(obs, latents, options, model="pca")))
+    assert found == evaluate(obs, latents, options, model="pca").as_plain()
     assert set(found["seeds"]) == {"0", "1"}
     assert found["seeds"]["0"] != found["seeds"]["1"]
     assert run(evaluating(run_folder, tmp_path, paths[1], paths[1])) == 2

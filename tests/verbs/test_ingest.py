@@ -169,7 +169,8 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_file(require_full_disk_refus
 
 def test_verb_and_step_agree(pbmc, tmp_path, monkeypatch):
     monkeypatch.setattr(settings, "chunk_bytes", 10_000)
-    pbmc.write_h5ad(tmp_path / "in.h5ad")
+    pbmc = pbmc.copy()
+    pbmc.write_h5ad(tmp_path / "in.h5ad")  # which makes categories of text
     words = ["ingest", tmp_path / "in.h5ad", "--sample", "s", "--label-key", "bulk_labels"]
     words += ["--output", tmp_path / "out.h5ad", "--metadata", "donor=7", "age=54", "dose=0.5"]
     assert run(words) == 0

@@ -62,7 +62,7 @@ CASES = [
     Case(
         "qc_of_another_sample",
         of_run("merge", "--counts", "@s1.h5ad", "--qc", "@s2_qc.h5ad"),
-        ("counts and qc of sample 's1' are of different cells", "Run qc on these counts"),
+        ("counts has 90 cells and qc of sample 's1' 90, not the same", "Give files of one run"),
     ),
     Case(
         "fewer_qc_files",

@@ -26,7 +26,7 @@ CASES = [
     Case(
         "not_normalized",
         of_run("train", "--counts", "@counts.h5ad", "--normalized", "@counts.h5ad"),
-        (r"obs\['size_factor'\] is missing", "Was the step that writes it run"),
+        (r"var\['highly_variable'\] is missing", "Was the step that writes it run"),
     ),
     Case(
         "unknown_key",
@@ -85,7 +85,7 @@ def test_the_model_says_its_name_and_seed_and_has_its_history(run_folder, tmp_pa
     paths = ["--history", tmp_path / "h.tsv", "--output", tmp_path / "m" / "model.safetensors"]
     assert run([*words(run_folder, tmp_path), *paths]) == 0
     model = load_model(tmp_path / "m" / "model.safetensors")
-    assert (model.record["model"], model.record["seed"]) == ("mine", 7)
+    assert (model.record.model, model.record.seed) == ("mine", 7)
     assert pd.read_csv(tmp_path / "h.tsv", sep="\t")["step"].is_monotonic_increasing
 
 

@@ -172,7 +172,7 @@ def find_markers(
     symbols
         [genes] Symbols; the names when not given.
     min_log2_fold_change
-        Smallest fold change of a marker, which is above 0 in any case.
+        Smallest log2 fold change of a marker; what is not higher has a false discovery rate of 1.
     max_markers
         Most markers of a group.
     against_each
@@ -199,11 +199,9 @@ def find_markers(
     symbols_of = names_of if symbols is None else np.asarray(symbols, dtype=object)
     tables = []
     for number, name in enumerate(names):
-        fdr = adjust_p_values(p_value[number])
         is_higher = (z[number] > 0) & (change[number] > 0)
-        keep = np.flatnonzero(
-            is_higher & (fdr <= max_fdr) & (change[number] >= min_log2_fold_change)
-        )
+        fdr = np.where(is_higher, adjust_p_values(p_value[number]), 1.0)
+        keep = np.flatnonzero((fdr <= max_fdr) & (change[number] >= min_log2_fold_change))
         keep = keep[np.argsort(-z[number, keep], kind="stable")][:max_markers]
         values = (change, z, p_value, None, inside, outside)
         measured = [fdr[keep] if one is None else one[number, keep] for one in values]

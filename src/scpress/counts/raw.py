@@ -15,8 +15,9 @@ from scpress.errors import InputError
 if TYPE_CHECKING:
     from anndata import AnnData
 
-# The largest count of one gene in one cell; counts are stored as int32.
-_MAX_COUNT = 2**31 - 1
+# Counts are stored as int32. A power of two is itself in every type, where 2^31 - 1 as float32 is
+# 2^31 and lets that through.
+_TOO_LARGE = 2**31
 
 
 @dataclass
@@ -94,7 +95,7 @@ def require_counts(
         else:
             bad = values < 0 if kind == "i" else np.zeros(len(values), dtype=bool)
         if values.dtype.itemsize > 2:
-            bad |= values > _MAX_COUNT
+            bad |= values >= _TOO_LARGE
     if not bad.any():
         return
     at = int(np.argmax(bad))
@@ -103,8 +104,8 @@ def require_counts(
     known = f" (the file also holds {', '.join(places)})" if places else ""
     if not np.isfinite(value):
         advice = "The file is damaged, or a value is missing in it."
-    elif value > _MAX_COUNT and value == np.rint(value):
-        advice = f"A count cannot be above {_MAX_COUNT}; was the matrix scaled?"
+    elif value >= _TOO_LARGE and value == np.rint(value):
+        advice = f"A count cannot be above {_TOO_LARGE - 1}; was the matrix scaled?"
     else:
         was = "scaled" if value < 0 else "normalized"
         advice = f"A {was} matrix was given? Point `layer` at the raw counts{known}."

@@ -87,5 +87,5 @@ def embed(
     if deviation is not None:
         out.obsm[slots.LATENT_SD.of(name)] = deviation
     digest = {"model": name, "genes_digest": genes_digest(model.genes)}
-    out.uns[slots.RECORD.name] = digest | model.record.as_plain()
+    out.uns[slots.RECORD.name] = digest | model.record.as_plain() | {"model": name}
     return out
