@@ -3,11 +3,16 @@
 # make test-slurm   a real Slurm on this machine (root), and what becomes of a run on it
 # make mutants  one-line edits of the code that its tests must notice
 # make schema  write workflow/schemas/config.schema.yaml from the options
+#
+# Another Python beside the first: make test VENV=.venv-newest PYTHON=python3.13
 PYTHON ?= python3
-BIN := .venv/bin
-STAMP := .venv/.installed
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# Words for pytest in `make test`.
+TESTS :=
 # The verbs, snakefmt's shfmt and Snakemake's job scripts are found by name.
-export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PATH := $(abspath $(BIN)):$(PATH)
 
 .PHONY: demo test test-slurm mutants schema clean
 .DELETE_ON_ERROR:
@@ -27,7 +32,7 @@ test: $(STAMP) data/demo.h5ad
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile $(TESTS)
 
 test-slurm: $(STAMP)
 	$(BIN)/python tests/slurm/run.py
@@ -44,12 +49,14 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] <= (3, 13); \
 	sys.exit(None if ok else "scpress needs Python 3.11 to 3.13; $(PYTHON) is %d.%d. " \
 	"Name another: make PYTHON=python3.12" % sys.version_info[:2])'
-	rm -rf .venv
-	$(PYTHON) -m venv .venv
+	@test ! -e $(VENV) || test -e $(VENV)/pyvenv.cfg || \
+	{ echo "$(VENV) is not an environment of Python, so it stays. Name another: make VENV=.venv" >&2; exit 1; }
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@# The demo's counts come with this package; its own requirements are old and not needed.
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps scspectra==0.2.1
 	touch $@
 
 clean:
-	rm -rf .venv .snakemake results data .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-newest .snakemake results data .mypy_cache .pytest_cache .ruff_cache .hypothesis

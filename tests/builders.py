@@ -72,6 +72,17 @@ def normalized_of(counts, *, n_genes=200):
     return ad.AnnData(obs=obs, var=var)
 
 
+def write_zarr(adata, path, zarr_format):
+    """Write an AnnData in one format of zarr, whichever anndata takes by itself."""
+    import zarr
+    from anndata import settings
+    from anndata.io import write_elem
+
+    group = zarr.open_group(str(path), mode="w", zarr_format=zarr_format)
+    with settings.override(auto_shard_zarr_v3=False):
+        write_elem(group, "/", adata)
+
+
 def brief_options(**changes):
     """Options of a training that takes a quarter of a second."""
     from scpress.config.options import TrainOptions

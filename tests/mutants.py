@@ -1486,7 +1486,7 @@ def run_tests(words: list[str], folder: Path) -> tuple[int | None, str]:
     environment = os.environ | {
         "PYTHONPATH": str(folder / "src"),
         "PYTHONHASHSEED": "0",
-        "PATH": f"{ROOT / '.venv/bin'}{os.pathsep}{os.environ['PATH']}",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "OMP_NUM_THREADS": "1",
     }
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *words]

@@ -1,12 +1,12 @@
 """The same counts as every format holds them, written without the code that reads them."""
 
 import gzip
-import warnings
 
 import anndata as ad
 import h5py
 import numpy as np
 import pandas as pd
+from builders import write_zarr
 from scipy import sparse
 
 N_OBS, N_VARS = 23, 11
@@ -86,13 +86,6 @@ def write_loom(path, counts):
         file["col_attrs/donor"] = np.array(["d"] * N_OBS, dtype="S")
 
 
-def write_zarr(path, adata, version):
-    with warnings.catch_warnings(), ad.settings.override(zarr_write_format=version):
-        # anndata and zarr announce their next default format.
-        warnings.simplefilter("ignore")
-        adata.write_zarr(path)
-
-
 def write_all(folder, counts):
     """Format -> (path, options): the same counts in all of them."""
     folder.mkdir(exist_ok=True)
@@ -117,9 +110,9 @@ def write_all(folder, counts):
     other.write_h5ad(folder / "other.h5ad")
     cases["h5ad_layer"] = (folder / "other.h5ad", {"layer": "counts"})
     cases["h5ad_raw"] = (folder / "other.h5ad", {"layer": "raw"})
-    write_zarr(folder / "sparse.zarr", annotated(sparse.csr_matrix(counts)), 2)
+    write_zarr(annotated(sparse.csr_matrix(counts)), folder / "sparse.zarr", 2)
     cases["zarr_csr"] = (folder / "sparse.zarr", {})
-    write_zarr(folder / "dense.zarr", annotated(counts.copy()), 3)
+    write_zarr(annotated(counts.copy()), folder / "dense.zarr", 3)
     cases["zarr_dense"] = (folder / "dense.zarr", {})
     write_10x_v3(folder / "v3.h5", counts)
     cases["10x_v3"] = (folder / "v3.h5", {})

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import re
 import shlex
 import shutil
@@ -17,6 +18,7 @@ from scpress.config.options import VERBS
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "config/README.md"]
 PAGES += sorted((ROOT / "docs").glob("*.md"))
+_OF_MAKE = ("MAKEFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "MFLAGS", "VENV", "PYTHON", "TESTS")
 # Command of the README -> where it is run.
 TESTED = {
     "make demo": "here: test_make_runs_what_it_promises",
@@ -31,6 +33,24 @@ TESTED = {
 def commands(path):
     for block in re.findall(r"^```bash\n(.*?)^```", path.read_text(), re.M | re.S):
         yield from block.replace("\\\n", "").strip().splitlines()
+
+
+def outside_make():
+    """The environment of the tests without what `make test` was told."""
+    return {name: value for name, value in os.environ.items() if name not in _OF_MAKE}
+
+
+def dry_run(*words):
+    """Print the commands of a target and run none of them."""
+    done = subprocess.run(
+        ["make", "--dry-run", *words],
+        cwd=ROOT,
+        env=outside_make(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
 
 
 def test_every_command_of_the_readme_is_run_by_a_test():
@@ -53,12 +73,32 @@ def test_every_command_of_the_readme_is_run_by_a_test():
     ],
 )
 def test_make_runs_what_it_promises(target, parts):
-    # --dry-run prints the commands of a target and runs none of them.
-    done = subprocess.run(
-        ["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    printed = dry_run(target)
     for part in parts:
-        assert re.search(part, done.stdout, re.M), part
+        assert re.search(part, printed, re.M), part
+
+
+def test_a_second_python_has_an_environment_of_its_own():
+    printed = dry_run("test", "VENV=.venv-none", "PYTHON=python3.13", "TESTS=-m 'not slow'")
+    assert "python3.13 -m venv .venv-none\n" in printed
+    assert re.search(r"\.venv-none/bin/pytest .* -m 'not slow'$", printed, re.M)
+    assert ".venv/" not in printed
+
+
+def test_make_removes_no_folder_that_is_not_an_environment(tmp_path):
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "mine").mkdir()
+    done = subprocess.run(
+        ["make", "VENV=mine", f"PYTHON={sys.executable}", "schema"],
+        cwd=tmp_path,
+        env=outside_make(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode != 0
+    assert "mine is not an environment of Python" in done.stderr
+    assert (tmp_path / "mine").is_dir()
 
 
 def test_make_refuses_an_old_python(tmp_path):
@@ -74,7 +114,11 @@ exec(sys.argv[2])
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, tmp_path)
     done = subprocess.run(
-        ["make", f"PYTHON={old}", "schema"], cwd=tmp_path, capture_output=True, text=True
+        ["make", f"PYTHON={old}", "schema"],
+        cwd=tmp_path,
+        env=outside_make(),
+        capture_output=True,
+        text=True,
     )
     assert done.returncode != 0
     assert f"scpress needs Python 3.11 to 3.13; {old} is 3.9." in done.stderr

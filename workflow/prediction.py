@@ -142,6 +142,8 @@ def _read_hdf5(path: Path) -> Size | None:
             index = obs[obs.attrs["_index"]] if hasattr(obs, "keys") else obs
             found = [file[name] for name in ("X", "raw/X") if name in file]
             found += list(file["layers"].values()) if "layers" in file else []
+            # Text of pandas 3 is a group of values and which are missing.
+            index = index["values"] if hasattr(index, "keys") else index
             return Size(len(index), max((_count_stored(one) for one in found), default=0))
         if "matrix" in file and hasattr(file["matrix"], "shape"):
             genes, cells = file["matrix"].shape

@@ -130,7 +130,7 @@ def test_training_reads_a_matrix_on_disk(pbmc, tmp_path, kind):
         write_h5ad(pbmc.copy(), tmp_path / "counts.h5ad")
         stored = read_h5ad(tmp_path / "counts.h5ad", backed=True)
     else:
-        group = zarr.open_group(tmp_path / "counts.zarr", mode="w")
+        group = zarr.open_group(tmp_path / "counts.zarr", mode="w", zarr_format=2)
         write_elem(group, "X", pbmc.X)
         stored = ad.AnnData(sparse_dataset(group["X"]), obs=pbmc.obs, var=pbmc.var)
     assert train(stored, normalized, OPTIONS)[1].equals(expected)

@@ -37,7 +37,8 @@ def make(sample, genes, *, n_obs=6, seed=0, ids=None, metadata=None, obs=None, d
 
 
 def as_frame(adata):
-    return pd.DataFrame(adata.X.toarray(), index=adata.obs_names, columns=adata.var_names)
+    cells, genes = list(adata.obs_names), list(adata.var_names)
+    return pd.DataFrame(adata.X.toarray(), index=cells, columns=genes)
 
 
 @pytest.mark.parametrize("how", ["intersection", "union"])

@@ -3,13 +3,14 @@
 import gzip
 import importlib.util
 import re
-import warnings
 
 import anndata as ad
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
-from builders import ROOT
+import zarr
+from builders import ROOT, write_zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import io, sparse
@@ -48,13 +49,8 @@ def write_raw(X, path):
     adata.write_h5ad(path)
 
 
-def write_zarr(X, path, zarr_format=2):
-    import zarr
-    from anndata import settings
-
-    with warnings.catch_warnings(), settings.override(zarr_write_format=zarr_format):
-        warnings.simplefilter("ignore")  # each format announces the next one
-        ad.AnnData(X).write_zarr(path)
+def write_counts_zarr(X, path, zarr_format=2):
+    write_zarr(ad.AnnData(X), path, zarr_format)
     assert zarr.open_group(str(path), mode="r")["X/data"].size == X.nnz
 
 
@@ -80,8 +76,8 @@ def write_mtx(X, path):
         (write_h5ad, "a.h5ad"),
         (write_layer, "a.h5ad"),
         (write_raw, "a.h5ad"),
-        (write_zarr, "a.zarr"),
-        (lambda X, path: write_zarr(X, path, 3), "a.zarr"),
+        (write_counts_zarr, "a.zarr"),
+        (lambda X, path: write_counts_zarr(X, path, 3), "a.zarr"),
         (write_10x, "a.h5"),
         (lambda X, path: write_10x(X, path, "GRCh38"), "a.h5"),
         (write_mtx, "folder"),
@@ -91,6 +87,16 @@ def write_mtx(X, path):
 def test_a_sparse_header_says_cells_and_stored_values(X, tmp_path, write, name):
     write(X, tmp_path / name)
     assert prediction.measure(tmp_path / name) == (N_CELLS, X.nnz)
+
+
+def test_an_index_in_the_layout_of_pandas_3_is_counted_by_its_values(X, tmp_path):
+    adata = ad.AnnData(X)
+    adata.obs_names = pd.Index(adata.obs_names, dtype="string")
+    with ad.settings.override(allow_write_nullable_strings=True):
+        adata.write_h5ad(tmp_path / "a.h5ad")
+    with h5py.File(tmp_path / "a.h5ad") as file:
+        assert isinstance(file["obs"][file["obs"].attrs["_index"]], h5py.Group)
+    assert prediction.measure(tmp_path / "a.h5ad") == (N_CELLS, X.nnz)
 
 
 def test_a_dense_matrix_is_taken_to_be_filled_to_a_fifth(X, tmp_path):

@@ -118,7 +118,8 @@ def require_counts(
 def raw_from_anndata(adata: "AnnData", layer: str | None) -> RawCounts:
     """View an AnnData in memory as the readers of files show theirs."""
     keys = ["X"] if adata.X is not None else []
-    keys += [f"layers/{name}" for name in adata.layers]
+    # anndata 0.13 lists X among the layers, as None.
+    keys += [f"layers/{name}" for name in adata.layers if name is not None]
     keys += ["raw/X"] if adata.raw is not None else []
     key, var_key = find_matrix(keys, layer, "the AnnData")
     X = adata.raw.X if key == "raw/X" else adata.X if key == "X" else adata.layers[key[7:]]

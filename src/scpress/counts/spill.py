@@ -1,5 +1,6 @@
 """Where the counts that a model reads are kept: in memory, or in a file mapped from disk."""
 
+import contextlib
 import os
 import tempfile
 from typing import IO, Any
@@ -47,9 +48,15 @@ class RowKeeper:
     def _spill(self) -> None:
         if not self._files:
             self._files = [_nameless_file() for _ in range(2)]
-        for block in self._blocks:
-            for file, values in zip(self._files, (block.data, block.indices), strict=True):
-                file.write(np.ascontiguousarray(values[: block.nnz], dtype=np.int32).data)
+        try:
+            for block in self._blocks:
+                for file, values in zip(self._files, (block.data, block.indices), strict=True):
+                    file.write(np.ascontiguousarray(values[: block.nnz], dtype=np.int32).data)
+        except OSError:
+            for file in self._files:
+                with contextlib.suppress(OSError):  # what it still held back has no place, either
+                    file.close()
+            raise
         self._blocks = []
 
     def matrix(self) -> sparse.csr_matrix:
@@ -77,8 +84,9 @@ def _nameless_file() -> IO[bytes]:
 
 
 def _mapped(file: IO[bytes], dtype: Any) -> np.ndarray:
-    file.flush()
-    if not os.fstat(file.fileno()).st_size:
-        return np.zeros(0, dtype=dtype)
-    # As a plain array, which compiled loops take; it keeps the mapping, and so the file, alive.
-    return np.asarray(np.memmap(file, dtype=dtype, mode="r"))  # type: ignore[call-overload]
+    with file:
+        file.flush()
+        if not os.fstat(file.fileno()).st_size:
+            return np.zeros(0, dtype=dtype)
+        # As a plain array, which compiled loops take; it keeps the mapping and so the bytes.
+        return np.asarray(np.memmap(file, dtype=dtype, mode="r"))  # type: ignore[call-overload]

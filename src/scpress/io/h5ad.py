@@ -15,6 +15,7 @@ import pandas as pd
 from anndata.io import write_elem
 from scipy import sparse
 
+from scpress.counts.tables import plain_table
 from scpress.errors import InputError
 from scpress.io.files import atomic_path, raise_unreadable, require_file
 from scpress.io.hdf5 import Disk, new_hdf5
@@ -44,8 +45,8 @@ def read_h5ad(path: Path, *, backed: bool = False) -> ad.AnnData:
             if "obs" not in file:
                 raise InputError(f"'{path}' is not an AnnData file: it has no obs.")
         if backed and "SCPRESS_STAGE_INPUTS" in os.environ:
-            return _read_staged(path)
-        return ad.read_h5ad(path, backed="r" if backed else None)
+            return _make_plain(_read_staged(path))
+        return _make_plain(ad.read_h5ad(path, backed="r" if backed else None))
     except InputError:
         raise
     except Exception as error:
@@ -58,6 +59,23 @@ def read_h5ad(path: Path, *, backed: bool = False) -> ad.AnnData:
         ) from error
 
 
+def _make_plain(adata: ad.AnnData) -> ad.AnnData:
+    """Change the tables of an AnnData to what every release of anndata reads and writes."""
+    adata.obs, adata.var = plain_table(adata.obs), plain_table(adata.var)
+    for arrays in (adata.obsm, adata.varm):
+        arrays.update(_plain_items(arrays))
+    return adata
+
+
+def _plain(value: Any) -> Any:
+    return plain_table(value) if isinstance(value, pd.DataFrame) else value
+
+
+def _plain_items(values: Mapping[str, Any]) -> dict[str, Any]:
+    # anndata 0.13 lists X among the layers, as None.
+    return {name: _plain(value) for name, value in values.items() if name is not None}
+
+
 def _read_staged(path: Path) -> ad.AnnData:
     with tempfile.TemporaryDirectory(prefix="scpress-") as folder:
         copy = shutil.copyfile(path, Path(folder) / Path(path).name)
@@ -68,6 +86,7 @@ def _read_staged(path: Path) -> ad.AnnData:
 def write_h5ad(adata: ad.AnnData, path: Path) -> None:
     """Write an AnnData in memory, compressed, under its final name only when whole."""
     adata.strings_to_categoricals()
+    _make_plain(adata)
     with atomic_path(path) as temporary, new_hdf5(temporary) as (file, _):
         write_elem(file, "/", adata, dataset_kwargs={"compression": "gzip"})
 
@@ -97,9 +116,8 @@ def write_h5ad_streamed(
         options = {"compression": "gzip", "compression_opts": 4}
         for name in ("obs", "var", "obsm", "varm", "obsp", "varp", "layers", "uns"):
             value = getattr(rest, name)
-            if not isinstance(value, pd.DataFrame):
-                value = dict(value)
-            write_elem(file, name, value, dataset_kwargs=options)
+            plain = _plain_items(value) if isinstance(value, Mapping) else _plain(value)
+            write_elem(file, name, plain, dataset_kwargs=options)
         for name, blocks in matrices.items():
             whole = _until_full(blocks, disk)
             _write_blocks(file, name, whole, (n_obs, n_vars), dtypes[name], options)

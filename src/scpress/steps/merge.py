@@ -140,7 +140,7 @@ def _join_names(samples: Samples, messages: list[str]) -> dict[str, pd.Index]:
         by_symbol = pd.Series(symbols[sample])
         # Ids are unique names whatever their symbols.
         unclear = (by_symbol.duplicated(keep=False) & (by_symbol != "")).to_numpy()
-        unclear &= ~with_ids[sample]
+        unclear = unclear & ~with_ids[sample]
         joined = np.asarray(names[sample], dtype=object).copy()
         if not has_ids[sample] and ids_of_symbols:
             found = by_symbol.map(ids_of_symbols)
@@ -222,10 +222,12 @@ def _join_column(tables: list[pd.DataFrame], name: Any) -> Any:
     if len(given) == len(parts) and all(part.dtype == bool for part in given):
         return np.concatenate([part.to_numpy() for part in parts])
     if all(part.dtype.kind in "iuf" for part in given):
+        # Of the types of pandas for numbers that may be missing, too.
+        numbers = [part if part.dtype.kind in "iuf" else part.astype(float) for part in parts]
         return np.concatenate(
             [
-                part.to_numpy() if part.dtype.kind in "iuf" else np.full(len(part), np.nan)
-                for part in parts
+                part.to_numpy(dtype=float, na_value=np.nan) if part.hasnans else part.to_numpy()
+                for part in numbers
             ]
         )
     values = [part.astype(object).map(str, na_action="ignore") for part in parts]
@@ -265,30 +267,41 @@ def _merge_var(samples: Samples, names: dict[str, pd.Index], genes: pd.Index) ->
 
 def _storable(column: pd.Series) -> Any:
     column = column.infer_objects()
-    if column.dtype == object:
+    if column.dtype.kind == "O":  # objects, and the text of pandas 3
         return pd.Categorical(column.map(str, na_action="ignore"))
     return column
 
 
 def _merge_obsm(
     samples: Samples, passing: dict[str, np.ndarray], messages: list[str]
-) -> dict[str, np.ndarray]:
-    merged = {}
+) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
     names = dict.fromkeys(name for counts, _ in samples.values() for name in counts.obsm)
     for name in names:
         parts = [
-            _to_array(counts.obsm[name])[passing[sample]]
+            _to_rows(counts.obsm[name])[passing[sample]]
             for sample, (counts, _) in samples.items()
             if name in counts.obsm
         ]
-        if len(parts) < len(samples) or len({part.shape[1:] for part in parts}) > 1:
+        tables = [isinstance(part, pd.DataFrame) for part in parts]
+        widths = {
+            tuple(part.columns) if table else part.shape[1:]
+            for part, table in zip(parts, tables, strict=True)
+        }
+        if len(parts) < len(samples) or len(widths) > 1:
             messages.append(f"obsm {name!r} is not in every sample with the same width: left out")
-            continue
-        merged[name] = np.concatenate(parts)
+        elif all(tables):
+            columns = {str(column): _join_column(parts, column) for column in parts[0].columns}
+            index = pd.Index(np.concatenate([part.index for part in parts]), dtype=object)
+            merged[name] = pd.DataFrame(columns, index=index)
+        else:
+            merged[name] = np.concatenate(parts)
     return merged
 
 
-def _to_array(values: Any) -> np.ndarray:
+def _to_rows(values: Any) -> Any:
+    if isinstance(values, pd.DataFrame):
+        return values
     return values.toarray() if sparse.issparse(values) else np.asarray(values)
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import zarr
-from raw_files import BARCODES, IDS, N_OBS, N_VARS, SYMBOLS, annotated, write_zarr
+from builders import write_zarr
+from raw_files import BARCODES, IDS, N_OBS, N_VARS, SYMBOLS, annotated
 from scipy import sparse
 
 from scpress.config.options import IngestOptions
@@ -47,7 +48,7 @@ def several(request, tmp_path, counts):
     if request.param == "h5ad":
         made.write_h5ad(path)
     else:
-        write_zarr(path, made, 2)
+        write_zarr(made, path, 2)
     return path
 
 

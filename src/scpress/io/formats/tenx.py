@@ -110,7 +110,7 @@ def _keep_expression(
         if not (kept & of_genome).any():
             found = ", ".join(sorted(set(genomes[kept]) - {""})) or "none"
             raise InputError(f"'{path}' has no genes of genome {genome!r}; found {found}.")
-        kept &= of_genome
+        kept = kept & of_genome
     var = features[kept].drop(columns="feature_type", errors="ignore")
     target = np.full(len(features), -1, dtype=np.int64)
     target[kept] = np.arange(int(kept.sum()))

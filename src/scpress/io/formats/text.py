@@ -73,7 +73,7 @@ def _iter_rows(
 ) -> Iterator[sparse.csr_matrix]:
     # No names of columns, because pandas would rename repeated ones. All fields are read, though
     # the names of the rows are not needed, so that a line with too many of them is an error.
-    parts = pd.read_csv(
+    table = pd.read_csv(
         path,
         sep=separator,
         header=None,
@@ -81,5 +81,6 @@ def _iter_rows(
         dtype={0: str} | dict.fromkeys(range(1, n_columns + 1), np.float64),
         chunksize=max(1, max_bytes // (16 * n_columns)),
     )
-    for part in parts:
-        yield sparse.csr_matrix(part.iloc[:, 1:].to_numpy(dtype=np.float64))
+    with table as parts:
+        for part in parts:
+            yield sparse.csr_matrix(part.iloc[:, 1:].to_numpy(dtype=np.float64))

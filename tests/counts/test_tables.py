@@ -1,0 +1,68 @@
+"""Text of every kind that pandas knows comes out as the one that every anndata stores."""
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+
+from scpress.counts.tables import plain_table
+
+TEXT = ["string", pd.StringDtype("python", na_value=np.nan), object, "category"]
+
+
+def table_of(dtype):
+    columns = {
+        "unique": pd.array(["a", "b", "c"], dtype=dtype),
+        "some": pd.array(["a", None, "c"], dtype=dtype),
+        "groups": pd.Categorical(pd.array(["u", "v", "u"], dtype="string")),
+        "n": pd.array([1, None, 3], dtype="Int64"),
+        "share": pd.array([0.5, None, 1], dtype="Float64"),
+        "ok": [True, False, True],
+    }
+    return pd.DataFrame(columns, index=pd.Index(["x", "y", "z"], dtype="string"))
+
+
+@pytest.mark.parametrize("dtype", TEXT, ids=str)
+def test_no_string_of_pandas_is_left_and_every_value_stays(dtype):
+    table = table_of(dtype)
+    before = table.copy()
+    plain = plain_table(table)
+    pd.testing.assert_frame_equal(plain_table(plain), plain)
+    types = [plain.index.dtype, plain["groups"].dtype.categories.dtype, *plain.dtypes]
+    assert not any(isinstance(one, pd.StringDtype | pd.Float64Dtype) for one in types)
+    for name in table:
+        assert plain[name].isna().tolist() == table[name].isna().tolist()
+        known = table[name].notna()
+        assert plain[name][known].tolist() == table[name][known].tolist()
+    assert plain.index.tolist() == ["x", "y", "z"]
+    pd.testing.assert_frame_equal(table, before)  # also by its types
+
+
+def test_columns_of_one_name_and_a_table_without_rows_or_columns_stay():
+    twice = pd.DataFrame([["a", "b"]], columns=["n", "n"]).astype("string")
+    assert plain_table(twice).to_numpy().tolist() == [["a", "b"]]
+    assert plain_table(twice).shape == (1, 2)
+    assert plain_table(twice.iloc[:0]).dtypes.tolist() == [object, object]
+    assert plain_table(twice.iloc[:, :0]).shape == (1, 0)
+
+
+def test_the_order_of_categories_stays():
+    grades = pd.Categorical(
+        pd.array(["low", "high"], dtype="string"),
+        categories=pd.Index(["low", "high"], dtype="string"),
+        ordered=True,
+    )
+    plain = plain_table(pd.DataFrame({"grade": grades}))["grade"]
+    assert plain.cat.ordered
+    assert plain.cat.categories.tolist() == ["low", "high"]
+
+
+@pytest.mark.parametrize("dtype", TEXT, ids=str)
+def test_anndata_writes_a_plain_table_and_reads_it_back(dtype, tmp_path):
+    table = plain_table(table_of(dtype))
+    ad.AnnData(obs=table).write_h5ad(tmp_path / "a.h5ad")
+    again = plain_table(ad.read_h5ad(tmp_path / "a.h5ad").obs)
+    for name in table:
+        assert again[name].isna().tolist() == table[name].isna().tolist()
+        known = table[name].notna()
+        assert again[name][known].tolist() == table[name][known].tolist()
