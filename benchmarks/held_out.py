@@ -17,15 +17,13 @@ from pathlib import Path
 
 import numpy as np
 from anndata import AnnData
-from scipy import sparse
 from training import parse_options
 
 from scpress.config.options import EvaluateOptions, IngestOptions, NormalizeOptions, TrainOptions
 from scpress.io.h5ad import read_h5ad
-from scpress.model.fitted import TrainedModel
-from scpress.model.modelled import ModelledCounts
+from scpress.model.modelled import modelled_counts
 from scpress.model.scoring import importance_weighted_nll
-from scpress.steps.embed import embed, modelled_blocks
+from scpress.steps.embed import embed
 from scpress.steps.evaluate import evaluate
 from scpress.steps.ingest import ingest
 from scpress.steps.normalize import normalize
@@ -96,22 +94,13 @@ def _run(
     start = time.perf_counter()
     model, _ = train(counts[fit].copy(), normalized[fit].copy(), options, seed=seed, device="cpu")
     seconds = time.perf_counter() - start
-    nll = importance_weighted_nll(
-        model, _cells(counts[test].copy(), normalized[test].copy(), model)
-    )
+    held_out = modelled_counts(counts[test].copy(), normalized[test].copy(), model)
+    nll = importance_weighted_nll(model, held_out)
     latent = embed(counts, normalized, model, name="m")
     latent.uns["scpress"]["seed"] = seed
     scores = evaluate(counts.obs, {seed: latent}, EvaluateOptions(batch_key=None), model="m")
-    found = scores["seeds"][str(seed)]
-    return [float(nll.mean()), found["ari_best"], found["nmi_best"], seconds]
-
-
-def _cells(counts: AnnData, normalized: AnnData, model: TrainedModel) -> ModelledCounts:
-    blocks = [block for _, block in modelled_blocks(counts, normalized, model)]
-    return ModelledCounts(
-        sparse.vstack([block.X for block in blocks], format="csr"),
-        np.concatenate([block.size_factor for block in blocks]),
-    )
+    found = scores.seeds[str(seed)]
+    return [float(nll.mean()), found.ari_best, found.nmi_best, seconds]
 
 
 def _show(name: str, seed: str, row: list[float]) -> None:
