@@ -97,7 +97,9 @@ def require(adata: AnnData, *slots: Slot, model: str = "") -> None:
     for slot in slots:
         key = slot.of(model)
         if key not in getattr(adata, slot.axis):
-            found = ", ".join(map(str, list(getattr(adata, slot.axis))[:8])) or "nothing"
+            # anndata 0.13 lists X among the layers, as None.
+            names = [str(name) for name in getattr(adata, slot.axis) if name is not None]
+            found = ", ".join(names[:8]) or "nothing"
             raise InputError(
                 f"{slot.axis}[{key!r}] is missing ({slot.text[0].lower()}{slot.text[1:-1]}); "
                 f"{slot.axis} holds {found}. Was the step that writes it run?"
