@@ -302,7 +302,7 @@ MUTANTS = [
     ),
     *_in(
         "io/formats/tenx",
-        ("the genome is not asked for", "kept &= of_genome", "kept |= of_genome"),
+        ("the genome is not asked for", "kept = kept & of_genome", "kept = kept | of_genome"),
         ("other features are genes", "kinds == _EXPRESSION", 'kinds != ""'),
         ("a cell ends with its part", "stop = int(part[0].max())", "stop = int(part[0].max()) + 1"),
         ("entries in parts need not be sorted", "cells[0] >= last and ", ""),

@@ -38,6 +38,8 @@ def test_the_primary_model_comes_first_and_never_is_said(full):
     section = compression_section(full)
     assert section["first"].model == "m"
     assert section["bytes"]["rows"][0][-1] == "never"
+    full.cells.uns["scpress"]["cluster"]["model"] = "other"
+    assert compression_section(full)["first"].model == "other"
     full.compressions = []
     assert compression_section(full) is None
 

@@ -9,7 +9,7 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import TruncatedSVD
 from sklearn.neighbors import kneighbors_graph
 
-from scpress.cells.markers import MARKER_COLUMNS
+from scpress.cells.markers import MARKER_COLUMNS, find_markers
 from scpress.config.options import AnnotateOptions
 from scpress.counts.demo import demo_counts
 from scpress.counts.sizes import log_normalize
@@ -167,7 +167,19 @@ def test_subsample_for_markers_is_stated(demo, monkeypatch, caplog):
     n_cells = found.uns["scpress"]["annotate"]["n_marker_cells"]
     assert n_cells < 1000
     assert f"tested on {n_cells} of 1000 cells" in caplog.text
-    assert len(markers)
+    counts, normalized, clusters, _ = demo
+    leiden = clusters.obs["leiden"]
+    rows = draw_cells(leiden.cat.codes.to_numpy().astype(np.int64), 900, seed=0)
+    expected = find_markers(
+        counts.X[rows],
+        normalized.obs["size_factor"].to_numpy()[rows],
+        leiden.astype(str).to_numpy()[rows],
+        counts.var_names.to_numpy(),
+        groups=list(leiden.cat.categories),
+        max_fdr=AnnotateOptions().max_fdr,
+        max_markers=AnnotateOptions().n_markers,
+    )
+    pd.testing.assert_frame_equal(markers, expected)
 
 
 # ---- the user's own labels, and bad input

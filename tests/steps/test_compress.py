@@ -194,6 +194,19 @@ def test_bytes_are_divided_by_all_cells_and_scores_by_those_measured(simulated, 
         assert code.bytes_per_cell == code.total_bytes / 600
 
 
+def test_scored_cells_are_decoded_with_their_own_library(simulated):
+    normalized, latent, model = inputs(simulated)
+    options = CompressOptions(pca_ranks=(2,), max_cells=200)
+    result = compress(simulated, normalized, latent, model, name="m", options=options)
+    rows = np.sort(np.random.default_rng(0).choice(600, size=200, replace=False))
+    sizes = normalized.obs[slots.LIBRARY_SIZE.name].to_numpy()[rows]
+    cells = model.cells(simulated.X[rows][:, ::2].tocsr(), sizes / model.median_library_size)
+    nll = -model.log_likelihood(cells, latent.obsm["X_m"][rows])
+    assert result.precision[0].nll == pytest.approx(nll.mean(), rel=1e-6)
+    is_held_out = np.isin(rows, model.validation_cells)
+    assert result.precision[0].nll_held_out == pytest.approx(nll[is_held_out].mean(), rel=1e-6)
+
+
 def test_rivals_have_the_names_the_page_draws_them_by(result):
     assert [code.code for code in result.rivals] == ["m", "PCA", "gene mean x size factor"]
     assert {code.code for code in result.curve} == {"PCA"}

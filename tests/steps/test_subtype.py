@@ -1,7 +1,9 @@
 import anndata as ad
+import numpy as np
 import pandas as pd
 import pytest
 
+from scpress.cells.markers import MARKER_COLUMNS
 from scpress.cells.stability import adjusted_rand_index
 from scpress.config.options import SimulateOptions, SubtypeOptions
 from scpress.counts.sizes import library_sizes, size_factors
@@ -50,6 +52,41 @@ def test_step_names_subtypes_and_says_why_there_are_none(parts):
     assert set(markers["group"]) == {"type1.1", "type1.2"}
     assert (markers["gene_symbol"] == markers["gene"]).all()
     assert (markers["fdr"] <= 0.05).all()
+
+
+def test_cells_without_a_type_are_not_looked_into_however_many(parts):
+    counts, normalized, clusters, annotation = parts
+    nameless = annotation.copy()
+    is_first = (counts.obs["label"] == "type1").to_numpy()
+    types = np.where(is_first, "unassigned", "type2")
+    nameless.obs["cell_type"] = pd.Categorical(types)
+    options = SubtypeOptions(max_subtypes=2)
+    found, markers = subtype(counts, normalized, clusters, nameless, options, seed=0)
+    assert (found.obs["subtype"][is_first] == "unassigned").all()
+    assert markers.empty
+    assert tuple(markers.columns) == MARKER_COLUMNS
+
+
+def test_a_difference_between_samples_is_no_subtype():
+    options = SimulateOptions(
+        n_cells=300, n_genes=300, n_types=1, n_batches=2, batch_fold_change=2.5
+    )
+    counts = simulate(options, seed=0)
+    normalized = ad.AnnData(
+        obs=pd.DataFrame(
+            {"size_factor": size_factors(library_sizes(counts.X))}, index=counts.obs_names
+        ),
+        var=pd.DataFrame({"highly_variable": True}, index=counts.var_names),
+    )
+    clusters = ad.AnnData(obs=pd.DataFrame({"leiden": "0"}, index=counts.obs_names))
+    clusters.obs["leiden"] = clusters.obs["leiden"].astype("category")
+    options = SubtypeOptions(groupby="leiden", max_subtypes=2)
+    counts.obs["sample"] = counts.obs["batch"]
+    assert set(subtype(counts, normalized, clusters, None, options)[0].obs["subtype"]) == {"0"}
+    # Called one sample, the same cells fall apart.
+    counts.obs["sample"] = "one"
+    split = subtype(counts, normalized, clusters, None, options)[0].obs["subtype"]
+    assert set(split) == {"0.1", "0.2"}
 
 
 def test_step_groups_by_cluster_without_an_annotation(parts):

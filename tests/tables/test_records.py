@@ -49,6 +49,14 @@ def test_json_gives_the_same_table(whole):
     assert Whole.from_plain(json.loads(text), "x") == whole
 
 
+def test_the_same_table_is_the_same_file_however_it_was_made():
+    parts = {"b": Part(size=2, share=0.5), "a": Part(size=1, share=None)}
+    values = Whole(name="w", parts=(), by_name=parts, best=parts["a"]).as_plain()
+    assert list(values) == ["best", "by_name", "name", "note", "parts", "words"]
+    assert list(values["by_name"]) == ["a", "b"]
+    assert list(values["best"]) == ["share", "size"]
+
+
 def test_h5ad_gives_the_same_table(tmp_path):
     part = Part(size=3, share=None)
     whole = Whole(name="a", parts=(), by_name={"b": part}, best=None, words=("c", "d"))
