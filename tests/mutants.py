@@ -190,6 +190,31 @@ MUTANTS = [
         ("blocks are written again", "        self._blocks = []\n\n    def", "\n    def"),
     ),
     *_in(
+        "counts/tables",
+        (
+            "text of pandas stays where none is missing",
+            "return pd.Series(column.to",
+            "return column\n        return pd.Series(column.to",
+        ),
+        (
+            "missing text becomes a word",
+            "return pd.Categorical(column.astype(object).where(column.notna(), None))",
+            "return pd.Categorical(column.astype(object).map(str))",
+        ),
+        ("categories lose their order", "ordered=dtype.ordered", "ordered=False"),
+        (
+            "the index keeps the text of pandas",
+            "plain.index = _plain_index(table.index)",
+            "plain.index = table.index",
+        ),
+        ("the input is changed", "table.copy(deep=False)", "table"),
+        (
+            "numbers that may be missing stay so",
+            "isinstance(dtype, pd.Float32Dtype | pd.Float64Dtype)",
+            "isinstance(dtype, pd.Float32Dtype)",
+        ),
+    ),
+    *_in(
         "counts/thinning",
         (
             "later values have the theta of the first",
@@ -240,6 +265,18 @@ MUTANTS = [
     ),
     *_in(
         "io/h5ad",
+        (
+            "tables are taken as they are read",
+            "return _make_plain(ad.read_h5ad(",
+            "return (ad.read_h5ad(",
+            "tests/test_pandas_text.py read_is_of_one_kind",
+        ),
+        (
+            "tables in obsm are taken as they are read",
+            "arrays.update(_plain_items(arrays))",
+            "pass",
+            "tests/test_pandas_text.py read_is_of_one_kind",
+        ),
         (
             "columns are widened as the first of them",
             "narrow[start : start + 64 * _HDF5_CHUNK]",
@@ -1017,6 +1054,24 @@ MUTANTS = [
     *_in(
         "steps/ingest",
         (
+            "a table keeps the barcodes",
+            ".set_axis(whole, axis=0)",
+            "",
+            "tests/test_pandas_text.py in_memory",
+        ),
+        (
+            "the text of cells stays as it came",
+            "plain_table(raw.obs)",
+            "raw.obs",
+            "tests/test_pandas_text.py in_memory",
+        ),
+        (
+            "the text of genes stays as it came",
+            "plain_table(raw.var)",
+            "raw.var",
+            "tests/test_pandas_text.py in_memory",
+        ),
+        (
             "ids that differ in the version alone become one name",
             "names = bare if len(set(bare)) == len(set(names)) else names",
             "names = bare",
@@ -1070,6 +1125,12 @@ MUTANTS = [
     ),
     *_in(
         "steps/merge",
+        (
+            "a table of all samples is an array",
+            "elif all(tables):",
+            "elif False:",
+            "tests/test_pandas_text.py merge",
+        ),
         ("a cell may be in two samples", "if index.has_duplicates:", "if False:"),
         (
             "both symbols of a gene go to its column",
@@ -1447,6 +1508,7 @@ MUTANTS = [
     *_workflow(
         "prediction.py",
         "",
+        ("an index of text is a group of two", 'index["values"] if hasattr', "index if hasattr"),
         (
             "gene counts are read as cells of 10x files",
             'len(group["barcodes"])',

@@ -222,12 +222,10 @@ def _join_column(tables: list[pd.DataFrame], name: Any) -> Any:
     if len(given) == len(parts) and all(part.dtype == bool for part in given):
         return np.concatenate([part.to_numpy() for part in parts])
     if all(part.dtype.kind in "iuf" for part in given):
-        # Of the types of pandas for numbers that may be missing, too.
-        numbers = [part if part.dtype.kind in "iuf" else part.astype(float) for part in parts]
         return np.concatenate(
             [
-                part.to_numpy(dtype=float, na_value=np.nan) if part.hasnans else part.to_numpy()
-                for part in numbers
+                part.to_numpy() if part.dtype.kind in "iuf" else np.full(len(part), np.nan)
+                for part in parts
             ]
         )
     values = [part.astype(object).map(str, na_action="ignore") for part in parts]
