@@ -53,6 +53,10 @@ def test_training_says_the_verdict_and_draws_every_seed(full):
     assert "stopped by max_steps" in models["m"]["text"]
     assert models["m"]["figure"]["layout"]["shapes"][0]["y0"] == verdict.gene_mean_nll
     assert models["other"]["figure"] is None
+    # Each model has its own verdict beside its curve.
+    full.histories = full.histories | {("other", "0"): full.histories["m", "0"]}
+    models = {one["model"]: one for one in training_section(full)["models"]}
+    assert "stopped by closed form" in models["other"]["text"]
 
 
 def test_models_show_held_out_scores_and_those_of_the_seeds(full):
@@ -97,6 +101,10 @@ def test_clusters_types_and_subtypes_have_the_sizes_of_the_cells(full):
     assert {row[0]: row[1] for row in kept} == {
         name: f"{sizes[name]:,}" for name in sizes.index if name[-2] == "."
     }
-    first = full.subtype_markers.iloc[0]
-    shown = next(row[2] for row in kept if row[0] == first["group"])
-    assert shown.startswith(first["gene_symbol"])
+    table = full.subtype_markers.reset_index(drop=True)
+    table.loc[0, "gene_symbol"] = "SYMBOL"
+    table.loc[1, "gene_symbol"] = ""  # a gene without one is shown by its name
+    full.subtype_markers = table
+    kept = subtypes_section(full)["kept"]["rows"]
+    shown = next(row[2] for row in kept if row[0] == table["group"][0])
+    assert shown.startswith(f"SYMBOL, {table['gene'][1]}")
