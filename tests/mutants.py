@@ -190,7 +190,7 @@ MUTANTS = [
         ("blocks are written again", "        self._blocks = []\n\n    def", "\n    def"),
     ),
     *_in(
-        "counts/tables",
+        "counts/frames",
         (
             "text of pandas stays where none is missing",
             "return pd.Series(column.to",
@@ -1061,13 +1061,13 @@ MUTANTS = [
         ),
         (
             "the text of cells stays as it came",
-            "plain_table(raw.obs)",
+            "plain_frame(raw.obs)",
             "raw.obs",
             "tests/test_pandas_text.py in_memory",
         ),
         (
             "the text of genes stays as it came",
-            "plain_table(raw.var)",
+            "plain_frame(raw.var)",
             "raw.var",
             "tests/test_pandas_text.py in_memory",
         ),

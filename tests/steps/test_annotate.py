@@ -12,8 +12,8 @@ from sklearn.neighbors import kneighbors_graph
 from scpress.cells.markers import MARKER_COLUMNS, find_markers
 from scpress.config.options import AnnotateOptions
 from scpress.counts.demo import demo_counts
+from scpress.counts.frames import plain_frame
 from scpress.counts.sizes import log_normalize
-from scpress.counts.tables import plain_table
 from scpress.errors import InputError
 from scpress.io.h5ad import read_h5ad, write_h5ad
 from scpress.io.panel import read_panel
@@ -108,7 +108,7 @@ def test_inputs_are_not_changed_and_matrix_on_disk_gives_the_same(demo, annotate
     backed = read_h5ad(tmp_path / "counts.h5ad", backed=True)
     again, markers = annotate(backed, normalized, clusters, read_panel(), AnnotateOptions())
     assert (counts.X.data.sum(), list(counts.obs), list(clusters.obs)) == before
-    pd.testing.assert_frame_equal(plain_table(again.obs), plain_table(annotated[0].obs))
+    pd.testing.assert_frame_equal(plain_frame(again.obs), plain_frame(annotated[0].obs))
     pd.testing.assert_frame_equal(markers, annotated[1])
 
 

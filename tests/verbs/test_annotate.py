@@ -6,7 +6,7 @@ import pytest
 from verbs.commands import DATA, Case, mixed, of_run, run
 
 from scpress.config.options import AnnotateOptions
-from scpress.counts.tables import plain_table
+from scpress.counts.frames import plain_frame
 from scpress.io.h5ad import read_h5ad
 from scpress.io.panel import read_panel
 from scpress.steps.annotate import annotate
@@ -78,7 +78,7 @@ def test_verb_writes_both_files_and_refuses_a_bad_panel(run_folder, tmp_path, ca
     assert run(annotating(run_folder, tmp_path)) == 0
     expected, markers = made_by_the_step(run_folder, read_panel(), AnnotateOptions())
     written = ad.read_h5ad(tmp_path / "out/annotation.h5ad")
-    pd.testing.assert_frame_equal(plain_table(written.obs), plain_table(expected.obs))
+    pd.testing.assert_frame_equal(plain_frame(written.obs), plain_frame(expected.obs))
     assert len(set(expected.obs["cell_type"])) > 1
     table = pd.read_csv(tmp_path / "out/markers.tsv", sep="\t")
     assert list(table.columns) == list(markers.columns)
@@ -96,7 +96,7 @@ def test_the_users_table_and_the_options_reach_the_step(run_folder, tmp_path):
     options = AnnotateOptions(min_confidence=0.1, n_markers=2)
     expected, markers = made_by_the_step(run_folder, read_panel(panel), options)
     written = ad.read_h5ad(tmp_path / "out/annotation.h5ad")
-    pd.testing.assert_frame_equal(plain_table(written.obs), plain_table(expected.obs))
+    pd.testing.assert_frame_equal(plain_frame(written.obs), plain_frame(expected.obs))
     assert len(pd.read_csv(tmp_path / "out/markers.tsv", sep="\t")) == len(markers)
 
 

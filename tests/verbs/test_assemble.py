@@ -7,7 +7,7 @@ import pandas as pd
 import scanpy as sc
 
 from scpress import settings
-from scpress.counts.tables import plain_table
+from scpress.counts.frames import plain_frame
 from scpress.io.h5ad import read_h5ad
 from scpress.model.fitted import load_model
 from scpress.steps.assemble import assemble
@@ -80,7 +80,7 @@ def test_verb_streams_what_the_step_makes_and_scanpy_uses_it(inputs, tmp_path, m
     assert (written.X != joined.X).nnz == 0
     assert (written.layers["counts"] != joined.layers["counts"]).nnz == 0
     assert written.layers["counts"].dtype == np.int32
-    pd.testing.assert_frame_equal(plain_table(written.obs), plain_table(joined.obs))
+    pd.testing.assert_frame_equal(plain_frame(written.obs), plain_frame(joined.obs))
     assert list(written.var) == list(joined.var)
     assert written.uns["scpress"]["models"]["pca"]["model"] == "pca"
 

@@ -7,7 +7,7 @@ import pytest
 from verbs.commands import Case, of_run, run
 
 from scpress.config.options import ClusterOptions
-from scpress.counts.tables import plain_table
+from scpress.counts.frames import plain_frame
 from scpress.io.h5ad import read_h5ad, write_h5ad
 from scpress.steps.cluster import cluster
 
@@ -39,6 +39,6 @@ def test_verb(tmp_path):
     assert "X_umap" not in written.obsm
     options = ClusterOptions(umap=False, n_subsamples=2, resolutions=(0.4,))
     expected = cluster(latent, options, model="model", seed=3)
-    pd.testing.assert_frame_equal(written.obs, plain_table(expected.obs))
+    pd.testing.assert_frame_equal(written.obs, plain_frame(expected.obs))
     assert written.uns["scpress"]["cluster"]["seed"] == 3
     assert (written.obsp["connectivities"] != expected.obsp["connectivities"]).nnz == 0

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from verbs.commands import DATA, MODEL, Case, mixed, of_run, run, truncated
 
-from scpress.counts.tables import plain_table
+from scpress.counts.frames import plain_frame
 from scpress.io.h5ad import read_h5ad
 from scpress.model.fitted import load_model
 from scpress.steps.embed import embed
@@ -64,7 +64,7 @@ def test_verb_names_the_latent_and_says_what_it_is_of(run_folder, tmp_path):
     model = load_model(run_folder / "model.safetensors")
     expected = embed(counts, normalized, model, name="mine")
     np.testing.assert_array_equal(written.obsm["X_mine"], expected.obsm["X_mine"])
-    pd.testing.assert_frame_equal(written.obs, plain_table(expected.obs))
+    pd.testing.assert_frame_equal(written.obs, plain_frame(expected.obs))
     assert written.obs["is_validation_mine"].any()
     assert written.uns["scpress"]["seed"] == 0
 

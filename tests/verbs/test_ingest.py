@@ -22,7 +22,7 @@ from verbs.commands import (
 
 from scpress import settings
 from scpress.config.options import IngestOptions
-from scpress.counts.tables import plain_table
+from scpress.counts.frames import plain_frame
 from scpress.errors import InputError
 from scpress.io.h5ad import read_h5ad
 from scpress.steps.ingest import ingest
@@ -180,8 +180,8 @@ def test_verb_and_step_agree(pbmc, tmp_path, monkeypatch):
         metadata={"donor": "7", "age": 54, "dose": "0.5"},
         options=IngestOptions(label_key="bulk_labels"),
     )
-    pd.testing.assert_frame_equal(written.obs, plain_table(made.obs))
-    pd.testing.assert_frame_equal(written.var, plain_table(made.var), check_dtype=False)
+    pd.testing.assert_frame_equal(written.obs, plain_frame(made.obs))
+    pd.testing.assert_frame_equal(written.var, plain_frame(made.var), check_dtype=False)
     assert (written.X != made.X).nnz == 0
     assert written.obs["donor"].dtype == "category"
     assert written.obs["age"].dtype == np.int64

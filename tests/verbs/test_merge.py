@@ -8,7 +8,7 @@ from verbs.commands import COUNTS, Case, must, of_run, run, sheet
 
 from scpress import settings
 from scpress.config.options import QcOptions
-from scpress.counts.tables import plain_table
+from scpress.counts.frames import plain_frame
 from scpress.io.h5ad import read_h5ad
 from scpress.steps.ingest import ingest
 from scpress.steps.merge import merge
@@ -105,8 +105,8 @@ def test_verb_writes_what_the_step_makes(tmp_path, monkeypatch, capsys):
     assert run(["merge", "--counts", *paths["counts"], "--qc", *paths["qc"], *output]) == 0
     written, merged = read_h5ad(tmp_path / "merged.h5ad"), merge(samples)
     assert written.n_obs == 10
-    pd.testing.assert_frame_equal(written.obs, plain_table(merged.obs))
-    pd.testing.assert_frame_equal(written.var, plain_table(merged.var))
+    pd.testing.assert_frame_equal(written.obs, plain_frame(merged.obs))
+    pd.testing.assert_frame_equal(written.var, plain_frame(merged.var))
     assert (written.X != merged.X).nnz == 0
     assert list(written.uns["scpress"]["sample_names"]) == ["s/1", "s2"]
     twice = [paths["counts"][0]] * 2, [paths["qc"][0]] * 2

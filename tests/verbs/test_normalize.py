@@ -7,7 +7,7 @@ from verbs.commands import Case, of_run, run, truncated
 
 from scpress import settings
 from scpress.config.options import NormalizeOptions
-from scpress.counts.tables import plain_table
+from scpress.counts.frames import plain_frame
 from scpress.io.h5ad import read_h5ad
 from scpress.steps.normalize import normalize
 
@@ -61,8 +61,8 @@ def test_verb_writes_what_the_step_makes(run_folder, tmp_path, monkeypatch):
     words = [*WRITING(run_folder, tmp_path), "--n-top-genes", "40"]
     assert run([*words, "--output", tmp_path / "n.h5ad"]) == 0
     written = read_h5ad(tmp_path / "n.h5ad")
-    pd.testing.assert_frame_equal(written.obs, plain_table(expected.obs))
-    pd.testing.assert_frame_equal(written.var, plain_table(expected.var))
+    pd.testing.assert_frame_equal(written.obs, plain_frame(expected.obs))
+    pd.testing.assert_frame_equal(written.var, plain_frame(expected.var))
     assert written.var["highly_variable"].sum() == 40
 
 

@@ -6,7 +6,7 @@ from verbs.commands import Case, files_under, of_run, require_one_line, run
 
 from scpress import settings
 from scpress.config.options import QcOptions
-from scpress.counts.tables import plain_table
+from scpress.counts.frames import plain_frame
 from scpress.io.h5ad import read_h5ad
 from scpress.steps.qc import qc
 
@@ -52,8 +52,8 @@ def test_verb(run_folder, tmp_path, monkeypatch):
     written = read_h5ad(tmp_path / "qc.h5ad")
     assert written.X is None
     assert written.obs["pass_qc"].dtype == bool
-    pd.testing.assert_frame_equal(written.obs, plain_table(expected.obs))
-    pd.testing.assert_frame_equal(written.var, plain_table(expected.var))
+    pd.testing.assert_frame_equal(written.obs, plain_frame(expected.obs))
+    pd.testing.assert_frame_equal(written.var, plain_frame(expected.var))
     assert written.uns["scpress"]["sample"] == "s1"
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 from verbs.commands import Case, of_run, run
 
 from scpress.config.options import SimulateOptions
-from scpress.counts.tables import plain_table
+from scpress.counts.frames import plain_frame
 from scpress.io.h5ad import read_h5ad
 from scpress.steps.simulate import simulate
 
@@ -22,8 +22,8 @@ def test_verb_writes_what_the_step_makes_with_the_seed(tmp_path):
     written = read_h5ad(tmp_path / "s.h5ad")
     expected = simulate(SimulateOptions(n_cells=40, n_genes=30, n_types=2), seed=5)
     assert (written.X != expected.X).nnz == 0
-    pd.testing.assert_frame_equal(written.obs, plain_table(expected.obs))
-    pd.testing.assert_frame_equal(written.var, plain_table(expected.var))
+    pd.testing.assert_frame_equal(written.obs, plain_frame(expected.obs))
+    pd.testing.assert_frame_equal(written.var, plain_frame(expected.var))
     record, made = written.uns["simulation"], expected.uns["simulation"]
     assert record["seed"] == 5
     np.testing.assert_array_equal(record["type_fold_change"], made["type_fold_change"])

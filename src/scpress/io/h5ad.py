@@ -15,7 +15,7 @@ import pandas as pd
 from anndata.io import write_elem
 from scipy import sparse
 
-from scpress.counts.tables import plain_table
+from scpress.counts.frames import plain_frame
 from scpress.errors import InputError
 from scpress.io.files import atomic_path, raise_unreadable, require_file
 from scpress.io.hdf5 import Disk, new_hdf5
@@ -61,14 +61,14 @@ def read_h5ad(path: Path, *, backed: bool = False) -> ad.AnnData:
 
 def _make_plain(adata: ad.AnnData) -> ad.AnnData:
     """Change the tables of an AnnData to what every release of anndata reads and writes."""
-    adata.obs, adata.var = plain_table(adata.obs), plain_table(adata.var)
+    adata.obs, adata.var = plain_frame(adata.obs), plain_frame(adata.var)
     for arrays in (adata.obsm, adata.varm):
         arrays.update(_plain_items(arrays))
     return adata
 
 
 def _plain(value: Any) -> Any:
-    return plain_table(value) if isinstance(value, pd.DataFrame) else value
+    return plain_frame(value) if isinstance(value, pd.DataFrame) else value
 
 
 def _plain_items(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from scipy import sparse
 from scpress import slots
 from scpress.config.options import IngestOptions
 from scpress.counts.digests import genes_digest
+from scpress.counts.frames import plain_frame
 from scpress.counts.genes import find_ids_and_symbols, without_version
 from scpress.counts.raw import RawCounts, raw_from_anndata, require_counts
-from scpress.counts.tables import plain_table
 from scpress.errors import InputError
 
 _log = logging.getLogger("scpress")
@@ -80,14 +80,14 @@ def describe_sample(
     """
     _require_size(raw, sample)
     messages = list(raw.messages)
-    obs = _describe_cells(plain_table(raw.obs), sample, metadata, options, messages)
-    var = _describe_genes(plain_table(raw.var), messages)
+    obs = _describe_cells(plain_frame(raw.obs), sample, metadata, options, messages)
+    var = _describe_genes(plain_frame(raw.var), messages)
     kept = _find_empty_droplets(raw, sample, messages)
     obsm, whole = {}, obs.index
     for name, values in raw.obsm.items():
         name = _free_name("obsm", name, set(raw.obsm), messages)
         if isinstance(values, pd.DataFrame):
-            values = plain_table(values).set_axis(whole, axis=0)
+            values = plain_frame(values).set_axis(whole, axis=0)
         obsm[name] = values if kept is None else values[kept]
     if kept is not None:
         obs = obs[kept]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 
-def plain_table(table: pd.DataFrame) -> pd.DataFrame:
+def plain_frame(table: pd.DataFrame) -> pd.DataFrame:
     """[rows] The table with text as Python's own strings, and as categories where some is missing.
 
     pandas 3 has a type of its own for text, and anndata 0.13 writes it in a layout that earlier

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scpress.counts.tables import plain_table
+from scpress.counts.frames import plain_frame
 
 TEXT = ["string", pd.StringDtype("python", na_value=np.nan), object, "category"]
 
@@ -26,8 +26,8 @@ def table_of(dtype):
 def test_no_string_of_pandas_is_left_and_every_value_stays(dtype):
     table = table_of(dtype)
     before = table.copy()
-    plain = plain_table(table)
-    pd.testing.assert_frame_equal(plain_table(plain), plain)
+    plain = plain_frame(table)
+    pd.testing.assert_frame_equal(plain_frame(plain), plain)
     types = [plain.index.dtype, plain["groups"].dtype.categories.dtype, *plain.dtypes]
     assert not any(isinstance(one, pd.StringDtype | pd.Float64Dtype) for one in types)
     for name in table:
@@ -40,10 +40,10 @@ def test_no_string_of_pandas_is_left_and_every_value_stays(dtype):
 
 def test_columns_of_one_name_and_a_table_without_rows_or_columns_stay():
     twice = pd.DataFrame([["a", "b"]], columns=["n", "n"]).astype("string")
-    assert plain_table(twice).to_numpy().tolist() == [["a", "b"]]
-    assert plain_table(twice).shape == (1, 2)
-    assert plain_table(twice.iloc[:0]).dtypes.tolist() == [object, object]
-    assert plain_table(twice.iloc[:, :0]).shape == (1, 0)
+    assert plain_frame(twice).to_numpy().tolist() == [["a", "b"]]
+    assert plain_frame(twice).shape == (1, 2)
+    assert plain_frame(twice.iloc[:0]).dtypes.tolist() == [object, object]
+    assert plain_frame(twice.iloc[:, :0]).shape == (1, 0)
 
 
 def test_the_order_of_categories_stays():
@@ -52,16 +52,16 @@ def test_the_order_of_categories_stays():
         categories=pd.Index(["low", "high"], dtype="string"),
         ordered=True,
     )
-    plain = plain_table(pd.DataFrame({"grade": grades}))["grade"]
+    plain = plain_frame(pd.DataFrame({"grade": grades}))["grade"]
     assert plain.cat.ordered
     assert plain.cat.categories.tolist() == ["low", "high"]
 
 
 @pytest.mark.parametrize("dtype", TEXT, ids=str)
-def test_anndata_writes_a_plain_table_and_reads_it_back(dtype, tmp_path):
-    table = plain_table(table_of(dtype))
+def test_anndata_writes_a_plain_frame_and_reads_it_back(dtype, tmp_path):
+    table = plain_frame(table_of(dtype))
     ad.AnnData(obs=table).write_h5ad(tmp_path / "a.h5ad")
-    again = plain_table(ad.read_h5ad(tmp_path / "a.h5ad").obs)
+    again = plain_frame(ad.read_h5ad(tmp_path / "a.h5ad").obs)
     for name in table:
         assert again[name].isna().tolist() == table[name].isna().tolist()
         known = table[name].notna()
