@@ -399,6 +399,15 @@ MUTANTS = [
     ),
     *_in(
         "model/fitted",
+        ("a digest of the weights alone", "_canonical([rest, names])", "_canonical([names])"),
+        (
+            "a digest of the header alone",
+            "digest_of(text, *(tensors[name].numpy() for name in names))",
+            "digest_of(text)",
+        ),
+        ("no digest is looked at", ">= _DIGEST_SINCE", "> _DIGEST_SINCE"),
+        ("weights that are no numbers", "not torch.isfinite(tensors[name]).all()", "False"),
+        ("axes of any value", "TrainOptions(**{k: v", "dict(**{k: v"),
         (
             "an unknown batch is the first one",
             "return np.array([known.get(name, reference) for name in names], dtype=np.int64)",
