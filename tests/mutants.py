@@ -79,6 +79,9 @@ MUTANTS = [
     *_in(
         "settings",
         ("numba keeps its own number of threads", '    "NUMBA_NUM_THREADS",\n', ""),
+        ("a cache of another user's", " or found.st_uid != os.getuid()", ""),
+        ("a cache that the group may write", "(stat.S_IWGRP | stat.S_IWOTH)", "stat.S_IWOTH"),
+        ("a cache behind a link", "os.lstat(folder)", "os.stat(folder)"),
     ),
     *_in(
         "slots",

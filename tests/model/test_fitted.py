@@ -221,7 +221,7 @@ def test_axes_that_no_training_has_are_refused(old, tmp_path, change, line):
 @pytest.mark.parametrize(("batches", "sizes"), [((), (700,)), (("a",), (700,)), (("a", "b"), ())])
 def test_a_model_without_batches_has_the_size_of_all_cells(pbmc, tmp_path, batches, sizes):
     model = untrained(modelled(pbmc, n_genes=6), TrainOptions(n_latent=2), batches)
-    model.batch_sizes = sizes
+    model.batch_sizes, model.symbols = sizes, model.genes
     model.save(tmp_path / "m")
     loaded = load_model(tmp_path / "m")
     assert (loaded.batch_sizes, loaded.config.batches) == (sizes, batches)
