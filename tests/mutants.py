@@ -79,6 +79,9 @@ MUTANTS = [
     *_in(
         "settings",
         ("numba keeps its own number of threads", '    "NUMBA_NUM_THREADS",\n', ""),
+        ("a cache of another user's", " or found.st_uid != os.getuid()", ""),
+        ("a cache that the group may write", "(stat.S_IWGRP | stat.S_IWOTH)", "stat.S_IWOTH"),
+        ("a cache behind a link", "os.lstat(folder)", "os.stat(folder)"),
     ),
     *_in(
         "slots",
@@ -436,6 +439,15 @@ MUTANTS = [
     ),
     *_in(
         "model/fitted",
+        ("a digest of the weights alone", "_canonical([rest, names])", "_canonical([names])"),
+        (
+            "a digest of the header alone",
+            "digest_of(text, *(tensors[name].numpy() for name in names))",
+            "digest_of(text)",
+        ),
+        ("no digest is looked at", ">= _DIGEST_SINCE", "> _DIGEST_SINCE"),
+        ("weights that are no numbers", "not torch.isfinite(tensors[name]).all()", "False"),
+        ("axes of any value", "TrainOptions(**{k: v", "dict(**{k: v"),
         (
             "an unknown batch is the first one",
             "return np.array([known.get(name, reference) for name in names], dtype=np.int64)",

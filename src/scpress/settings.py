@@ -1,6 +1,9 @@
 """How many threads, which device, how much memory at a time: the few facts every step shares."""
 
+import atexit
 import os
+import shutil
+import stat
 import tempfile
 from pathlib import Path
 
@@ -33,7 +36,9 @@ def set_threads(threads: int) -> None:
 
 
 def set_cache_directories() -> None:
-    """Give numba and matplotlib a writable cache where the home directory may be read-only.
+    """Give numba and matplotlib a cache of the user's own, or of this process alone.
+
+    numba runs the code it finds in its cache, so nobody else may be able to put some there.
 
     Raises
     ------
@@ -41,12 +46,43 @@ def set_cache_directories() -> None:
         No folder for temporary files can be written.
     """
     try:
-        folder = tempfile.gettempdir()
+        tempfile.gettempdir()
     except FileNotFoundError as error:
         raise InputError(
             f"no temporary file can be written ({error.strerror}). Is the disk full? "
             "Free some space, or set TMPDIR to a folder with some."
         ) from error
-    cache = Path(folder) / f"scpress-cache-{os.getuid()}"
-    for name, part in (("NUMBA_CACHE_DIR", "numba"), ("MPLCONFIGDIR", "matplotlib")):
-        os.environ.setdefault(name, str(cache / part))
+    wanted = {"NUMBA_CACHE_DIR": "numba", "MPLCONFIGDIR": "matplotlib"}
+    missing = [name for name in wanted if name not in os.environ]
+    if not missing:
+        return
+    cache = _users_cache()
+    if not _is_private(cache):
+        cache = Path(tempfile.mkdtemp(prefix="scpress-cache-"))
+        atexit.register(shutil.rmtree, cache, ignore_errors=True)
+    for name in missing:
+        os.environ[name] = str(cache / wanted[name])
+
+
+def _users_cache() -> Path:
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    # The specification of XDG says to pass over a relative path.
+    parent = given if os.path.isabs(given) else os.path.expanduser("~/.cache")
+    return Path(parent) / "scpress"
+
+
+def _is_private(folder: Path) -> bool:
+    """Whether a folder, which is made where it is missing, is one that only we can write."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = os.lstat(folder)
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+            return False
+        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            return False
+        # A home may be read-only or its quota used up, for which numba has a traceback.
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from scpress.config.fields import Options, option
+from scpress.config.fields import Options, has_type, option
 from scpress.config.options import AnnotateOptions, TrainOptions
 from scpress.errors import InputError
 
@@ -80,3 +80,22 @@ def test_a_copy_with_another_value_is_checked_too():
 def test_values_out_of_range_say_the_limit(options, word, value, message):
     with pytest.raises(InputError, match=f"^{word} .*{message}"):
         options(**{word: value})
+
+
+@pytest.mark.parametrize(
+    ("hint", "values", "others"),
+    [
+        (int, (3, 0), (3.0, "3", True, None)),
+        (float, (3, 0.5, math.nan), ("3", False, None)),
+        (bool, (True,), (1, None)),
+        (str, ("",), (3, None)),
+        (int | None, (3, None), ("3", True)),
+        (tuple[int, ...], ((), (1, 2)), ([1], (1, "2"), 1, None)),
+        (list[str], ([], ["a"]), (("a",), ["a", 1])),
+        (dict[str, int], ({}, {"a": 1}), ({1: 1}, {"a": "b"}, [("a", 1)])),
+        (Some, (Some(),), ({}, None)),
+    ],
+)
+def test_a_value_is_of_a_type_or_not_down_to_what_is_in_it(hint, values, others):
+    assert all(has_type(value, hint) for value in values)
+    assert not any(has_type(value, hint) for value in others)

@@ -27,7 +27,7 @@ rule train:
         mem_mb=memory("train"),
         runtime=minutes("train"),
     params:
-        step_version=3,
+        step_version=4,
         device=config["device"],
         # Not an output: Snakemake deletes those before each attempt.
         checkpoints=f"{RESULTS}/checkpoints",

@@ -3,6 +3,10 @@
 import dataclasses
 import difflib
 import math
+import numbers
+import types
+import typing
+from collections.abc import Mapping
 from dataclasses import field
 from typing import Any
 
@@ -34,6 +38,35 @@ class Options:
                 raise InputError(f"{item.name} is empty; give at least one value.")
             for one in value if isinstance(value, tuple) else (value,):
                 _require_allowed(item, one)
+
+
+def has_type(value: Any, hint: Any) -> bool:
+    """Whether a value is what an annotation says, and all that is in it.
+
+    A whole number is a float, too; true and false are no numbers.
+    """
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return True
+    if origin in (types.UnionType, typing.Union):
+        return any(has_type(value, one) for one in arguments)
+    if origin in (tuple, list):
+        return isinstance(value, origin) and all(has_type(one, arguments[0]) for one in value)
+    if origin is dict:
+        return isinstance(value, Mapping) and all(
+            has_type(key, arguments[0]) and has_type(one, arguments[1])
+            for key, one in value.items()
+        )
+    if hint in (int, float):
+        kind = numbers.Integral if hint is int else numbers.Real
+        return isinstance(value, kind) and not isinstance(value, bool)
+    if dataclasses.is_dataclass(hint):
+        hints = typing.get_type_hints(hint)
+        return isinstance(value, hint) and all(  # type: ignore[arg-type]
+            has_type(getattr(value, item.name), hints[item.name])
+            for item in dataclasses.fields(hint)
+        )
+    return isinstance(value, hint)
 
 
 def _require_allowed(item: dataclasses.Field, value: Any) -> None:
