@@ -438,16 +438,24 @@ MUTANTS = [
         ),
     ),
     *_in(
-        "model/fitted",
-        ("a digest of the weights alone", "_canonical([rest, names])", "_canonical([names])"),
+        "model/header",
+        ("a digest of the weights alone", "canonical([rest, names])", "canonical([names])"),
         (
             "a digest of the header alone",
             "digest_of(text, *(tensors[name].numpy() for name in names))",
             "digest_of(text)",
         ),
-        ("no digest is looked at", ">= _DIGEST_SINCE", "> _DIGEST_SINCE"),
         ("weights that are no numbers", "not torch.isfinite(tensors[name]).all()", "False"),
         ("axes of any value", "TrainOptions(**{k: v", "dict(**{k: v"),
+    ),
+    *_in(
+        "model/fitted",
+        (
+            "no digest is looked at",
+            ">= DIGEST_SINCE",
+            "> DIGEST_SINCE",
+            "tests/model/test_header.py",
+        ),
         (
             "an unknown batch is the first one",
             "return np.array([known.get(name, reference) for name in names], dtype=np.int64)",

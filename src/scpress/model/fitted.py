@@ -2,11 +2,10 @@
 
 import json
 import logging
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,14 +15,22 @@ from safetensors.torch import save
 from scipy import sparse
 from torch import Tensor
 
-from scpress.config.fields import has_type
-from scpress.config.options import TrainOptions
-from scpress.counts.digests import digest_of, genes_digest
+from scpress.counts.digests import genes_digest
 from scpress.counts.genes import without_version
 from scpress.errors import InputError, require_format
 from scpress.model.axes import ModelConfig
 from scpress.model.batches import Cells, SparseBatch, sparse_batch
 from scpress.model.covariates import continuous_values
+from scpress.model.header import (
+    DIGEST_SINCE,
+    canonical,
+    config_of,
+    damaged,
+    file_digest,
+    record_of,
+    require_header,
+    require_tensors,
+)
 from scpress.model.likelihoods import LIKELIHOODS, LOG_MU_MAX
 from scpress.model.network import CountAutoencoder
 from scpress.tables.training import TrainingRecord
@@ -32,19 +39,8 @@ log = logging.getLogger("scpress")
 
 # Every version that was released is read for ever; tests/files has a model of each.
 OLDEST_FORMAT, FORMAT_VERSION = 1, 2
-# The first version with a digest of the whole file.
-_DIGEST_SINCE = 2
 # safetensors writes its metadata in random order: one key keeps the file reproducible.
 _HEADER_KEY = "scpress"
-_HEADER_TYPES = {
-    "config": dict[str, Any],
-    "genes": list[str],
-    "symbols": list[str],
-    "genes_digest": str,
-    "median_library_size": float,
-    "batch_sizes": list[int],
-    "record": dict[str, Any],
-}
 
 
 @dataclass
@@ -282,8 +278,8 @@ class TrainedModel:
             "record": self.record.as_plain(),
         }
         cpu = {name: value.detach().cpu() for name, value in tensors.items()}
-        header["digest"] = _digest(header, cpu)
-        text = _canonical(header, allow_nan=False)
+        header["digest"] = file_digest(header, cpu)
+        text = canonical(header, allow_nan=False)
         # Bytes, as a full disk is then Python's error and not one of safetensors' own.
         Path(path).write_bytes(save(cpu, metadata={_HEADER_KEY: text}))
 
@@ -310,17 +306,17 @@ def load_model(path: Path, *, device: str = "cpu") -> TrainedModel:
     if header is None:
         raise InputError(f"'{path}' is a safetensors file, but not one of scpress.")
     if not isinstance(header, dict):
-        raise _damaged(path, f"its header is {header!r:.60} and not a table of named values")
+        raise damaged(path, f"its header is {header!r:.60} and not a table of named values")
     version = header.get("format_version")
     require_format(version, oldest=OLDEST_FORMAT, newest=FORMAT_VERSION, what=f"'{path}'")
-    _require_header(header, path)
+    require_header(header, path)
     if genes_digest(header["genes"]) != header["genes_digest"]:
-        raise _damaged(path, "its gene list does not match its digest")
-    config = _config_of(header, path)
-    _require_tensors(tensors, config, path)
-    if header["format_version"] >= _DIGEST_SINCE:
-        if header.get("digest") != _digest(header, tensors):
-            raise _damaged(path, "its weights and header do not match their digest")
+        raise damaged(path, "its gene list does not match its digest")
+    config = config_of(header, path)
+    require_tensors(tensors, config, path)
+    if header["format_version"] >= DIGEST_SINCE:
+        if header.get("digest") != file_digest(header, tensors):
+            raise damaged(path, "its weights and header do not match their digest")
     else:
         log.info(
             "'%s' is of format version %d, which has no digest: damage to its weights would go "
@@ -337,118 +333,13 @@ def load_model(path: Path, *, device: str = "cpu") -> TrainedModel:
         header["median_library_size"],
         tuple(header["batch_sizes"]),
         tensors["validation_cells"].numpy(),
-        _record_of(header, path),
+        record_of(header, path),
     )
-
-
-# what a file must be ------------------------------------------------------------------------
-
-
-def _canonical(value: Any, *, allow_nan: bool = True) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=allow_nan)
-
-
-def _digest(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
-    """Digest of all that is in a file: the header but for the digest, and every tensor."""
-    names = sorted(tensors)
-    rest = {key: value for key, value in header.items() if key != "digest"}
-    text = np.frombuffer(_canonical([rest, names]).encode(), dtype=np.uint8)
-    return digest_of(text, *(tensors[name].numpy() for name in names))
-
-
-def _damaged(path: Path, reason: str) -> InputError:
-    return InputError(f"'{path}' is damaged: {reason}. Copy it again from where it is whole.")
-
-
-def _require_header(header: Mapping[str, Any], path: Path) -> None:
-    for key, hint in _HEADER_TYPES.items():
-        if key not in header:
-            raise _damaged(path, f"its header lacks {key!r}")
-        if not has_type(header[key], hint):
-            raise _damaged(path, f"{key!r} in its header is {header[key]!r:.60}")
-    median, n_symbols = header["median_library_size"], len(header["symbols"])
-    if not 0 < median <= sys.float_info.max:
-        raise _damaged(path, f"'median_library_size' in its header is {median!r:.60}")
-    if n_symbols != len(header["genes"]):
-        raise _damaged(path, f"it has {len(header['genes'])} genes and {n_symbols} symbols")
-
-
-def _config_of(header: Mapping[str, Any], path: Path) -> ModelConfig:
-    """The axes in a header, each of its type and of the values that a training can have."""
-    given, hints = dict(header["config"]), get_type_hints(ModelConfig)
-    for item in fields(ModelConfig):
-        if item.name not in given:
-            raise _damaged(path, f"the configuration in its header lacks {item.name!r}")
-        value = given[item.name]
-        given[item.name] = tuple(value) if isinstance(value, list) else value
-        if not has_type(given[item.name], hints[item.name]):
-            raise _damaged(path, f"{item.name!r} in its header is {value!r:.60}")
-    unknown = sorted(given.keys() - hints.keys())
-    if unknown:
-        raise _damaged(path, f"the configuration in its header has an unknown {unknown[0]!r}")
-    config = ModelConfig(**given)
-    options = {item.name for item in fields(TrainOptions)}
-    try:
-        # An empty tuple of hidden layers is what pca has, though nobody may ask for it.
-        TrainOptions(**{k: v for k, v in given.items() if k in options and v != ()})
-    except InputError as error:
-        raise _damaged(path, f"in its header {error}") from error
-    if config.likelihood not in LIKELIHOODS:  # one of DCA's names, which resolve before
-        raise _damaged(path, f"'likelihood' in its header is {config.likelihood!r}")
-    if config.n_genes != len(header["genes"]):
-        raise _damaged(path, f"it is of {config.n_genes} genes and lists {len(header['genes'])}")
-    if config.batches and config.batch_key is None:
-        raise _damaged(path, f"it has {len(config.batches)} batches of no column")
-    # Without batches the only one is of all cells.
-    if len(header["batch_sizes"]) not in (0, max(1, len(config.batches))):
-        raise _damaged(
-            path, f"it has {len(config.batches)} batches and sizes of {len(header['batch_sizes'])}"
-        )
-    return config
 
 
 def _network_part(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     prefix = "network."
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def _require_tensors(tensors: Mapping[str, Tensor], config: ModelConfig, path: Path) -> None:
-    """Check names, shapes, types and finite values without making room for a network."""
-    try:
-        with torch.device("meta"):
-            network = CountAutoencoder(config)
-    except (RuntimeError, TypeError) as error:  # a width that no machine has room for
-        raise _damaged(path, "no network has the sizes in its header") from error
-    wanted = {f"network.{k}": (tuple(v.shape), v.dtype) for k, v in network.state_dict().items()}
-    cells = tensors.get("validation_cells")
-    wanted["validation_cells"] = (() if cells is None else (cells.numel(),), torch.int64)
-    for name in sorted(wanted.keys() | tensors.keys()):
-        if name not in tensors:
-            raise _damaged(path, f"the tensor {name!r} is missing")
-        if name not in wanted:
-            raise _damaged(path, f"the tensor {name!r} is of no part of its network")
-        found = (tuple(tensors[name].shape), tensors[name].dtype)
-        if found != wanted[name]:
-            raise _damaged(
-                path,
-                f"the tensor {name!r} has shape {list(found[0])} and type {found[1]}; "
-                f"its network has {list(wanted[name][0])} and {wanted[name][1]}",
-            )
-        if not torch.isfinite(tensors[name]).all():
-            raise _damaged(path, f"the tensor {name!r} has values that are not finite")
-
-
-def _record_of(header: Mapping[str, Any], path: Path) -> TrainingRecord:
-    where = f"the record in '{path}'"
-    try:
-        record = TrainingRecord.from_plain(header["record"], where)
-    except (TypeError, AttributeError) as error:  # a list or a word where a table should be
-        raise _damaged(path, f"its record is of another shape ({error})") from error
-    for item in fields(TrainingRecord):
-        value = getattr(record, item.name)
-        if not has_type(value, get_type_hints(TrainingRecord)[item.name]):
-            raise _damaged(path, f"{item.name!r} in its record is {value!r:.60}")
-    return record
 
 
 def _numpy(tensor: Tensor) -> np.ndarray:
