@@ -11,6 +11,7 @@ from scpress.counts.genes import (
     is_gene_id,
     is_mitochondrial,
     is_ribosomal,
+    tell_ids_from_symbols,
     without_version,
 )
 
@@ -120,3 +121,34 @@ def test_one_set_of_ids_is_not_the_other():
     names = [""] * 4
     assert list(is_mitochondrial(ids, names)) == [True, False, False, True]
     assert list(is_ribosomal(ids, names)) == [False, True, True, False]
+
+
+E10, E11 = "ENSG00000000010", "ENSG00000000011"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "ids", "symbols"),
+    [
+        ([E10, E11], ["A", "B"], [E10, E11], ["A", "B"]),
+        (["A", "B"], None, ["", ""], ["A", "B"]),
+        (["A", "A"], None, ["", ""], ["A", "A"]),
+        (["A", "B"], ["A", "B"], ["", ""], ["A", "B"]),
+        # Symbols made unique beside symbols as they are: what is given is kept.
+        (["A", "B", "B-1"], ["A", "B", "B"], ["", "", ""], ["A", "B", "B"]),
+        (["A", "A"], ["x", "y"], ["", ""], ["x", "y"]),
+        (["A", "B"], [E10, E11], [E10, E11], ["A", "B"]),
+        ([E10, E11], [E10, E11], [E10, E11], ["", ""]),
+        ([E10, E11, "GFP"], [E10, E11, "GFP"], [E10, E11, "GFP"], ["", "", "GFP"]),
+        ([E10 + ".3", E11 + ".1"], None, [E10 + ".3", E11 + ".1"], ["", ""]),
+        (["ENSMUST00000000010.4"], None, ["ENSMUST00000000010.4"], [""]),
+        # Ids of other makers: numbers, locus tags.
+        (["574405", "574404"], ["Pwwp4b", "Pwwp4a"], ["574405", "574404"], ["Pwwp4b", "Pwwp4a"]),
+        (["AT1G01010", "AT1G01020"], ["NAC001", "ARV1"], None, ["NAC001", "ARV1"]),
+        (["x", "y"], ["", ""], ["", ""], ["x", "y"]),
+    ],
+)
+def test_a_column_of_ids_is_told_from_one_of_symbols(first, second, ids, symbols):
+    second = None if second is None else np.array(second, dtype=object)
+    found = tell_ids_from_symbols(np.array(first, dtype=object), second)
+    assert list(found[0]) == (first if ids is None else ids)
+    assert list(found[1]) == symbols

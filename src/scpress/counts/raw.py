@@ -1,7 +1,7 @@
 """What a reader of raw files gives, and which values are counts."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +9,13 @@ import pandas as pd
 from scipy import sparse
 
 from scpress import settings
-from scpress.counts.matrix import iter_chunks
+from scpress.counts.genes import (
+    find_genomes,
+    find_ids_and_symbols,
+    find_rows_of_no_gene,
+    without_genome,
+)
+from scpress.counts.matrix import iter_chunks, remap_columns
 from scpress.errors import InputError
 
 if TYPE_CHECKING:
@@ -128,13 +134,125 @@ def raw_from_anndata(adata: "AnnData", layer: str | None) -> RawCounts:
     def read_blocks(max_bytes: int) -> Iterator[sparse.csr_matrix]:
         return (block for _, _, block in iter_chunks(X, max_bytes=max_bytes))
 
-    return RawCounts(
+    raw = RawCounts(
         pd.DataFrame(adata.obs),
         pd.DataFrame(var),
         read_blocks,
         obsm=dict(adata.obsm),
         places=name_places(keys, key),
     )
+    return keep_genes(raw)
+
+
+def keep_genes(raw: RawCounts) -> RawCounts:
+    """Set aside rows that count what is no gene, and spike-ins, which are not of the cell's.
+
+    Reads the counts once more where there are such rows, to say how many molecules they hold.
+    """
+    names = [str(name) for name in raw.var.index]
+    _, symbols = find_ids_and_symbols(raw.var)
+    pairs = zip(find_rows_of_no_gene(names), find_rows_of_no_gene(list(symbols)), strict=True)
+    no_gene, spike_in = (by_name | by_symbol for by_name, by_symbol in pairs)
+    if not (no_gene | spike_in).any():
+        return raw
+    per_gene = np.zeros(len(names))
+    for block in raw.chunks():
+        per_gene += np.asarray(block.sum(axis=0, dtype=np.float64)).ravel()
+    for aside, what in ((no_gene, "rows that are no genes"), (spike_in, "spike-ins")):
+        shown = [name for name, is_aside in zip(names, aside, strict=True) if is_aside]
+        if shown:
+            raw.messages.append(
+                f"{len(shown)} {what} set aside ({', '.join(shown[:4])}"
+                f"{', ...' if len(shown) > 4 else ''}): {per_gene[aside].sum():.0f} of "
+                f"{per_gene.sum():.0f} molecules"
+            )
+    return select_genes(raw, ~(no_gene | spike_in))
+
+
+def choose_genome(raw: RawCounts, genome: str | None, where: str) -> RawCounts:
+    """Keep the genes of one genome, without its name in front of theirs.
+
+    A genome is the column `genome` of var, or what stands in front of the names.
+
+    Parameters
+    ----------
+    genome
+        The genome to keep, or several joined by '+'; None where there is one.
+
+    Raises
+    ------
+    InputError
+        Several genomes and none is named, or the named one is not there.
+    """
+    ids, symbols = find_ids_and_symbols(raw.var)
+    genomes = find_genomes(list(ids), list(symbols))
+    if not (genomes != "").any() and "genome" in raw.var:
+        column = raw.var["genome"].astype(object)
+        genomes = np.asarray(column.where(column.notna(), "").astype(str), dtype=object)
+    found = pd.Series(genomes[genomes != ""], dtype=object).value_counts()
+    there = ", ".join(f"{name} ({count} genes)" for name, count in found.items())
+    if genome is None and len(found) < 2:
+        wanted = list(found.index)
+        kept = np.ones(len(genomes), dtype=bool)
+    elif genome is None:
+        raise InputError(
+            f"'{where}' holds genes of {len(found)} genomes, {there}. "
+            "Set `genome` to one of them, or to several joined by '+'."
+        )
+    else:
+        wanted = genome.split("+")
+        if missing := [name for name in wanted if name not in found]:
+            raise InputError(
+                f"'{where}' has no genes of genome {missing[0]!r}; found {there}."
+                if there
+                else f"`genome` {genome!r} has no effect: '{where}' names no genome. Leave it out."
+            )
+        kept = np.isin(genomes, wanted)
+        if not kept.all():
+            raw.messages.append(
+                f"{int((~kept).sum())} genes of other genomes set aside; "
+                f"{int(kept.sum())} of {genome} kept"
+            )
+            raw = select_genes(raw, kept)
+    return _without_genomes(raw, genomes[kept])
+
+
+def _without_genomes(raw: RawCounts, genomes: np.ndarray) -> RawCounts:
+    index = raw.var.index.astype(str)
+    bare = [without_genome(name, genome) for name, genome in zip(index, genomes, strict=True)]
+    columns = [
+        name
+        for name in raw.var.columns
+        if any(
+            without_genome(str(value), genome) != str(value)
+            for value, genome in zip(raw.var[name].astype(object), genomes, strict=True)
+        )
+    ]
+    # Of two species that share symbols, the genome tells which is which.
+    if len(set(bare)) < len(set(index)) or (bare == list(index) and not columns):
+        return raw
+    var = raw.var.set_axis(pd.Index(bare, dtype=object), axis=0)
+    for name in columns:
+        values = raw.var[name].astype(object)
+        var[name] = [
+            without_genome(value, genome) if isinstance(value, str) else value
+            for value, genome in zip(values, genomes, strict=True)
+        ]
+    shown = ", ".join(sorted({str(genome) for genome in genomes} - {""}))
+    raw.messages.append(f"names of genes are given without the genome in front of them ({shown})")
+    return replace(raw, var=var)
+
+
+def select_genes(raw: RawCounts, kept: np.ndarray) -> RawCounts:
+    """The same cells with some of the genes; `kept` is [genes] True for these."""
+    target = np.where(kept, np.cumsum(kept) - 1, -1)
+    n_vars = int(kept.sum())
+    read_all = raw.read_blocks
+
+    def read_blocks(max_bytes: int) -> Iterator[sparse.csr_matrix]:
+        return (remap_columns(block, target, n_vars) for block in read_all(max_bytes))
+
+    return replace(raw, var=raw.var[kept], read_blocks=read_blocks)
 
 
 def find_matrix(keys: list[str], layer: str | None, where: str) -> tuple[str, str]:

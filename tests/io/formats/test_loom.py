@@ -99,3 +99,17 @@ def test_genes_without_symbols_are_named_by_their_ids(tmp_path, counts):
     with h5py.File(tmp_path / "a.loom", "a") as file:
         del file["row_attrs/Gene"]
     assert list(open_raw(tmp_path / "a.loom", IngestOptions()).var.index) == IDS
+
+
+def test_records_are_set_aside_and_named(tmp_path, counts):
+    write_loom(tmp_path / "a.loom", counts)
+    with h5py.File(tmp_path / "a.loom", "a") as file:
+        file["col_attrs/Embedding"] = np.zeros(N_OBS, [("_X", "f8"), ("_Y", "f8")])
+        file["row_attrs/Regulons"] = np.zeros(N_VARS, [("TP53_(+)", "i8")])
+        file.move("col_attrs/CellID", "col_attrs/Cell")
+    raw = open_raw(tmp_path / "a.loom", IngestOptions())
+    assert list(raw.obs.index) == BARCODES
+    assert "Embedding" not in raw.obs and "Regulons" not in raw.var
+    assert raw.messages == [
+        "set aside, because they hold records: col_attrs/Embedding, row_attrs/Regulons"
+    ]

@@ -92,3 +92,51 @@ def test_a_missing_value_is_not_taken_for_a_zero(tmp_path):
     (tmp_path / "a.csv").write_text(",A,B\nc1,1,\n")
     block = next(open_raw(tmp_path / "a.csv", IngestOptions()).chunks())
     assert np.isnan(block.toarray()[0, 1])  # which require_counts refuses
+
+
+ACTB = ("ACTB", "GAPDH", "MALAT1", "B2M")
+CELLS = ("AAACCCAAGGAGAGTA-1", "AAACGCTTCAGCCCAG-1", "AAAGAACAGACGACTG-1")
+
+
+@pytest.mark.parametrize("genes", [ACTB, [f"ENSG{i:011d}" for i in range(4)]])
+def test_a_table_that_lies_on_its_side_is_refused_by_its_names(tmp_path, genes):
+    lines = [f"{gene},1,2,3" for gene in genes]
+    (tmp_path / "a.csv").write_text("\n".join([",".join(["", *CELLS]), *lines]) + "\n")
+    with pytest.raises(InputError, match="Set `orientation` to genes_by_cells"):
+        open_raw(tmp_path / "a.csv", IngestOptions())
+    raw = open_raw(tmp_path / "a.csv", IngestOptions(orientation="genes_by_cells"))
+    assert (list(raw.obs.index), list(raw.var.index)) == (list(CELLS), list(genes))
+    lines = [f"{cell},1,2,3,4" for cell in CELLS]
+    (tmp_path / "b.csv").write_text("\n".join([",".join(["", *genes]), *lines]) + "\n")
+    with pytest.raises(InputError, match="Set `orientation` to cells_by_genes"):
+        open_raw(tmp_path / "b.csv", IngestOptions(orientation="genes_by_cells"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "####\n## Rhapsody, of BD\n##\ncell,A,B\nc1,1,2\n",
+        "#cell,A,B\nc1,1,2\n",
+        "# one\n#cell,A,B\nc1,1,2\n",
+        "\ufeffcell,A,B\nc1,1,2\n",
+        "\ufeffA,B\nc1,1,2\n",
+    ],
+)
+def test_comments_and_a_byte_order_mark_are_not_names(tmp_path, text):
+    (tmp_path / "a.csv").write_text(text, encoding="utf-8")
+    raw = open_raw(tmp_path / "a.csv", IngestOptions())
+    assert (list(raw.obs.index), list(raw.var.index)) == (["c1"], ["A", "B"])
+    np.testing.assert_array_equal(next(raw.chunks()).toarray(), [[1, 2]])
+
+
+def test_rows_of_no_gene_are_set_aside_with_their_molecules(tmp_path):
+    rows = {"A": "1,2", "N_unmapped": "7,7", "__no_feature": "5,0", "ERCC-00002": "3,0", "B": "0,4"}
+    lines = ["gene,c1,c2", *(f"{name},{values}" for name, values in rows.items())]
+    (tmp_path / "a.csv").write_text("\n".join(lines) + "\n")
+    raw = open_raw(tmp_path / "a.csv", IngestOptions(orientation="genes_by_cells"))
+    assert list(raw.var.index) == ["A", "B"]
+    np.testing.assert_array_equal(next(raw.chunks()).toarray(), [[1, 0], [2, 4]])
+    assert raw.messages == [
+        "2 rows that are no genes set aside (N_unmapped, __no_feature): 19 of 29 molecules",
+        "1 spike-ins set aside (ERCC-00002): 3 of 29 molecules",
+    ]

@@ -8,16 +8,17 @@ from pathlib import Path
 from scipy import sparse
 
 from scpress.config.options import IngestOptions
-from scpress.counts.raw import RawCounts
+from scpress.counts.raw import RawCounts, choose_genome, keep_genes
 from scpress.errors import InputError
 from scpress.io.files import raise_unreadable, require_file
-from scpress.io.formats import annotated, loom, tenx, text
+from scpress.io.formats import annotated, loom, mtx, tenx_h5, text
+from scpress.io.formats.layouts import is_mtx_folder
 
 _READERS: dict[str, Callable[[Path, IngestOptions], RawCounts]] = {
     "h5ad": annotated.open_h5ad,
     "zarr": annotated.open_zarr,
-    "10x_h5": tenx.open_10x_h5,
-    "10x_mtx": tenx.open_10x_mtx,
+    "10x_h5": tenx_h5.open_10x_h5,
+    "10x_mtx": mtx.open_mtx,
     "loom": loom.open_loom,
     "csv": text.open_csv,
     "tsv": text.open_tsv,
@@ -63,7 +64,7 @@ def open_raw(path: Path, options: IngestOptions) -> RawCounts:
             yield block
 
     raw.read_blocks = read_safely
-    return raw
+    return keep_genes(choose_genome(raw, options.genome, str(path)))
 
 
 def recognize_format(path: Path) -> str:
@@ -80,8 +81,16 @@ def recognize_format(path: Path) -> str:
             (path / name).exists() for name in (".zgroup", ".zattrs", "zarr.json")
         ):
             return "zarr"
-        if any(path.glob("*matrix.mtx*")):
+        if is_mtx_folder(path):
             return "10x_mtx"
+        inside = [
+            folder
+            for folder in sorted([*path.glob("*"), *path.glob("*/*")])
+            if is_mtx_folder(folder)
+        ]
+        if inside:
+            listed = ", ".join(f"'{folder}'" for folder in inside[:4])
+            raise InputError(f"'{path}' holds no matrix itself; give a folder in it: {listed}.")
         found = ", ".join(sorted(entry.name for entry in path.iterdir())[:6]) or "nothing"
         raise InputError(
             f"the folder '{path}' is neither a 10x folder with matrix.mtx(.gz) nor a zarr AnnData; "

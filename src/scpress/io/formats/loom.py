@@ -1,6 +1,6 @@
 """How a loom file becomes raw counts, read with h5py alone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ from scpress.counts.raw import RawCounts
 from scpress.errors import InputError
 
 # What the writers of loom files call the names of cells and genes, most usual first.
-_CELL_NAMES = ("CellID", "obs_names", "cell_names", "barcode", "barcodes", "cell_id")
-_GENE_NAMES = ("Gene", "var_names", "gene_names", "gene", "Accession", "gene_ids", "gene_id")
+_CELL_NAMES = ("CellID", "obs_names", "cell_names", "barcode", "barcodes", "cell_id", "Cell")
+_GENE_NAMES = (  # noqa: SIM905
+    "Gene var_names gene_names gene gene_short_name gene_name Accession gene_ids gene_id"
+).split()
 
 
 def open_loom(path: Path, options: IngestOptions) -> RawCounts:
@@ -32,6 +34,7 @@ def open_loom(path: Path, options: IngestOptions) -> RawCounts:
             )
         key = "matrix" if options.layer in (None, "X") else f"layers/{options.layer}"
         n_vars, n_obs = file[key].shape
+        messages = _name_records(file)
         obs, obsm = _read_attributes(file["col_attrs"], n_obs, _CELL_NAMES, "cells", path)
         var, _ = _read_attributes(file["row_attrs"], n_vars, _GENE_NAMES, "genes", path)
         places = tuple(f"layer {name!r}" for name in layers if f"layers/{name}" != key)
@@ -46,16 +49,29 @@ def open_loom(path: Path, options: IngestOptions) -> RawCounts:
             for start in range(0, n_obs, columns):
                 yield sparse.csr_matrix(matrix[:, start : start + columns].T)
 
-    return RawCounts(obs, var, read_blocks, obsm=obsm, places=places)
+    return RawCounts(obs, var, read_blocks, obsm=obsm, messages=messages, places=places)
+
+
+def _name_records(file: h5py.File) -> list[str]:
+    """What is said of attributes that hold several named values a cell or gene (SCope's)."""
+    found = [
+        f"{axis}/{name}"
+        for axis in ("col_attrs", "row_attrs")
+        for name, item in file[axis].items()
+        if isinstance(item, h5py.Dataset) and item.dtype.names
+    ]
+    return [f"set aside, because they hold records: {', '.join(found)}"] if found else []
 
 
 def _read_attributes(
-    group: h5py.Group, size: int, names: tuple[str, ...], what: str, path: Path
+    group: h5py.Group, size: int, names: Sequence[str], what: str, path: Path
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """Read the attributes with one value per cell or gene as a table, wider ones as arrays."""
     columns: dict[str, np.ndarray] = {}
     arrays: dict[str, np.ndarray] = {}
     for name in group:
+        if isinstance(group[name], h5py.Dataset) and group[name].dtype.names:
+            continue
         values = _decode(group[name][:]) if isinstance(group[name], h5py.Dataset) else np.empty(0)
         if values.ndim == 1 and len(values) == size:
             columns[name] = values

@@ -9,7 +9,7 @@ from scipy import sparse
 
 from scpress.config.options import IngestOptions
 from scpress.errors import InputError
-from scpress.io.formats import open_raw, tenx
+from scpress.io.formats import matrix_market, mtx, open_raw
 
 
 def test_antibodies_are_set_aside_with_a_message(cases):
@@ -79,7 +79,9 @@ def test_of_two_genomes_in_one_matrix_the_named_one_is_kept(tmp_path, counts, ge
     for max_bytes in (1, 500, 2**20):
         found = read(path, max_bytes, genome=genome)
         np.testing.assert_array_equal(found, counts[:, columns])
-    assert read(path).shape == (N_OBS, N_VARS)  # without a name, both
+    np.testing.assert_array_equal(read(path, genome="mm10+GRCh38"), counts)
+    with pytest.raises(InputError, match=r"2 genomes, GRCh38 \(6 genes\), mm10 \(5 genes\)"):
+        open_raw(path, IngestOptions())
 
 
 def test_each_genome_of_version_2_has_its_own_matrix(tmp_path, counts):
@@ -131,7 +133,7 @@ def test_a_block_of_hdf5_has_as_many_cells_as_fit(cases, counts, max_bytes):
     ("name", "change", "match"),
     [
         ("barcodes", lambda x: x[1:], r"tables do not fit its shape, 11 x 23"),
-        ("genes", lambda x: x[1:], "cannot be read as 10x_h5"),
+        ("genes", lambda x: x[1:], "tables do not fit its shape"),
         ("indptr", lambda x: x[:-1], "tables do not fit"),
         ("indptr", lambda x: np.append(x[:-1], x[-1] + 1), "row pointers do not fit"),
         ("indptr", lambda x: np.concatenate([x[:1], x[-1:], x[2:]]), "row pointers do not"),
@@ -185,15 +187,18 @@ def test_entries_in_any_order_and_listed_twice_are_added_up(tmp_path, counts, ma
 
 @pytest.mark.parametrize("cells", [[2, 3, 4, 1, 1, 5], [1, 2, 3, 3, 2, 4], [4, 4, 4, 3, 3, 3]])
 def test_entries_are_sorted_only_if_the_parts_are_too(tmp_path, counts, monkeypatch, cells):
-    iterate = tenx._iter_entries
-    monkeypatch.setattr(tenx, "_iter_entries", lambda path, n, **k: iterate(path, min(n, 3), **k))
+    iterate = matrix_market.iter_entries
+    for module in (matrix_market, mtx):
+        monkeypatch.setattr(
+            module, "iter_entries", lambda path, n, **k: iterate(path, min(n, 3), **k)
+        )
     write_mtx(tmp_path / "m", counts, version=2)
     entries = [(gene, cell, 10 * gene) for gene, cell in enumerate(cells, start=1)]
     rewrite(tmp_path / "m", entries, (N_VARS, N_OBS))
     path = tmp_path / "m" / "matrix.mtx"
-    assert not tenx._check_entries(path, (N_VARS, N_OBS), 6, cells_first=False)
+    assert not matrix_market.check_entries(path, (N_VARS, N_OBS), 6, cells_first=False)
     rewrite(tmp_path / "m", sorted(entries, key=lambda e: e[1]), (N_VARS, N_OBS))
-    assert tenx._check_entries(path, (N_VARS, N_OBS), 6, cells_first=False)
+    assert matrix_market.check_entries(path, (N_VARS, N_OBS), 6, cells_first=False)
     expected = np.zeros((N_OBS, N_VARS))
     for gene, cell, value in entries:
         expected[cell - 1, gene - 1] = value

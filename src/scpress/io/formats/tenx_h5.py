@@ -1,0 +1,138 @@
+"""How HDF5 files of Cell Ranger, and of programs that write alike, become raw counts."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from scpress.config.options import IngestOptions
+from scpress.counts.matrix import remap_columns
+from scpress.counts.raw import RawCounts
+from scpress.errors import InputError
+from scpress.io.formats.features import find_genes
+
+# The group of version 3, and what CellBender wrote instead: no names of genomes.
+_GROUPS = ("matrix", "background_removed")
+
+
+def open_10x_h5(path: Path, options: IngestOptions) -> RawCounts:
+    """Open a matrix of Cell Ranger 2 (one group per genome) or 3 and later (`matrix`)."""
+    with h5py.File(path, "r") as file:
+        name = next((name for name in _GROUPS if name in file), None)
+        name = name or _find_genome(file, options.genome, path)
+        group = file[name]
+        n_features, n_obs = (int(size) for size in group["shape"][:])
+        indptr = group["indptr"][:].astype(np.int64)
+        obs = pd.DataFrame(index=_text(group["barcodes"]))
+        columns = _read_features(group)
+        if name not in _GROUPS:
+            columns["genome"] = np.full(n_features, name, dtype=object)
+        n_stored = len(group["data"])
+    known = columns.get("id", columns.get("name"))
+    if known is None:
+        raise InputError(f"'{path}' names no features: neither their ids nor their symbols.")
+    lengths = {len(column) for column in columns.values()}
+    if len(obs) != n_obs or lengths != {n_features} or len(indptr) != n_obs + 1:
+        raise InputError(f"'{path}': its tables do not fit its shape, {n_features} x {n_obs}.")
+    if indptr[-1] != n_stored or (np.diff(indptr) < 0).any():
+        raise InputError(f"'{path}': the row pointers do not fit the stored values; damaged.")
+    if "is_kept" in columns:
+        var, target, messages = _join_probes(columns)
+    else:
+        symbols = columns.get("name") if "id" in columns else None
+        types, genomes = columns.get("feature_type"), columns.get("genome")
+        var, target, messages = find_genes(known, symbols, types, genomes, path)
+    is_summed = (np.bincount(target[target >= 0]) > 1).any()
+
+    # Genes x cells in CSC is cells x genes in CSR: the columns of a cell are stored together.
+    def read_blocks(max_bytes: int) -> Iterator[sparse.csr_matrix]:
+        with h5py.File(path, "r") as file:
+            group = file[name]
+            start = 0
+            while start < n_obs:
+                limit = indptr[start] + max_bytes // 16
+                stop = max(int(np.searchsorted(indptr, limit, side="right")) - 1, start + 1)
+                part = slice(int(indptr[start]), int(indptr[min(stop, n_obs)]))
+                stop = min(stop, n_obs)
+                block = sparse.csr_matrix(
+                    (
+                        group["data"][part],
+                        group["indices"][part],
+                        indptr[start : stop + 1] - indptr[start],
+                    ),
+                    shape=(stop - start, n_features),
+                )
+                block = remap_columns(block, target, len(var))
+                if is_summed:
+                    block.sum_duplicates()
+                yield block
+                start = stop
+
+    return RawCounts(obs, var, read_blocks, messages=messages)
+
+
+def _find_genome(file: h5py.File, genome: str | None, path: Path) -> str:
+    genomes = [name for name in file if isinstance(file[name], h5py.Group)]
+    genomes = [name for name in genomes if "barcodes" in file[name]]
+    if not genomes:
+        found = ", ".join(sorted(file)[:6]) or "nothing"
+        raise InputError(f"'{path}' is not a 10x HDF5 file: it holds {found}. Is `format` right?")
+    if genome is None and len(genomes) == 1:
+        return genomes[0]
+    if genome not in genomes:
+        raise InputError(
+            f"'{path}' holds the genomes {', '.join(genomes)}; "
+            f"found genome {genome!r}. Set `genome` to one of them."
+        )
+    return str(genome)
+
+
+def _read_features(group: h5py.Group) -> dict[str, np.ndarray]:
+    """[features] The columns there are of id, name, feature_type and genome.
+
+    Of a matrix of probes: the id and name of the gene of each, and `is_kept`.
+    """
+    if "features" not in group:  # version 2
+        names = {"id": "genes", "name": "gene_names"}
+        return {key: _text(group[name]) for key, name in names.items() if name in group}
+    features = group["features"]
+    is_of_probes = "gene_id" in features and (
+        "filtered_probes" in features or "probe_region" in features
+    )
+    names = {"id": "gene_id", "name": "gene_name"} if is_of_probes else {"id": "id", "name": "name"}
+    names |= {"feature_type": "feature_type", "genome": "genome"}
+    columns = {key: _text(features[name]) for key, name in names.items() if name in features}
+    if is_of_probes:
+        # True for the probes that Cell Ranger counts: not for those of deprecated genes and those
+        # that bind genomic DNA.
+        columns["is_kept"] = (
+            features["filtered_probes"][:].astype(bool)
+            if "filtered_probes" in features
+            else np.array([not name.startswith("DEPRECATED") for name in columns["id"]], bool)
+        )
+    return columns
+
+
+def _join_probes(columns: dict[str, np.ndarray]) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
+    """Genes of a matrix with a row for every probe, and the gene of each probe (or -1)."""
+    kept = columns["is_kept"]
+    target = np.full(len(kept), -1, dtype=np.int64)
+    target[kept], ids = pd.factorize(columns["id"][kept])
+    first = np.flatnonzero(kept)[np.unique(target[kept], return_index=True)[1]]
+    table = {"gene_id": np.asarray(ids, dtype=object)}
+    for key, name in (("name", "gene_symbol"), ("genome", "genome")):
+        if key in columns:
+            table[name] = columns[key][first]
+    var = pd.DataFrame(table, index=pd.Index(table["gene_id"], dtype=object))
+    message = f"{int(kept.sum())} probes are summed by their {len(var)} genes"
+    if not kept.all():
+        message += f"; {int((~kept).sum())} that are filtered or deprecated set aside"
+    return var, target, [message]
+
+
+def _text(dataset: Any) -> np.ndarray:
+    return np.array([value.decode() for value in dataset[:]], dtype=object)
