@@ -341,13 +341,62 @@ MUTANTS = [
         ("blocks are wider than the budget", "min(columns, wide)", "wide"),
     ),
     *_in(
-        "io/formats/tenx",
-        ("the genome is not asked for", "kept = kept & of_genome", "kept = kept | of_genome"),
-        ("other features are genes", "kinds == _EXPRESSION", 'kinds != ""'),
+        "io/formats/features",
+        ("antibodies are genes", "word.strip().lower() == _EXPRESSION", 'word != ""'),
+        ("types in 10x's own case only", "any(word.strip().lower() in", "any(word.strip() in"),
+    ),
+    *_in(
+        "io/formats/layouts",
+        (
+            "the other of plain and gzipped",
+            'name.endswith(".gz") == self.is_gzip',
+            'name.endswith(".gz") != self.is_gzip',
+        ),
+        (
+            "two matrices need not be alike",
+            "if read_shape(found[0]) != read_shape(found[1]):",
+            "if False:",
+        ),
+        (
+            "another sample's table is of the series",
+            "and not any(other and name.startswith(other) for other in others)",
+            "",
+        ),
+        (
+            "files that another system left are read",
+            'if not entry.name.startswith(".")',
+            "if entry.name",
+        ),
+    ),
+    *_in(
+        "io/formats/matrix_market",
         ("a cell ends with its part", "stop = int(part[0].max())", "stop = int(part[0].max()) + 1"),
         ("entries in parts need not be sorted", "cells[0] >= last and ", ""),
         ("more entries than promised", "if found != n_entries", "if found < n_entries"),
         ("an entry beyond the last cell", "cells.max() >= n_obs", "cells.max() > n_obs"),
+        (
+            "a place between two rows",
+            'if column.dtype.kind == "f" and',
+            'if column.dtype.kind == "x" and',
+        ),
+        (
+            "only Cell Ranger's numbers",
+            '("integer", "unsigned-integer", "real")',
+            '("integer", "real")',
+        ),
+    ),
+    *_in(
+        "io/formats/tenx_h5",
+        (
+            "filtered probes count",
+            'target[kept], ids = pd.factorize(columns["id"][kept])',
+            'target[:], ids = pd.factorize(columns["id"])',
+        ),
+        (
+            "CellBender's group is a genome",
+            '_GROUPS = ("matrix", "background_removed")',
+            '_GROUPS = ("matrix",)',
+        ),
     ),
     *_in(
         "io/formats/text",

@@ -1,0 +1,102 @@
+"""HDF5 files of Cell Ranger, CellBender and matrices of probes."""
+
+import h5py
+import numpy as np
+import pytest
+from raw_files import BARCODES, IDS, SYMBOLS, write_10x_v3
+from scipy import sparse
+
+from scpress.config.options import IngestOptions
+from scpress.errors import InputError
+from scpress.io.formats import open_raw
+
+
+def changed(path, counts, change):
+    write_10x_v3(path, counts)
+    with h5py.File(path, "a") as file:
+        change(file)
+    return path
+
+
+def read(path, max_bytes=2**20):
+    raw = open_raw(path, IngestOptions())
+    return raw, sparse.vstack(list(raw.chunks(max_bytes))).toarray()
+
+
+def drop(*names):
+    def change(file):
+        for name in names:
+            del file[f"matrix/features/{name}"]
+
+    return change
+
+
+def test_without_types_of_features_all_are_genes(tmp_path, counts):
+    raw, found = read(changed(tmp_path / "a.h5", counts, drop("feature_type")))
+    # The two antibodies stand among the genes then, and nothing is said to be set aside.
+    assert found.shape == (len(BARCODES), len(IDS) + 2)
+    assert not [message for message in raw.messages if "set aside" in message]
+
+
+def test_without_ids_the_names_are_symbols(tmp_path, counts):
+    raw, found = read(changed(tmp_path / "a.h5", counts, drop("id")))
+    np.testing.assert_array_equal(found, counts)
+    assert list(raw.var["gene_symbol"]) == SYMBOLS
+    assert set(raw.var["gene_id"]) == {""} if "gene_id" in raw.var else True
+
+
+def test_without_any_names_the_file_is_refused(tmp_path, counts):
+    path = changed(tmp_path / "a.h5", counts, drop("id", "name"))
+    with pytest.raises(InputError, match="names no features: neither their ids nor their symbols"):
+        open_raw(path, IngestOptions())
+
+
+def test_the_group_of_cellbenders_first_version_is_known(tmp_path, counts):
+    path = changed(
+        tmp_path / "a.h5", counts, lambda file: file.move("matrix", "background_removed")
+    )
+    raw, found = read(path)
+    np.testing.assert_array_equal(found, counts)
+    assert list(raw.var["gene_id"]) == IDS
+
+
+@pytest.mark.parametrize("max_bytes", [1, 2**20])
+def test_probes_are_summed_by_their_genes_without_the_filtered_ones(tmp_path, max_bytes):
+    # Five probes of two genes; the second probe is filtered.
+    X = np.array([[1, 50, 2, 0, 4], [0, 9, 3, 7, 0]])
+    matrix = sparse.csr_matrix(X)
+    text = h5py.string_dtype()
+    with h5py.File(tmp_path / "raw_probe_bc_matrix.h5", "w") as file:
+        group = file.create_group("matrix")
+        for name in ("data", "indices", "indptr"):
+            group[name] = getattr(matrix, name)
+        group["shape"] = np.array(X.shape[::-1])
+        group.create_dataset("barcodes", data=["AAAC", "CCCA"], dtype=text)
+        columns = {
+            "id": [f"probe{i}" for i in range(5)],
+            "name": [f"probe{i}" for i in range(5)],
+            "gene_id": ["ENSG00000000001"] * 2 + ["ENSG00000000002", *["ENSG00000000001"] * 2],
+            "gene_name": ["A", "A", "B", "A", "A"],
+            "feature_type": ["Gene Expression"] * 5,
+            "genome": ["GRCh38"] * 5,
+        }
+        for name, values in columns.items():
+            group.create_dataset(f"features/{name}", data=values, dtype=text)
+        group["features/filtered_probes"] = np.array([True, False, True, True, True])
+    raw, found = read(tmp_path / "raw_probe_bc_matrix.h5", max_bytes)
+    np.testing.assert_array_equal(found, [[5, 2], [7, 3]])
+    assert list(raw.var["gene_symbol"]) == ["A", "B"]
+    said = "4 probes are summed by their 2 genes; 1 that are filtered or deprecated set aside"
+    assert said in raw.messages
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda file: file["matrix/indptr"].__setitem__(2, 10**6), "row pointers do not fit"),
+        (lambda file: file["matrix/shape"].__setitem__(1, 3), "do not fit its shape"),
+    ],
+)
+def test_tables_that_do_not_fit_are_damage(tmp_path, counts, change, says):
+    with pytest.raises(InputError, match=says):
+        open_raw(changed(tmp_path / "a.h5", counts, change), IngestOptions())
