@@ -371,7 +371,12 @@ MUTANTS = [
     *_in(
         "io/formats/matrix_market",
         ("a cell ends with its part", "stop = int(part[0].max())", "stop = int(part[0].max()) + 1"),
-        ("entries in parts need not be sorted", "cells[0] >= last and ", ""),
+        (
+            "entries in parts need not be sorted",
+            "cells[0] >= last and ",
+            "",
+            "tests/io/formats/test_mtx.py",
+        ),
         ("more entries than promised", "if found != n_entries", "if found < n_entries"),
         ("an entry beyond the last cell", "cells.max() >= n_obs", "cells.max() > n_obs"),
         (

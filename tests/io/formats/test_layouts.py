@@ -131,6 +131,13 @@ def test_the_features_of_a_series_are_said_to_be(tmp_path):
     assert said == ["there is no GSM2_features.tsv; GSE9_features.tsv of the folder is used"]
 
 
+def test_the_features_of_another_sample_are_not_of_the_series(tmp_path):
+    series(tmp_path)
+    lines(tmp_path / "GSM2_features.tsv", [f"{g}\tOTHER" for g in GENES[::-1]])
+    assert find_layout(tmp_path / "GSM1_matrix.mtx").genes == (tmp_path / "GSE9_features.tsv",)
+    assert find_layout(tmp_path / "GSM2_matrix.mtx").genes == (tmp_path / "GSM2_features.tsv",)
+
+
 def test_two_of_a_kind_are_named(tmp_path):
     plain_and_packed(tmp_path)
     lines(tmp_path / "features.tsv", GENES)

@@ -58,6 +58,7 @@ def test_the_group_of_cellbenders_first_version_is_known(tmp_path, counts):
     raw, found = read(path)
     np.testing.assert_array_equal(found, counts)
     assert list(raw.var["gene_id"]) == IDS
+    assert "background_removed" not in set(raw.var["genome"])
 
 
 @pytest.mark.parametrize("max_bytes", [1, 2**20])
