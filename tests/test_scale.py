@@ -2,6 +2,8 @@
 
 import importlib.util
 import re
+import subprocess
+import sys
 
 import anndata as ad
 import h5py
@@ -128,8 +130,17 @@ def many_cells(tmp_path_factory):
         path.unlink()
 
 
+@pytest.fixture(scope="module")
+def cuda_bytes():
+    """What importing torch takes beyond the 0.22 GB of its CPU build: 0.3 GB of the CUDA build."""
+    child = "import pathlib, torch; print(pathlib.Path('/proc/self/status').read_text())"
+    status = subprocess.run([sys.executable, "-c", child], capture_output=True, text=True).stdout
+    peak = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
+    return max(peak - 220 * 2**20, 0)
+
+
 @pytest.mark.slow
-def test_no_verb_holds_a_dense_matrix_of_many_cells(many_cells):
+def test_no_verb_holds_a_dense_matrix_of_many_cells(many_cells, cuda_bytes):
     # One dense float32 copy is 1.6 GB by itself, and a process with the libraries in it starts at
     # 0.15 to 0.7 GB: whoever made the copy is above 1.6 GB. The counts as CSR are 0.26 GB.
     folder, usages = many_cells
@@ -140,16 +151,17 @@ def test_no_verb_holds_a_dense_matrix_of_many_cells(many_cells):
     # A few genes may be in no cell; all others are modelled.
     assert normalized.var["highly_variable"].sum() > 0.99 * scale.N_GENES
     peaks = {verb: usage.peak_bytes for verb, usage in usages.items()}
-    too_large = {verb: peak for verb, peak in peaks.items() if peak >= DENSE_BYTES}
+    limit = DENSE_BYTES + cuda_bytes
+    too_large = {verb: peak for verb, peak in peaks.items() if peak >= limit}
     assert not too_large, peaks
 
 
 @pytest.mark.slow
-def test_verbs_that_stream_need_no_memory_for_more_cells(many_cells):
+def test_verbs_that_stream_need_no_memory_for_more_cells(many_cells, cuda_bytes):
     # What is read, computed and written block by block stays below 1 GB whatever the cells.
     _, usages = many_cells
     for verb in ("ingest", "qc", "merge", "normalize", "embed", "denoise", "assemble"):
-        assert usages[verb].peak_bytes < 10**9, (verb, usages[verb].peak_bytes)
+        assert usages[verb].peak_bytes < 10**9 + cuda_bytes, (verb, usages[verb].peak_bytes)
 
 
 @pytest.mark.slow
