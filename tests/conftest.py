@@ -58,3 +58,9 @@ def _shared_counts_stay(request):
     yield
     for one in shared:
         one.require_unchanged()
+
+
+def pytest_collection_modifyitems(items):
+    """Put files with slow tests first: one that begins last leaves the other process idle."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
