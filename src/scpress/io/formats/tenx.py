@@ -1,9 +1,8 @@
 """How Cell Ranger's files become raw counts: HDF5 of versions 2 and 3, and matrix.mtx folders."""
 
-import gzip
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import h5py
 import numpy as np
@@ -13,7 +12,9 @@ from scipy import sparse
 from scpress.config.options import IngestOptions
 from scpress.counts.matrix import remap_columns
 from scpress.counts.raw import RawCounts
+from scpress.counts.stored import StoredRows
 from scpress.errors import InputError
+from scpress.io.guards import open_text, require_plain
 
 _EXPRESSION = "Gene Expression"
 
@@ -24,7 +25,7 @@ def open_10x_h5(path: Path, options: IngestOptions) -> RawCounts:
         name = "matrix" if "matrix" in file else _find_genome(file, options.genome, path)
         group = file[name]
         n_features, n_obs = (int(size) for size in group["shape"][:])
-        indptr = group["indptr"][:].astype(np.int64)
+        StoredRows(group, n_obs, n_features)  # damage is told before the counts are asked for
         obs = pd.DataFrame(index=_text(group["barcodes"]))
         if name == "matrix":
             features = pd.DataFrame(
@@ -40,33 +41,21 @@ def open_10x_h5(path: Path, options: IngestOptions) -> RawCounts:
             features = pd.DataFrame(
                 {"gene_id": _text(group["genes"]), "gene_symbol": _text(group["gene_names"])}
             )
-        n_stored = len(group["data"])
-    if len(obs) != n_obs or len(features) != n_features or len(indptr) != n_obs + 1:
+    if len(obs) != n_obs or len(features) != n_features:
         raise InputError(f"'{path}': its tables do not fit its shape, {n_features} x {n_obs}.")
-    if indptr[-1] != n_stored or (np.diff(indptr) < 0).any():
-        raise InputError(f"'{path}': the row pointers do not fit the stored values; damaged.")
     genome = options.genome if name == "matrix" else None
     var, target, messages = _keep_expression(features, genome, path)
 
     # Genes x cells in CSC is cells x genes in CSR: the columns of a cell are stored together.
     def read_blocks(max_bytes: int) -> Iterator[sparse.csr_matrix]:
         with h5py.File(path, "r") as file:
-            group = file[name]
-            start = 0
+            rows = StoredRows(file[name], n_obs, n_features)
+            indptr, start = rows.pointers, 0
             while start < n_obs:
                 limit = indptr[start] + max_bytes // 16
                 stop = max(int(np.searchsorted(indptr, limit, side="right")) - 1, start + 1)
-                part = slice(int(indptr[start]), int(indptr[min(stop, n_obs)]))
                 stop = min(stop, n_obs)
-                block = sparse.csr_matrix(
-                    (
-                        group["data"][part],
-                        group["indices"][part],
-                        indptr[start : stop + 1] - indptr[start],
-                    ),
-                    shape=(stop - start, n_features),
-                )
-                yield remap_columns(block, target, len(var))
+                yield remap_columns(rows.read(start, stop), target, len(var))
                 start = stop
 
     return RawCounts(obs, var, read_blocks, messages=messages)
@@ -162,6 +151,7 @@ def _find_one(folder: Path, prefix: str, names: tuple[str, ...]) -> Path:
     if not prefix and not exact:
         exact = sorted(path for name in names for path in folder.glob(f"*{name}"))
     if len(exact) == 1:
+        require_plain(exact[0])
         return exact[0]
     found = ", ".join(sorted(path.name for path in exact or folder.iterdir())[:6]) or "nothing"
     raise InputError(
@@ -170,17 +160,14 @@ def _find_one(folder: Path, prefix: str, names: tuple[str, ...]) -> Path:
 
 
 def _read_tsv(path: Path) -> pd.DataFrame:
-    return pd.read_csv(
-        path, sep="\t", header=None, dtype=str, keep_default_na=False, quoting=3, comment=None
-    )
-
-
-def _open_text(path: Path) -> TextIO:
-    return gzip.open(path, "rt") if path.suffix == ".gz" else path.open()
+    with open_text(path) as file:
+        return pd.read_csv(
+            file, sep="\t", header=None, dtype=str, keep_default_na=False, quoting=3, comment=None
+        )
 
 
 def _read_header(path: Path) -> tuple[int, int, int]:
-    with _open_text(path) as file:
+    with open_text(path) as file:
         first = file.readline().lower().split()
         if first[:3] != ["%%matrixmarket", "matrix", "coordinate"] or first[3:5] not in (
             ["integer", "general"],
@@ -201,18 +188,27 @@ def _iter_entries(
     path: Path, lines: int, *, cells_first: bool
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Cells, features (both from 0) and values, as many lines at a time."""
-    with _open_text(path) as file:
+    with open_text(path) as file:
         line = file.readline()
         while line.startswith("%"):
             line = file.readline()
         if int(line.split()[2]) == 0:
+            if file.read(2**16).strip():
+                raise InputError(f"'{path}' promises 0 entries and holds more. Is it complete?")
             return
-        for table in pd.read_csv(file, sep=r"\s+", header=None, chunksize=lines):
+        # A place that is not a whole number is damage, and no number to be cut.
+        whole = {0: np.int64, 1: np.int64}
+        for table in pd.read_csv(
+            file, sep=r"\s+", header=None, chunksize=lines, dtype=whole, quoting=3
+        ):
             if table.shape[1] != 3:
                 raise ValueError(f"{table.shape[1]} words in a line; 3 expected")
             first, second = (table[column].to_numpy(dtype=np.int64) - 1 for column in (0, 1))
             cells, features = (first, second) if cells_first else (second, first)
-            yield cells, features, pd.to_numeric(table[2]).to_numpy()
+            values = pd.to_numeric(table[2]).to_numpy()
+            if values.dtype.kind not in "iuf":  # True is a word, not a count
+                raise ValueError(f"values of type {values.dtype}; numbers expected")
+            yield cells, features, values
 
 
 def _check_entries(
@@ -274,8 +270,12 @@ def _blocks(
     n_features: int,
     max_bytes: int,
 ) -> Iterator[sparse.csr_matrix]:
-    # An entry listed twice is added up by the conversion, as the format asks for.
-    block = sparse.csr_matrix((values, (cells - start, features)), shape=(stop - start, n_features))
+    # An entry listed twice stays so: each is checked before they are added up, as the format asks.
+    order = np.argsort(cells, kind="stable")
+    pointers = np.searchsorted(cells, np.arange(start, stop + 1), sorter=order)
+    block = sparse.csr_matrix(
+        (values[order], features[order], pointers), shape=(stop - start, n_features)
+    )
     rows = max(1, max_bytes // 8)  # bounds the row pointers of very many empty barcodes
     for first in range(0, block.shape[0], rows):
         yield block[first : first + rows]
