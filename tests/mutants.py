@@ -270,8 +270,8 @@ MUTANTS = [
         "io/h5ad",
         (
             "tables are taken as they are read",
-            "return _make_plain(ad.read_h5ad(",
-            "return (ad.read_h5ad(",
+            "return _make_plain(adata)",
+            "return adata",
             "tests/test_pandas_text.py read_is_of_one_kind",
         ),
         (

@@ -219,3 +219,41 @@ def test_staged_counts_are_read_from_a_copy_that_leaves_nothing(simulated, tmp_p
     blocks = [block for _, _, block in iter_chunks(staged.X, max_bytes=10_000)]
     assert len(blocks) > 1
     assert (sparse.vstack(blocks) != simulated.X).nnz == 0
+
+
+@pytest.mark.parametrize("backed", [False, True])
+@pytest.mark.parametrize(
+    ("name", "at", "value", "match"),
+    [
+        ("indices", 0, 77, "X has the index 77, outside of its axis of 3"),
+        ("indptr", 1, 9, r"X: the row pointers do not fit the stored values: they fall from 9"),
+    ],
+)
+def test_a_damaged_matrix_between_two_steps_is_one_line(tmp_path, name, at, value, match, backed):
+    from scpress.counts.matrix import gene_totals
+
+    X = sparse.csr_matrix(np.array([[1, 0, 2], [0, 3, 0]], dtype=np.int32))
+    write_h5ad(ad.AnnData(X), tmp_path / "a.h5ad")
+    with h5py.File(tmp_path / "a.h5ad", "a") as file:
+        file[f"X/{name}"][at] = value
+    with pytest.raises(InputError, match=match):
+        gene_totals(read_h5ad(tmp_path / "a.h5ad", backed=backed).X)
+
+
+def test_indices_of_a_graph_are_checked_too(tmp_path):
+    adata = ad.AnnData(np.ones((4, 2)))
+    adata.obsp["distances"] = sparse.csr_matrix(np.eye(4))
+    write_h5ad(adata, tmp_path / "a.h5ad")
+    with h5py.File(tmp_path / "a.h5ad", "a") as file:
+        file["obsp/distances/indices"][0] = 4
+    with pytest.raises(InputError, match="obsp/distances has the index 4"):
+        read_h5ad(tmp_path / "a.h5ad", backed=True)
+
+
+def test_a_backed_matrix_fits_its_tables(tmp_path):
+    adata = ad.AnnData(sparse.csr_matrix(np.ones((4, 2))))
+    write_h5ad(adata, tmp_path / "a.h5ad")
+    with h5py.File(tmp_path / "a.h5ad", "a") as file:
+        file["X"].attrs["shape"] = [4, 3]
+    with pytest.raises(InputError, match="4 x 3"):
+        read_h5ad(tmp_path / "a.h5ad", backed=True)

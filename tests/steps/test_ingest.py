@@ -232,3 +232,20 @@ def test_only_plain_numbers_are_numbers(value, expected):
     made = ingest(make(), sample="s", metadata={"dose": value}).obs["dose"].iloc[0]
     assert made == expected
     assert isinstance(made, str) == isinstance(expected, str)
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.int64, np.float32, np.uint16])
+def test_entries_of_one_place_are_added_and_the_sum_is_a_count(kind):
+    X = sparse.csr_matrix((np.array([3, 60_000, 60_000], kind), [1, 0, 1], [0, 1, 3]), (2, 2))
+    X.indices[:] = [1, 0, 0]
+    made = ingest(ad.AnnData(X), sample="s")
+    np.testing.assert_array_equal(made.X.toarray(), [[0, 3], [120_000, 0]])
+    assert made.X.dtype == np.int32
+    assert made.X.nnz == 2
+
+
+def test_a_sum_that_does_not_fit_is_refused():
+    X = sparse.csr_matrix((np.full(2, 2**31 - 1, np.int32), [0, 1], [0, 2, 2]), (2, 2))
+    X.indices[:] = 1
+    with pytest.raises(InputError, match=r"found 4\.29497e\+09 in gene '1'.*above 2147483647"):
+        ingest(ad.AnnData(X), sample="s")

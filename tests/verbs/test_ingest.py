@@ -215,7 +215,7 @@ def test_damage_inside_the_values_is_one_line(tmp_path, capsys):
     (tmp_path / "in.h5ad").write_bytes(data)
     out = ["--output", tmp_path / "out.h5ad"]
     assert run(["ingest", tmp_path / "in.h5ad", "--sample", "s", *out]) == 2
-    assert "cannot be read as h5ad" in capsys.readouterr().err
+    assert "X cannot be read (Can't synchronously read data" in capsys.readouterr().err
     assert not (tmp_path / "out.h5ad").exists()
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from scpress import settings
+from scpress.counts.stored import damage_named, name_of, stored_rows
 
 # More nonzeros than this need int64 indices; a test lowers it.
 _INT32_MAX = 2**31 - 1
@@ -29,12 +30,22 @@ def iter_chunks(
     ------
     start, stop, block
         The rows and their values, CSR.
+
+    Raises
+    ------
+    InputError
+        What is on disk is not a matrix of that shape.
     """
-    if getattr(X, "format", "csr") != "csr":
-        X = (X if sparse.issparse(X) else X.to_memory()).tocsr()
+    rows = None
+    if hasattr(X, "group"):  # anndata's: its own loops would trust what is in the file
+        rows = stored_rows(X.group, X.shape, X.format)
+        if X.format == "csc":
+            X, rows = rows.read(0, X.shape[1]).T, None
+    if rows is None and getattr(X, "format", "csr") != "csr":
+        X = X.tocsr()
     n_obs = X.shape[0]
     budget = settings.chunk_bytes if max_bytes is None else max_bytes
-    indptr = _row_pointers(X)
+    indptr = rows.pointers if rows else X.indptr if sparse.issparse(X) else None
     start = 0
     while start < n_obs:
         if indptr is None:
@@ -44,16 +55,13 @@ def iter_chunks(
             limit = int(indptr[start]) + budget // 8
             stop = int(np.searchsorted(indptr, limit, side="right")) - 1
         stop = min(max(stop, start + 1), n_obs)
-        yield start, stop, sparse.csr_matrix(X[start:stop])
+        if rows is None:
+            with damage_named(name_of(X)):
+                block = sparse.csr_matrix(X[start:stop])
+        else:
+            block = rows.read(start, stop)
+        yield start, stop, block
         start = stop
-
-
-def _row_pointers(X: Any) -> np.ndarray | None:
-    if sparse.issparse(X):
-        return X.indptr
-    if getattr(X, "format", None) == "csr":
-        return X.group["indptr"][:]
-    return None
 
 
 def remap_columns(block: sparse.csr_matrix, target: np.ndarray, n_vars: int) -> sparse.csr_matrix:

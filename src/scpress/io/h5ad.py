@@ -16,8 +16,10 @@ from anndata.io import write_elem
 from scipy import sparse
 
 from scpress.counts.frames import plain_frame
+from scpress.counts.stored import require_inside, stored_rows
 from scpress.errors import InputError
 from scpress.io.files import atomic_path, raise_unreadable, require_file
+from scpress.io.guards import compressed_groups, require_own_storage, require_plain
 from scpress.io.hdf5 import Disk, new_hdf5
 
 # Rows of an HDF5 chunk of a CSR matrix written block by block.
@@ -40,13 +42,24 @@ def read_h5ad(path: Path, *, backed: bool = False) -> ad.AnnData:
         No such file, or a damaged or foreign one.
     """
     require_file(path)
+    require_plain(path)
     try:
         with h5py.File(path, "r") as file:
             if "obs" not in file:
                 raise InputError(f"'{path}' is not an AnnData file: it has no obs.")
+        require_own_storage(path)
+        _require_pointers(path)
         if backed and "SCPRESS_STAGE_INPUTS" in os.environ:
-            return _make_plain(_read_staged(path))
-        return _make_plain(ad.read_h5ad(path, backed="r" if backed else None))
+            adata = _read_staged(path)
+        else:
+            adata = ad.read_h5ad(path, backed="r" if backed else None)
+        if backed and adata.X is not None and adata.X.shape != adata.shape:
+            raise InputError(
+                f"'{path}': X is {adata.X.shape[0]} x {adata.X.shape[1]}, but there are "
+                f"{adata.n_obs} cells and {adata.n_vars} genes. The file is damaged."
+            )
+        _require_indices(adata, path)
+        return _make_plain(adata)
     except InputError:
         raise
     except Exception as error:
@@ -57,6 +70,25 @@ def read_h5ad(path: Path, *, backed: bool = False) -> ad.AnnData:
         raise InputError(
             f"'{path}' cannot be read as h5ad ({reason}). Is the file complete?"
         ) from error
+
+
+def _require_pointers(path: Path) -> None:
+    """Check all compressed matrices of a file as far as it can be seen without their values."""
+    with h5py.File(path, "r") as file:
+        for group, layout in compressed_groups(file):
+            stored_rows(group, tuple(group.attrs["shape"]), layout)
+
+
+def _require_indices(adata: ad.AnnData, path: Path) -> None:
+    """Check the indices of all that was read; a matrix on disk is checked where it is read."""
+    held: dict[str, Any] = {"X": None if adata.isbacked else adata.X}
+    held |= {"raw": None if adata.raw is None or adata.isbacked else adata.raw.X}
+    for name in ("layers", "obsm", "varm", "obsp", "varp"):
+        held |= {f"{name}/{key}": value for key, value in getattr(adata, name).items()}
+    for name, value in held.items():
+        if sparse.issparse(value) and value.format in ("csr", "csc"):
+            axis = value.shape[1 if value.format == "csr" else 0]
+            require_inside(value.indices, axis, f"'{path}': {name}")
 
 
 def _make_plain(adata: ad.AnnData) -> ad.AnnData:

@@ -112,20 +112,35 @@ def iter_counts(
     Raises
     ------
     InputError
-        A stored value that is not a count.
+        A stored value that is not a count, or several of one place whose sum is not.
     """
     genes = [str(name) for name in raw.var.index]
+
+    def require(values: sparse.csr_matrix) -> None:
+        require_counts(
+            values.data, sample=sample, columns=values.indices, genes=genes, places=raw.places
+        )
+
     start = 0
     for block in raw.chunks():
-        require_counts(
-            block.data, sample=sample, columns=block.indices, genes=genes, places=raw.places
-        )
+        require(block)
         rows = slice(start, start + block.shape[0])
         start += block.shape[0]
         if kept is not None:
             block = block[kept[rows]]
-        counts = block.astype(np.int32)
-        counts.sum_duplicates()
+        # Not `astype` of the block, which adds entries of one place in the narrow type.
+        counts = sparse.csr_matrix(
+            (block.data.astype(np.int32), block.indices.copy(), block.indptr.copy()),
+            shape=block.shape,
+        )
+        counts.sort_indices()
+        if not counts.has_canonical_format:  # a place has several entries; their sum may be longer
+            total = sparse.csr_matrix(
+                (counts.data.astype(np.int64), counts.indices, counts.indptr), shape=counts.shape
+            )
+            total.sum_duplicates()
+            require(total)
+            counts = total.astype(np.int32)
         counts.eliminate_zeros()
         yield counts
 

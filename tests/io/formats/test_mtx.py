@@ -1,5 +1,7 @@
 """Cell Ranger's files: which features are genes, and how entries become cells."""
 
+import re
+
 import h5py
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from scipy import sparse
 from scpress.config.options import IngestOptions
 from scpress.errors import InputError
 from scpress.io.formats import matrix_market, mtx, open_raw
+from scpress.steps.ingest import iter_counts
 
 
 def test_antibodies_are_set_aside_with_a_message(cases):
@@ -134,10 +137,10 @@ def test_a_block_of_hdf5_has_as_many_cells_as_fit(cases, counts, max_bytes):
     [
         ("barcodes", lambda x: x[1:], r"tables do not fit its shape, 11 x 23"),
         ("genes", lambda x: x[1:], "tables do not fit its shape"),
-        ("indptr", lambda x: x[:-1], "tables do not fit"),
+        ("indptr", lambda x: x[:-1], "has 23 row pointers; 24 are needed for its 23 rows"),
         ("indptr", lambda x: np.append(x[:-1], x[-1] + 1), "row pointers do not fit"),
         ("indptr", lambda x: np.concatenate([x[:1], x[-1:], x[2:]]), "row pointers do not"),
-        ("data", lambda x: x[:-1], "row pointers do not fit the stored values"),
+        ("data", lambda x: x[:-1], r"has \d+ values and \d+ indices"),
     ],
 )
 def test_damaged_hdf5(tmp_path, counts, name, change, match):
@@ -297,3 +300,41 @@ def test_names_with_quotes_and_missing_values_stay_text(tmp_path, counts):
     text = "".join(f"{i}\t{s}\n" for i, s in zip(IDS, names, strict=True))
     (tmp_path / "m" / "genes.tsv").write_text(text)
     assert list(open_raw(tmp_path / "m", IngestOptions()).var["gene_symbol"]) == names
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda t: t.replace("\n1 1 40000\n", "\n1.5 1 40000\n"), "cannot be read as 10x_mtx"),
+        (lambda t: t.replace("\n1 1 40000\n", "\n1 1 4\x000000\n"), "holds a NUL byte"),
+        (lambda t: t.replace("\n1 1 40000\n", '\n1 1 "40000"\n'), "Unable to parse string"),
+        (lambda t: re.sub(r"^11 23 .*$", "11 23 0", t, flags=re.M), "promises 0 entries and holds"),
+        (
+            lambda t: re.sub(r"(?m)^(\d+ \d+) \d+$", r"\1 True", t).replace("23 True", "23 133", 1),
+            "values of type bool",
+        ),
+    ],
+)
+def test_words_that_are_no_whole_numbers_are_damage(tmp_path, counts, change, match):
+    write_mtx(tmp_path / "m", counts, version=2)
+    path = tmp_path / "m" / "matrix.mtx"
+    path.write_text(change(path.read_text()))
+    with pytest.raises(InputError, match=match):
+        open_raw(tmp_path / "m", IngestOptions())
+
+
+def test_a_matrix_of_no_entries_is_zeros(tmp_path, counts):
+    write_mtx(tmp_path / "m", counts, version=2)
+    rewrite(tmp_path / "m", [], (N_VARS, N_OBS))
+    np.testing.assert_array_equal(read(tmp_path / "m"), np.zeros((N_OBS, N_VARS)))
+
+
+@pytest.mark.parametrize("entries", [[0.5, 0.5], [2**31 - 1] * 2, [2**62] * 4, [5, -3]])
+@pytest.mark.parametrize("is_sorted", [True, False])
+def test_entries_of_one_place_are_counts_each_and_together(tmp_path, counts, entries, is_sorted):
+    write_mtx(tmp_path / "m", counts, version=2)
+    lines = [(3, 2, value) for value in entries]
+    rewrite(tmp_path / "m", [*lines, (1, 3 if is_sorted else 1, 1)], (N_VARS, N_OBS), "real")
+    raw = open_raw(tmp_path / "m", IngestOptions())
+    with pytest.raises(InputError, match="counts must be non-negative integers; found"):
+        list(iter_counts(raw, None, sample="s"))

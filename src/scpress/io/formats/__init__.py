@@ -13,6 +13,7 @@ from scpress.errors import InputError
 from scpress.io.files import raise_unreadable, require_file
 from scpress.io.formats import annotated, loom, mtx, tenx_h5, text
 from scpress.io.formats.layouts import is_mtx_folder
+from scpress.io.guards import require_own_storage, require_plain
 
 _READERS: dict[str, Callable[[Path, IngestOptions], RawCounts]] = {
     "h5ad": annotated.open_h5ad,
@@ -34,6 +35,7 @@ _SUFFIXES = {
     ".txt": "tsv",
     ".zarr": "zarr",
 }
+_HDF5 = ("h5ad", "10x_h5", "loom")
 _NOT_DAMAGE = (errno.EACCES, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENOMEM)
 
 
@@ -47,10 +49,13 @@ def open_raw(path: Path, options: IngestOptions) -> RawCounts:
     """
     path = Path(path)
     require_file(path)
+    require_plain(path)
     kind = options.format or recognize_format(path)
     if path.is_file() and path.stat().st_size == 0:
         raise InputError(f"'{path}' is empty (0 bytes). Was its download or copy complete?")
     with _explain_damage(path, kind):
+        if kind in _HDF5:
+            require_own_storage(path)
         raw = _READERS[kind](path, options)
     read_blocks = raw.read_blocks
 

@@ -16,7 +16,9 @@ from scipy import sparse
 from scpress.config.options import IngestOptions
 from scpress.counts.matrix import iter_chunks
 from scpress.counts.raw import RawCounts, find_matrix, name_places, raw_from_anndata
+from scpress.counts.stored import stored_rows
 from scpress.errors import InputError
+from scpress.io.guards import require_zarr_matrix, require_zarr_names
 
 _Opener = Callable[[], AbstractContextManager[Any]]
 
@@ -48,10 +50,14 @@ def _open(opener: _Opener, path: Path, options: IngestOptions) -> RawCounts:
         if not _is_current(store):
             return _read_old(path, options)
         key, var_key = find_matrix(_keys(store), options.layer, str(path))
+        if not isinstance(store, h5py.File):
+            require_zarr_matrix(store[key])
+            for table in (store["obs"], store[var_key]):
+                require_zarr_names(table)
         obs = read_elem(store["obs"])
         var = read_elem(store[var_key])
         obsm = read_elem(store["obsm"]) if "obsm" in store else {}
-        shape = _matrix(store[key]).shape
+        shape = _require_matrix(store[key])
         places = name_places(_keys(store), key)
     if shape != (len(obs), len(var)):
         raise InputError(
@@ -85,6 +91,14 @@ def _read_old(path: Path, options: IngestOptions) -> RawCounts:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it tells how it translates what is not used here
         return raw_from_anndata(ad.read_h5ad(path), options.layer)
+
+
+def _require_matrix(element: Any) -> tuple[int, ...]:
+    """Shape of a matrix, after a look at what can be seen of it without its values."""
+    matrix = _matrix(element)
+    if hasattr(matrix, "group"):
+        stored_rows(matrix.group, matrix.shape, matrix.format)
+    return tuple(matrix.shape)
 
 
 def _matrix(element: Any) -> Any:

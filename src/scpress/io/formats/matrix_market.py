@@ -58,13 +58,18 @@ def iter_entries(
     """Cells, features (both from 0) and values, as many lines at a time."""
     with open_text(path) as file:
         if float(_skip_to_sizes(file).split()[2]) == 0:
+            if file.read(2**16).strip():
+                raise InputError(f"'{path}' promises 0 entries and holds more. Is it complete?")
             return
-        for table in pd.read_csv(file, sep=r"\s+", header=None, chunksize=lines):
+        for table in pd.read_csv(file, sep=r"\s+", header=None, chunksize=lines, quoting=3):
             if table.shape[1] != 3:
                 raise ValueError(f"{table.shape[1]} words in a line; 3 expected")
             first, second = (_read_places(table[column]) for column in (0, 1))
             cells, features = (first, second) if cells_first else (second, first)
-            yield cells, features, pd.to_numeric(table[2]).to_numpy()
+            values = pd.to_numeric(table[2]).to_numpy()
+            if values.dtype.kind not in "iuf":  # True is a word, not a count
+                raise ValueError(f"values of type {values.dtype}; numbers expected")
+            yield cells, features, values
 
 
 def _read_places(column: pd.Series) -> np.ndarray:
@@ -132,8 +137,12 @@ def _blocks(
     n_features: int,
     max_bytes: int,
 ) -> Iterator[sparse.csr_matrix]:
-    # An entry listed twice is added up by the conversion, as the format asks for.
-    block = sparse.csr_matrix((values, (cells - start, features)), shape=(stop - start, n_features))
+    # An entry listed twice stays so: each is checked before they are added up, as the format asks.
+    order = np.argsort(cells, kind="stable")
+    pointers = np.searchsorted(cells, np.arange(start, stop + 1), sorter=order)
+    block = sparse.csr_matrix(
+        (values[order], features[order], pointers), shape=(stop - start, n_features)
+    )
     rows = max(1, max_bytes // 8)  # bounds the row pointers of very many empty barcodes
     for first in range(0, block.shape[0], rows):
         yield block[first : first + rows]

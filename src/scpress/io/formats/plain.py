@@ -5,6 +5,9 @@ import io
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
+from scpress.errors import InputError
+from scpress.io.guards import DAMAGED, require_plain
+
 _GZIP = b"\x1f\x8b"
 _MARK = b"\xef\xbb\xbf"
 
@@ -13,15 +16,36 @@ def open_text(path: Path, *, newline: str | None = None) -> TextIO:
     """Open a text file for reading, whatever its name says of its compression.
 
     Repositories publish plain text under names in .gz, and spreadsheets put a byte-order mark
-    before the first name.
+    before the first name. A NUL byte is an error and not the end of a word, and a pipe is refused.
     """
+    require_plain(path)
     with path.open("rb") as file:
         is_gzip = file.read(2) == _GZIP
     binary = cast(BinaryIO, (gzip.open if is_gzip else open)(path, "rb"))
     try:
         if binary.read(3) != _MARK:
             binary.seek(0)
-        return io.TextIOWrapper(binary, encoding="utf-8", newline=newline)
+        return _Text(binary, str(path), newline)
     except BaseException:
         binary.close()
         raise
+
+
+class _Text(io.TextIOWrapper):
+    def __init__(self, raw: BinaryIO, name: str, newline: str | None):
+        super().__init__(raw, encoding="utf-8", newline=newline)
+        self._path = name
+
+    def read(self, size: int | None = -1, /) -> str:
+        return self._without_nul(super().read(-1 if size is None else size))
+
+    def readline(self, size: int = -1, /) -> str:  # type: ignore[override]
+        return self._without_nul(super().readline(size))
+
+    def __next__(self) -> str:  # type: ignore[override]
+        return self._without_nul(super().__next__())
+
+    def _without_nul(self, text: str) -> str:
+        if "\0" in text:
+            raise InputError(f"'{self._path}' holds a NUL byte, so it is not a text. {DAMAGED}")
+        return text

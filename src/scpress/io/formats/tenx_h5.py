@@ -12,6 +12,7 @@ from scipy import sparse
 from scpress.config.options import IngestOptions
 from scpress.counts.matrix import remap_columns
 from scpress.counts.raw import RawCounts
+from scpress.counts.stored import StoredRows
 from scpress.errors import InputError
 from scpress.io.formats.features import find_genes
 
@@ -26,20 +27,17 @@ def open_10x_h5(path: Path, options: IngestOptions) -> RawCounts:
         name = name or _find_genome(file, options.genome, path)
         group = file[name]
         n_features, n_obs = (int(size) for size in group["shape"][:])
-        indptr = group["indptr"][:].astype(np.int64)
+        StoredRows(group, n_obs, n_features)  # damage is told before the counts are asked for
         obs = pd.DataFrame(index=_text(group["barcodes"]))
         columns = _read_features(group)
         if name not in _GROUPS:
             columns["genome"] = np.full(n_features, name, dtype=object)
-        n_stored = len(group["data"])
     known = columns.get("id", columns.get("name"))
     if known is None:
         raise InputError(f"'{path}' names no features: neither their ids nor their symbols.")
     lengths = {len(column) for column in columns.values()}
-    if len(obs) != n_obs or lengths != {n_features} or len(indptr) != n_obs + 1:
+    if len(obs) != n_obs or lengths != {n_features}:
         raise InputError(f"'{path}': its tables do not fit its shape, {n_features} x {n_obs}.")
-    if indptr[-1] != n_stored or (np.diff(indptr) < 0).any():
-        raise InputError(f"'{path}': the row pointers do not fit the stored values; damaged.")
     if "is_kept" in columns:
         var, target, messages = _join_probes(columns)
     else:
@@ -51,21 +49,13 @@ def open_10x_h5(path: Path, options: IngestOptions) -> RawCounts:
     # Genes x cells in CSC is cells x genes in CSR: the columns of a cell are stored together.
     def read_blocks(max_bytes: int) -> Iterator[sparse.csr_matrix]:
         with h5py.File(path, "r") as file:
-            group = file[name]
-            start = 0
+            rows = StoredRows(file[name], n_obs, n_features)
+            indptr, start = rows.pointers, 0
             while start < n_obs:
                 limit = indptr[start] + max_bytes // 16
                 stop = max(int(np.searchsorted(indptr, limit, side="right")) - 1, start + 1)
-                part = slice(int(indptr[start]), int(indptr[min(stop, n_obs)]))
                 stop = min(stop, n_obs)
-                block = sparse.csr_matrix(
-                    (
-                        group["data"][part],
-                        group["indices"][part],
-                        indptr[start : stop + 1] - indptr[start],
-                    ),
-                    shape=(stop - start, n_features),
-                )
+                block = rows.read(start, stop)
                 block = remap_columns(block, target, len(var))
                 if is_summed:
                     block.sum_duplicates()
