@@ -267,6 +267,37 @@ MUTANTS = [
         ("a result is for its owner alone", "0o666 & ~umask", "0o600"),
     ),
     *_in(
+        "counts/stored",
+        (
+            "row pointers may fall",
+            "falls = pointers[1:] < pointers[:-1]",
+            "falls = np.zeros(1, bool)",
+        ),
+        (
+            "an index one beyond its axis is inside",
+            "indices.max() >= n_columns",
+            "indices.max() > n_columns",
+        ),
+        ("an index below zero is inside", "if indices.min() < 0 or ", "if "),
+        (
+            "a matrix of the other layout is read transposed",
+            "(n_columns + 1,):\n        other",
+            "(-1,):\n        other",
+        ),
+        ("the last row pointer is not looked at", " or pointers[-1] != n_stored:", ":"),
+    ),
+    *_in(
+        "io/guards",
+        ("links in HDF5 are followed", "if not isinstance(link, h5py.HardLink):", "if False:"),
+        ("data in other files are read", "if dataset.is_virtual or dataset.external:", "if False:"),
+        ("missing chunks read as zeros", "    if found < needed:", "    if False:"),
+        (
+            "chunks within a shard are counted as shards",
+            "array.nchunks_initialized // inside",
+            "array.nchunks_initialized",
+        ),
+    ),
+    *_in(
         "io/h5ad",
         (
             "tables are taken as they are read",
