@@ -69,7 +69,7 @@ def test_whole_numbers_of_any_type_are_indices(store, dense, layout, kind):
         ({"indptr": lambda x: x[:-1]}, r"has \d+ row pointers; \d+ are needed"),
         ({"indptr": with_value(0, 1)}, "they go from 1 to"),
         ({"indptr": with_value(-1, 3)}, r"to 3, and must go from 0 to \d+"),
-        ({"indptr": with_value(2, 10_000)}, r"they fall from 10000 to \d+ in row 2"),
+        ({"indptr": with_value(3, 0)}, r"they fall from \d+ to 0 in row 2"),
         ({"data": lambda x: x[:-1]}, r"has \d+ values and \d+ indices"),
     ],
 )
