@@ -169,11 +169,20 @@ def require_zarr_names(table: Any) -> None:
     index = table.attrs.get("_index")
     for name in table:
         column = table[name]
-        if hasattr(column, "dtype"):
-            if name == index or column.dtype.kind in "OSTU":
+        if name == index:
+            require_all_chunks(_texts(column))
+        elif hasattr(column, "dtype"):
+            if column.dtype.kind in "OSTU":
                 require_all_chunks(column)
-        elif "categories" in column and column["categories"].size > 1:
-            require_all_chunks(column["categories"])
+        elif "categories" in column:
+            categories = _texts(column["categories"])
+            if categories.size > 1:
+                require_all_chunks(categories)
+
+
+def _texts(stored: Any) -> Any:
+    # Where a text may be missing, anndata 0.13 keeps a mask beside the values.
+    return stored if hasattr(stored, "dtype") else stored["values"]
 
 
 def _n_chunks(shape: tuple[int, ...], chunks: tuple[int, ...]) -> int:
