@@ -1,6 +1,5 @@
 """On a real Slurm: a whole run, what each job asks for, and what becomes of it when things fail."""
 
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -15,6 +14,8 @@ import pytest
 import yaml
 from builders import QUICK_RUN
 from cluster import CPU_NODES, GPU_NODE, Cluster, ask, wait_for
+
+from scpress.steps.doctor import load_module
 
 pytestmark = pytest.mark.slurm
 
@@ -129,9 +130,7 @@ def test_models_train_on_the_gpu_node_and_nothing_else_does(cluster, finished):
 
 
 def test_slurm_was_asked_for_what_is_predicted(cluster, finished):
-    spec = importlib.util.spec_from_file_location("prediction", ROOT / "workflow/prediction.py")
-    prediction = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(prediction)
+    prediction = load_module(ROOT / "workflow/prediction.py")
     results = finished.folder / "results"
     samples = [prediction.measure(finished.folder / f"s{number}.h5ad") for number in (0, 1)]
     # The counts of the samples were temporary; nothing was filtered out of them.
@@ -229,6 +228,8 @@ def _disturb(name: str, drivers: dict[str, Driver], cluster: Cluster, job) -> No
         ask("sbatch", *claim, "--output=/dev/null", "--wrap=sleep 5")
     elif name == "time limit":
         ask("scontrol", "update", f"JobId={number}", "TimeLimit=1")
+        # So that a fast machine is not done before; at the limit Slurm lets it go on, and ends it.
+        ask("scancel", "--signal=STOP", number)
     elif name == "memory":
         (drivers[name].folder / "grow").touch()
     elif name == "lost node":
