@@ -9,18 +9,12 @@ with code 1 where a job took more than was predicted for its first attempt.
 
 import argparse
 import csv
-import importlib.util
 import sys
 from pathlib import Path
 
+from scpress.steps.doctor import load_module
+
 ROOT = Path(__file__).parents[1]
-
-
-def load_prediction():
-    spec = importlib.util.spec_from_file_location("prediction", ROOT / "workflow/prediction.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def main() -> int:
@@ -28,7 +22,7 @@ def main() -> int:
     parser.add_argument("results", type=Path, nargs="?", default=Path("results"))
     parser.add_argument("--samples", type=Path, default=Path("config/samples.tsv"))
     arguments = parser.parse_args()
-    prediction = load_prediction()
+    prediction = load_module(ROOT / "workflow/prediction.py")
     with arguments.samples.open(newline="") as file:
         lines = [line for line in file if line.strip() and not line.startswith("#")]
     samples = {

@@ -149,6 +149,16 @@ MUTANTS = [
             "block.shape[0]] += at",
             "block.shape[0]] += max(at - 1, 0)",
         ),
+        (
+            "columns of one gene stay apart",
+            "np.bincount(target[target >= 0]) > 1",
+            "np.bincount(target[target >= 0]) > 9",
+        ),
+        (
+            "what is set aside is the last gene",
+            "np.cumsum(kept) - 1, -1)",
+            "np.cumsum(kept) - 1, kept.sum() - 1)",
+        ),
         ("pointers are too short for many columns", "max(n_nonzeros, n_vars) <=", "n_nonzeros <="),
         ("squares overflow", "values = block.astype(np.float64)", "values = block.copy()"),
     ),

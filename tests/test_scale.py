@@ -1,6 +1,5 @@
 """Many cells: the whole chain runs, no step holds a dense matrix, and a subsample is stated."""
 
-import importlib.util
 import re
 import subprocess
 import sys
@@ -21,19 +20,13 @@ from scpress.counts import matrix as count_functions
 from scpress.counts.matrix import iter_chunks
 from scpress.io import h5ad
 from scpress.io.h5ad import read_h5ad
+from scpress.steps.doctor import load_module
 
 _PBMC3K = SHARED / "data" / "pbmc3k_raw_2700.h5ad"
 _BENCHMARK = ROOT / "benchmarks" / "scale.py"
 
 
-def _load_benchmark():
-    spec = importlib.util.spec_from_file_location("scale", _BENCHMARK)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-scale = _load_benchmark()
+scale = load_module(_BENCHMARK)
 
 # 200,000 cells x 2,000 genes x 4 bytes.
 MANY_CELLS = 200_000

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scpress.errors import InputError
 
@@ -86,6 +87,14 @@ RECORD = Slot("uns", "scpress", "dict", "", "What was run: digests, options, ver
 SLOTS = tuple(value for value in list(globals().values()) if isinstance(value, Slot))
 
 
+def names_in(axis: Iterable[Any]) -> list[str]:
+    """Names of what `adata.obs`, `adata.layers` and the like hold.
+
+    anndata 0.13 lists X among the layers, as None.
+    """
+    return [str(name) for name in axis if name is not None]
+
+
 def require(adata: AnnData, *slots: Slot, model: str = "") -> None:
     """Check that an AnnData has the slots a step reads.
 
@@ -97,9 +106,7 @@ def require(adata: AnnData, *slots: Slot, model: str = "") -> None:
     for slot in slots:
         key = slot.of(model)
         if key not in getattr(adata, slot.axis):
-            # anndata 0.13 lists X among the layers, as None.
-            names = [str(name) for name in getattr(adata, slot.axis) if name is not None]
-            found = ", ".join(names[:8]) or "nothing"
+            found = ", ".join(names_in(getattr(adata, slot.axis))[:8]) or "nothing"
             raise InputError(
                 f"{slot.axis}[{key!r}] is missing ({slot.text[0].lower()}{slot.text[1:-1]}); "
                 f"{slot.axis} holds {found}. Was the step that writes it run?"

@@ -8,7 +8,13 @@ from scipy import sparse
 
 from scpress import settings
 from scpress.counts import matrix as count_functions
-from scpress.counts.matrix import iter_chunks, remap_columns, select_columns
+from scpress.counts.matrix import (
+    column_joiner,
+    iter_chunks,
+    kept_columns,
+    remap_columns,
+    select_columns,
+)
 
 
 @pytest.mark.parametrize("max_bytes", [1, 100, 10**6])
@@ -74,6 +80,18 @@ def test_remap_columns_against_a_loop(target, seed):
     result = remap_columns(sparse.csr_matrix(block), np.array(target), 6)
     np.testing.assert_array_equal(result.toarray(), expected)
     assert result.has_sorted_indices
+
+
+def test_columns_of_one_target_are_added_and_those_of_none_are_not_there():
+    block = sparse.csr_matrix(np.array([[1, 2, 4, 8], [0, 3, 5, 0]]))
+    joined = column_joiner(np.array([1, 0, 1, -1]), 2)(block)
+    np.testing.assert_array_equal(joined.toarray(), [[2, 5], [3, 5]])
+    assert joined.nnz == 4
+
+
+def test_kept_columns_close_up():
+    kept = np.array([False, True, True, False, True])
+    assert kept_columns(kept).tolist() == [-1, 0, 1, -1, 2]
 
 
 @pytest.mark.parametrize("chunk_bytes", [1, 200, 10**6])

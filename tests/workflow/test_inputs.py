@@ -2,7 +2,6 @@
 
 import copy
 import csv
-import importlib.util
 import io
 import re
 
@@ -14,16 +13,9 @@ from hypothesis import strategies as st
 from snakemake.utils import update_config
 
 from scpress.config.options import VERBS
+from scpress.steps.doctor import load_module
 
-
-def load(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-inputs = load(ROOT / "workflow/inputs.py")
+inputs = load_module(ROOT / "workflow/inputs.py")
 CONFIG_SCHEMA, SAMPLE_SCHEMA = (
     inputs.read_schema(ROOT / f"workflow/schemas/{name}.schema.yaml")
     for name in ("config", "samples")

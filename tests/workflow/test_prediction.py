@@ -1,7 +1,6 @@
 """What a job asks for: sizes read from headers, of every format, and the amounts that follow."""
 
 import gzip
-import importlib.util
 import re
 
 import anndata as ad
@@ -15,15 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import io, sparse
 
+from scpress.steps.doctor import load_module
 
-def load(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-prediction = load(ROOT / "workflow/prediction.py")
+prediction = load_module(ROOT / "workflow/prediction.py")
 N_CELLS, N_GENES = 40, 30
 
 

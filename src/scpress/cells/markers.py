@@ -1,11 +1,13 @@
 """Which genes are higher in one group of cells than in the others."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 from scipy.special import ndtr
+
+from scpress.counts.matrix import iter_slabs
 
 # Added to both means before their ratio: a gene seen in one cell has no infinite fold change.
 # It is in molecules per cell of median size.
@@ -53,22 +55,11 @@ def rank_sum_test(values: sparse.spmatrix, in_group: np.ndarray) -> tuple[np.nda
     columns = sparse.csc_matrix(values)
     parts = [
         _rank_sums(columns[:, start:stop], in_group)
-        for start, stop in _column_slabs(columns.indptr, _NONZEROS_AT_A_TIME)
+        # Of no genes there is one part, too: it has their shape.
+        for start, stop in list(iter_slabs(columns.indptr, _NONZEROS_AT_A_TIME)) or [(0, 0)]
     ]
     z, p_value = (np.hstack(part) for part in zip(*parts, strict=True))
     return z, p_value
-
-
-def _column_slabs(indptr: np.ndarray, max_nonzeros: int) -> Iterator[tuple[int, int]]:
-    """Start and stop of runs of columns with at most so many nonzeros, or of one column."""
-    start, n_columns = 0, len(indptr) - 1
-    while True:
-        stop = int(np.searchsorted(indptr, indptr[start] + max_nonzeros, side="right")) - 1
-        stop = min(max(stop, start + 1), n_columns)
-        yield start, stop
-        start = stop
-        if start >= n_columns:
-            return
 
 
 def _rank_sums(values: sparse.csc_matrix, in_group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

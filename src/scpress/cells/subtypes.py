@@ -46,7 +46,7 @@ class Subtypes:
     """Why the split was kept, or why there is none."""
     candidates: list[dict[str, Any]] = field(default_factory=list)
     """One row per number of subtypes tried."""
-    markers: pd.DataFrame = field(default_factory=lambda: no_markers())
+    markers: pd.DataFrame = field(default_factory=no_markers)
     """Markers of the kept subtypes from held-out molecules of held-out cells."""
 
 

@@ -1,4 +1,4 @@
-"""What a code of the counts costs in bytes of real files, and how much of the counts it keeps."""
+"""How much of the counts a decoded code keeps."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

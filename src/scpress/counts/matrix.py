@@ -1,6 +1,6 @@
 """What is computed from raw counts, in chunks that fit in memory: totals, checks, log-values."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -46,22 +46,42 @@ def iter_chunks(
     n_obs = X.shape[0]
     budget = settings.chunk_bytes if max_bytes is None else max_bytes
     indptr = rows.pointers if rows else X.indptr if sparse.issparse(X) else None
-    start = 0
-    while start < n_obs:
-        if indptr is None:
-            stop = start + max(1, budget // max(1, X.shape[1] * X.dtype.itemsize))
-        else:
-            # 8 bytes a nonzero: int32 index and int32 or float32 value.
-            limit = int(indptr[start]) + budget // 8
-            stop = int(np.searchsorted(indptr, limit, side="right")) - 1
-        stop = min(max(stop, start + 1), n_obs)
+    if indptr is None:
+        count = max(1, budget // max(1, X.shape[1] * X.dtype.itemsize))
+        starts = range(0, n_obs, count)
+        slabs = iter([(start, min(start + count, n_obs)) for start in starts])
+    else:
+        # 8 bytes a nonzero: int32 index and int32 or float32 value.
+        slabs = iter_slabs(indptr, budget // 8)
+    for start, stop in slabs:
         if rows is None:
             with damage_named(name_of(X)):
                 block = sparse.csr_matrix(X[start:stop])
         else:
             block = rows.read(start, stop)
         yield start, stop, block
+
+
+def iter_slabs(pointers: np.ndarray, max_nonzeros: int) -> Iterator[tuple[int, int]]:
+    """Start and stop of runs of rows with at most so many nonzeros, or of one row.
+
+    Parameters
+    ----------
+    pointers
+        [rows + 1] Where each row starts; of a CSC matrix the rows are its columns.
+    """
+    start, n_rows = 0, len(pointers) - 1
+    while start < n_rows:
+        limit = int(pointers[start]) + max_nonzeros
+        stop = int(np.searchsorted(pointers, limit, side="right")) - 1
+        stop = min(max(stop, start + 1), n_rows)
+        yield start, stop
         start = stop
+
+
+def kept_columns(kept: np.ndarray) -> np.ndarray:
+    """[columns] The new column of each that is kept, -1 of the others; for `remap_columns`."""
+    return np.where(kept, np.cumsum(kept) - 1, -1)
 
 
 def remap_columns(block: sparse.csr_matrix, target: np.ndarray, n_vars: int) -> sparse.csr_matrix:
@@ -74,6 +94,21 @@ def remap_columns(block: sparse.csr_matrix, target: np.ndarray, n_vars: int) -> 
     )
     result.sort_indices()
     return result
+
+
+def column_joiner(
+    target: np.ndarray, n_vars: int
+) -> Callable[[sparse.csr_matrix], sparse.csr_matrix]:
+    """`remap_columns` where several columns may become one: these are added up."""
+    is_summed = (np.bincount(target[target >= 0]) > 1).any()
+
+    def join(block: sparse.csr_matrix) -> sparse.csr_matrix:
+        joined = remap_columns(block, target, n_vars)
+        if is_summed:
+            joined.sum_duplicates()
+        return joined
+
+    return join
 
 
 def select_columns(X: Any, columns: np.ndarray, *, dtype: Any = np.int32) -> sparse.csr_matrix:

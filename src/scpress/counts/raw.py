@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from scpress import settings
+from scpress import settings, slots
 from scpress.counts.genes import (
     find_genomes,
     find_ids_and_symbols,
     find_rows_of_no_gene,
     without_genome,
 )
-from scpress.counts.matrix import iter_chunks, remap_columns
+from scpress.counts.matrix import iter_chunks, kept_columns, remap_columns
 from scpress.errors import InputError
 
 if TYPE_CHECKING:
@@ -124,8 +124,7 @@ def require_counts(
 def raw_from_anndata(adata: "AnnData", layer: str | None) -> RawCounts:
     """View an AnnData in memory as the readers of files show theirs."""
     keys = ["X"] if adata.X is not None else []
-    # anndata 0.13 lists X among the layers, as None.
-    keys += [f"layers/{name}" for name in adata.layers if name is not None]
+    keys += [f"layers/{name}" for name in slots.names_in(adata.layers)]
     keys += ["raw/X"] if adata.raw is not None else []
     key, var_key = find_matrix(keys, layer, "the AnnData")
     X = adata.raw.X if key == "raw/X" else adata.X if key == "X" else adata.layers[key[7:]]
@@ -245,7 +244,7 @@ def _without_genomes(raw: RawCounts, genomes: np.ndarray) -> RawCounts:
 
 def select_genes(raw: RawCounts, kept: np.ndarray) -> RawCounts:
     """The same cells with some of the genes; `kept` is [genes] True for these."""
-    target = np.where(kept, np.cumsum(kept) - 1, -1)
+    target = kept_columns(kept)
     n_vars = int(kept.sum())
     read_all = raw.read_blocks
 

@@ -15,6 +15,7 @@ import pandas as pd
 from anndata.io import write_elem
 from scipy import sparse
 
+from scpress import slots
 from scpress.counts.frames import plain_frame
 from scpress.counts.stored import require_inside, stored_rows
 from scpress.errors import InputError
@@ -84,7 +85,8 @@ def _require_indices(adata: ad.AnnData, path: Path) -> None:
     held: dict[str, Any] = {"X": None if adata.isbacked else adata.X}
     held |= {"raw": None if adata.raw is None or adata.isbacked else adata.raw.X}
     for name in ("layers", "obsm", "varm", "obsp", "varp"):
-        held |= {f"{name}/{key}": value for key, value in getattr(adata, name).items()}
+        arrays = getattr(adata, name)
+        held |= {f"{name}/{key}": arrays[key] for key in slots.names_in(arrays)}
     for name, value in held.items():
         if sparse.issparse(value) and value.format in ("csr", "csc"):
             axis = value.shape[1 if value.format == "csr" else 0]
@@ -104,8 +106,7 @@ def _plain(value: Any) -> Any:
 
 
 def _plain_items(values: Mapping[str, Any]) -> dict[str, Any]:
-    # anndata 0.13 lists X among the layers, as None.
-    return {name: _plain(value) for name, value in values.items() if name is not None}
+    return {name: _plain(values[name]) for name in slots.names_in(values)}
 
 
 def _read_staged(path: Path) -> ad.AnnData:

@@ -167,9 +167,7 @@ def _measure(
             {r for r in options.pca_ranks if r <= most} | ({same} if same else set())
         )
     }
-    point = Code(**{f.name: getattr(first, f.name) for f in dataclasses.fields(Code)})
-    point = dataclasses.replace(point, code=name)
-    scores = Scores(**{f.name: getattr(first, f.name) for f in dataclasses.fields(Scores)})
+    point = dataclasses.replace(Code.part_of(first), code=name)
     sizes = {part: stored.n_bytes for part, stored in shared.items()}
     fixed = sizes["decoder"] + sizes["genes"]
     cell_bytes = (first.latent_bytes + sizes["library"]) / n_obs
@@ -207,7 +205,7 @@ def _measure(
         ),
         tensors={"latent": latent_tensors} | {part: one.tensors for part, one in shared.items()},
         precision=precision,
-        distortion=scores,
+        distortion=Scores.part_of(first),
         rivals=(point, *([curve[same]] if same else []), _gene_mean_code(bench)),
         same_bytes_rank=same,
         curve=tuple(curve.values()),

@@ -23,14 +23,20 @@ class Record:
     def as_plain(self) -> dict[str, Any]:
         """Fields as plain values, sorted: the same table is the same file."""
         values: dict[str, Any] = {}
+        hints = typing.get_type_hints(type(self))
         for item in dataclasses.fields(self):  # type: ignore[arg-type]
             value = getattr(self, item.name)
-            if value is None and _record_type(type(self), item.name) is not None:
+            if value is None and _is_record(_of_value(hints[item.name])):
                 value = {}
             if value is None and self.omits_none:
                 continue
             values[item.name] = _plain_of(value)
         return dict(sorted(values.items()))
+
+    @classmethod
+    def part_of(cls, wider: "Record") -> Self:
+        """The fields of this table out of one that has them and more."""
+        return cls(**{f.name: getattr(wider, f.name) for f in dataclasses.fields(cls)})  # type: ignore[arg-type]
 
     @classmethod
     def from_plain(cls, values: Any, where: str) -> Self:
@@ -87,26 +93,26 @@ def _plain_of(value: Any) -> Any:
     return value
 
 
-def _record_type(cls: type, name: str) -> "type[Record] | None":
-    """The record a field holds, where it may also be None."""
-    hint = typing.get_type_hints(cls)[name]
+def _of_value(hint: Any) -> Any:
+    """What a field holds where it is not None."""
     if isinstance(hint, types.UnionType):
-        for one in typing.get_args(hint):
-            if isinstance(one, type) and issubclass(one, Record):
-                return one
-    return None
+        return next(one for one in typing.get_args(hint) if one is not type(None))
+    return hint
+
+
+def _is_record(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, Record)
 
 
 def _read(hint: Any, value: Any, where: str) -> Any:
     """One value as the field's annotation says."""
     value = plain(value)
-    if isinstance(hint, types.UnionType):
-        kinds = [one for one in typing.get_args(hint) if one is not type(None)]
-        # h5ad's word for no record.
-        if value is None or (value == {} and issubclass(kinds[0], Record)):
-            return None
-        hint = kinds[0]
-    if isinstance(hint, type) and issubclass(hint, Record):
+    kind = _of_value(hint)
+    # An empty mapping is h5ad's word for no record.
+    if kind is not hint and (value is None or (value == {} and _is_record(kind))):
+        return None
+    hint = kind
+    if _is_record(hint):
         return hint.from_plain(value, where)
     arguments = typing.get_args(hint)
     if typing.get_origin(hint) is tuple:

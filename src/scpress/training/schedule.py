@@ -48,7 +48,8 @@ class Schedule:
         since = self.step - max(self.lowered_step, self.best_step)
         if waited < options.plateau or since < options.plateau:
             return False
-        self._lower(options)
+        self.learning_rate *= options.plateau_factor
+        self.lowered_step = self.step
         return True
 
     def roll_back(self, options: TrainOptions) -> None:
@@ -66,10 +67,6 @@ class Schedule:
                 f"learning rate {self.learning_rate:g}. Lower learning_rate or clip_norm."
             )
         self.learning_rate *= options.plateau_factor
-
-    def _lower(self, options: TrainOptions) -> None:
-        self.learning_rate *= options.plateau_factor
-        self.lowered_step = self.step
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from scpress.counts.genes import tell_ids_from_symbols
+from scpress.counts.matrix import kept_columns
 from scpress.errors import InputError
 
 _EXPRESSION = "gene expression"
@@ -67,5 +68,4 @@ def find_genes(
     if genomes is not None:
         columns["genome"] = genomes[kept]
     var = pd.DataFrame(columns, index=pd.Index(np.where(ids != "", ids, symbols), dtype=object))
-    target = np.where(kept, np.cumsum(kept) - 1, -1).astype(np.int64)
-    return var, target, messages
+    return var, kept_columns(kept), messages

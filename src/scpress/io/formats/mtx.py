@@ -11,7 +11,7 @@ from scipy import sparse
 
 from scpress.config.options import IngestOptions
 from scpress.counts.genes import is_gene_id
-from scpress.counts.matrix import remap_columns
+from scpress.counts.matrix import column_joiner
 from scpress.counts.raw import RawCounts
 from scpress.errors import InputError
 from scpress.io.formats.features import are_types, find_genes
@@ -99,17 +99,14 @@ def _open_matrix(
         )
     cells_first = layout.cells_first if n_obs == n_features else shape[:2] == sizes
     is_sorted = check_entries(matrix, shape[:2], shape[2], cells_first=cells_first)
-    is_summed = (np.bincount(target[target >= 0]) > 1).any()
+    join = column_joiner(target, n_vars)
 
     def read_blocks(max_bytes: int) -> Iterator[sparse.csr_matrix]:
         # Entries cannot be cut into cells when they are not sorted by cell: all at once, then.
         lines = max(1, max_bytes // 48) if is_sorted else max(1, shape[2])
         entries = iter_entries(matrix, lines, cells_first=cells_first)
         for block in cut_cells(entries, n_obs, n_features, max_bytes):
-            block = remap_columns(block, target, n_vars)
-            if is_summed:
-                block.sum_duplicates()
-            yield block
+            yield join(block)
 
     return read_blocks
 

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import sparse
 
 from scpress.config.options import IngestOptions
-from scpress.counts.matrix import remap_columns
+from scpress.counts.matrix import column_joiner, iter_slabs
 from scpress.counts.raw import RawCounts
 from scpress.counts.stored import StoredRows
 from scpress.errors import InputError
@@ -44,23 +44,14 @@ def open_10x_h5(path: Path, options: IngestOptions) -> RawCounts:
         symbols = columns.get("name") if "id" in columns else None
         types, genomes = columns.get("feature_type"), columns.get("genome")
         var, target, messages = find_genes(known, symbols, types, genomes, path)
-    is_summed = (np.bincount(target[target >= 0]) > 1).any()
+    join = column_joiner(target, len(var))
 
     # Genes x cells in CSC is cells x genes in CSR: the columns of a cell are stored together.
     def read_blocks(max_bytes: int) -> Iterator[sparse.csr_matrix]:
         with h5py.File(path, "r") as file:
             rows = StoredRows(file[name], n_obs, n_features)
-            indptr, start = rows.pointers, 0
-            while start < n_obs:
-                limit = indptr[start] + max_bytes // 16
-                stop = max(int(np.searchsorted(indptr, limit, side="right")) - 1, start + 1)
-                stop = min(stop, n_obs)
-                block = rows.read(start, stop)
-                block = remap_columns(block, target, len(var))
-                if is_summed:
-                    block.sum_duplicates()
-                yield block
-                start = stop
+            for start, stop in iter_slabs(rows.pointers, max_bytes // 16):
+                yield join(rows.read(start, stop))
 
     return RawCounts(obs, var, read_blocks, messages=messages)
 
