@@ -32,7 +32,8 @@ test: $(STAMP) data/demo.h5ad
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(TESTS)
+	@# xdist may wait for ever once it has replaced a process that died, so it replaces none.
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart=0 $(TESTS)
 
 test-slurm: $(STAMP)
 	$(BIN)/python tests/slurm/run.py

@@ -11,8 +11,10 @@ import pytest
 for _name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[_name] = "1"
 
-# A machine that does other work, too, is slow now and then; that is no failure.
-hypothesis.settings.register_profile("scpress", deadline=None)
+# A machine that does other work, too, is slow now and then; that is no failure. The examples are
+# the same in every run; `pytest --hypothesis-profile=random` tries new ones.
+hypothesis.settings.register_profile("random", deadline=None)
+hypothesis.settings.register_profile("scpress", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("scpress")
 
 
