@@ -102,6 +102,14 @@ MUTANTS = [
     ),
     *_in(
         "cli",
+        ("a second signal ends the cleaning up", "_GRACE_SECONDS = 5.0", "_GRACE_SECONDS = 0.0"),
+        (
+            "a signal may come while HDF5 writes",
+            ' or frame.f_globals.get("__name__") == _HDF5_MODULE',
+            "",
+        ),
+        ("a signal is lost where an object ends", 'frame.f_code.co_name == "__del__" or ', ""),
+        ("the error of what was cut short is said", "if kind not in (None,", "if kind in (None,"),
         ("a negative seed is taken", '"seed", 0) < 0', '"seed", 0) < -1'),
         ("parts of flags are taken", "allow_abbrev=False", "allow_abbrev=True"),
     ),
@@ -240,6 +248,9 @@ MUTANTS = [
             "            yield path\n            temporary.touch()\n",
         ),
         ("a result is for its owner alone", "0o666 & ~umask", "0o600"),
+        ("what is left is of any host", "{socket.gethostname()} {numbers}", "{numbers}"),
+        ("what is left is of any container", "{socket.gethostname()} {numbers}", "x"),
+        ("what a process that runs writes is removed", " and _is_gone(int(number))", ""),
     ),
     *_in(
         "io/h5ad",

@@ -6,12 +6,16 @@ import re
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from types import FunctionType
 
 import pytest
 
 from scpress import cli, slurm
 from scpress.config.options import VERBS, QcOptions
 from scpress.errors import FitFailedError, InputError, InterruptedTrainingError
+from scpress.io.files import atomic_path
 
 ALL_VERBS = [*VERBS, *cli.PLAIN_VERBS]
 HEAVY = ("torch", "scanpy", "scvi", "anndata", "pandas", "scipy", "sklearn", "matplotlib", "numba")
@@ -108,6 +112,99 @@ def test_an_interrupted_training_says_whether_its_job_is_queued_again(monkeypatc
     lines = ["scpress demo: stopped; saved at step 7"]
     lines += ["scpress demo: time limit: job 7 is queued again."] if job else []
     assert capsys.readouterr().err.splitlines() == lines
+
+
+# signals ----------------------------------------------------------------------------------------
+
+
+class SignalVerb(Verb):
+    """A verb that is sent signals while it writes a file."""
+
+    def __init__(self, path, *numbers, error=None):
+        self.path, self.numbers, self.error = path, numbers, error
+
+    def run(self, arguments):
+        with atomic_path(self.path) as temporary:
+            temporary.write_text("half")
+            try:
+                signal.raise_signal(self.numbers[0])
+            finally:
+                for number in self.numbers[1:]:
+                    signal.raise_signal(number)
+                if self.error:
+                    raise self.error
+
+
+@pytest.mark.parametrize(
+    ("numbers", "name", "code"),
+    [
+        ((signal.SIGTERM,), "SIGTERM", 143),
+        ((signal.SIGINT,), "SIGINT", 130),
+        ((signal.SIGINT, signal.SIGTERM, signal.SIGINT), "SIGINT", 130),
+    ],
+)
+@pytest.mark.parametrize("error", [None, ValueError("cut short"), InputError("cut short.")])
+def test_a_signal_ends_a_verb_in_one_line_and_leaves_nothing(
+    monkeypatch, capsys, tmp_path, numbers, name, code, error
+):
+    verb = SignalVerb(tmp_path / "a", *numbers, error=error)
+    monkeypatch.setattr(cli.importlib, "import_module", lambda _: verb)
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    assert cli.main(["demo"]) == code
+    said = capsys.readouterr().err
+    assert said == f"scpress demo: ended by {name}; nothing half-written was left.\n"
+    assert list(tmp_path.iterdir()) == []
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
+
+
+def test_a_signal_that_is_ignored_stays_so(monkeypatch, tmp_path):
+    verb = SignalVerb(tmp_path / "a", signal.SIGTERM)
+    monkeypatch.setattr(cli.importlib, "import_module", lambda _: verb)
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        assert cli.main(["demo"]) == 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (tmp_path / "a").read_text() == "half"
+
+
+def test_outside_the_main_thread_no_signal_is_caught(monkeypatch):
+    monkeypatch.setattr(cli.importlib, "import_module", lambda _: Verb(None))
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(cli.main, ["demo"]).result() == 0
+
+
+def test_a_signal_waits_while_hdf5_writes_or_an_object_ends(monkeypatch, capsys):
+    """An exception there is lost, or is a failed write, which HDF5 may not live with."""
+    seen = []
+
+    def write_part():
+        signal.raise_signal(signal.SIGTERM)
+        seen.append("written")
+
+    class Held:
+        def __del__(self):
+            write_part()
+
+    writing = FunctionType(
+        write_part.__code__,
+        {"__name__": "scpress.io.hdf5", "signal": signal},
+        closure=write_part.__closure__,
+    )
+    for call in (writing, Held):
+
+        class Waiting(Verb):
+            def run(self, arguments, call=call):
+                call()
+                seen.append("went on")
+                time.sleep(10)
+
+        verb = Waiting(None)
+        monkeypatch.setattr(cli.importlib, "import_module", lambda _, verb=verb: verb)
+        assert cli.main(["demo"]) == 143
+        assert seen == ["written", "went on"]
+        assert "ended by SIGTERM" in capsys.readouterr().err
+        seen.clear()
 
 
 class OptionsVerb(Verb):
