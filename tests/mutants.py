@@ -110,13 +110,17 @@ MUTANTS = [
         ),
         ("a signal is lost where an object ends", 'frame.f_code.co_name == "__del__" or ', ""),
         ("the error of what was cut short is said", "if kind not in (None,", "if kind in (None,"),
-        ("a negative seed is taken", '"seed", 0) < 0', '"seed", 0) < -1'),
+        ("a negative seed is taken", "if seed < 0:", "if seed < -1:"),
+        ("a seed of any size is taken", "seed > MAX_SEED", "seed > 2 * MAX_SEED"),
+        ("warnings stand above our line", "warnings.showwarning = _say_nothing", "pass"),
         ("parts of flags are taken", "allow_abbrev=False", "allow_abbrev=True"),
     ),
     # config ---------------------------------------------------------------------------------------
     *_in(
         "config/fields",
         ("the minimum itself is refused", "value < low", "value <= low"),
+        ("a list stays one", "value = tuple(value)\n", "value = list(value)\n"),
+        ("true is a number", " and not isinstance(value, bool)", ""),
         ("the maximum itself is refused", "value > high", "value >= high"),
         (
             "only the first of several values is checked",
@@ -1431,6 +1435,9 @@ MUTANTS = [
     *_workflow(
         "inputs.py",
         "",
+        ("a text may begin as a flag does", 'if text.startswith("-"):', 'if text == "-":'),
+        ("a path may hold a wildcard", "if is_path and set(text)", "if not is_path and set(text)"),
+        ("a column may be KEY=VALUE by itself", 'or "=" in name or', "or"),
         (
             "defaults are not filled into sections",
             'if "properties" in one:',

@@ -2,6 +2,7 @@
 
 import errno
 import importlib
+import os
 import re
 import signal
 import subprocess
@@ -234,6 +235,50 @@ class SeedVerb(Verb):
 
     def add_arguments(self, parser):
         parser.add_argument("--seed", type=int, default=0)
+
+
+@pytest.mark.parametrize("model", ["a/b", "_index", ""])
+def test_a_model_that_no_file_can_name_is_bad_input(monkeypatch, capsys, model):
+    class Model(Verb):
+        def add_arguments(self, parser):
+            parser.add_argument("--model")
+
+    verb = Model(None)
+    monkeypatch.setattr(cli.importlib, "import_module", lambda name: verb)
+    assert cli.main(["demo", "--model", model]) == 2
+    assert f"the model cannot be named {model!r}" in capsys.readouterr().err
+    assert cli.main(["demo", "--model", "index"]) == 0
+
+
+def test_a_seed_is_at_most_what_every_generator_takes(monkeypatch, capsys):
+    monkeypatch.setattr(cli.importlib, "import_module", lambda name: SeedVerb(None))
+    assert cli.main(["demo", "--seed", "4294967295"]) == 0
+    assert cli.main(["demo", "--seed", "4294967296"]) == 2
+    assert "seed must be at most 4294967295; found 4294967296" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [(), ("-W", "default")])
+def test_warnings_stand_above_our_line_only_when_asked_for(words):
+    script = (
+        "import sys, warnings\n"
+        "from scpress import cli\n"
+        "class Verb:\n"
+        "    add_arguments = staticmethod(lambda parser: None)\n"
+        "    def run(self, arguments):\n"
+        "        warnings.simplefilter('always')\n"
+        "        warnings.warn('of a library')\n"
+        "        raise cli.InputError('ours.')\n"
+        "cli.importlib.import_module = lambda name: Verb()\n"
+        "sys.argv = ['scpress', 'demo']\n"
+        "sys.exit(cli.main())\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONWARNINGS"}
+    done = subprocess.run(
+        [sys.executable, *words, "-c", script], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 2
+    assert done.stderr.endswith("scpress demo: error: ours.\n")
+    assert ("of a library" in done.stderr) is bool(words)
 
 
 @pytest.mark.parametrize(("seed", "code"), [("-1", 2), ("0", 0)])

@@ -11,12 +11,14 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterable
 from importlib.metadata import version
 from types import FrameType
 from typing import Any, NoReturn
 
 from scpress import settings, slurm
+from scpress.config.fields import MAX_SEED, require_name
 from scpress.config.flags import add_flags, options_from
 from scpress.config.options import VERBS
 from scpress.errors import FitFailedError, InputError, InterruptedTrainingError
@@ -34,7 +36,12 @@ _HDF5_MODULE = "scpress.io.hdf5"
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; returns the exit code: 0, 2 for bad input, 3 for a failed fit, 128 + signal."""
-    argv = sys.argv[1:] if argv is None else argv
+    if argv is None:
+        argv = sys.argv[1:]
+        # As a command, and not in Python: what a library warns of is not above our error line,
+        # whichever filters it sets. -W and PYTHONWARNINGS show the warnings.
+        if not sys.warnoptions:
+            warnings.showwarning = _say_nothing
     parser, verbs = _verb_parser()
     if not argv or argv[0].startswith("-"):
         parser.parse_args(argv or ["--help"])
@@ -57,8 +64,7 @@ def main(argv: list[str] | None = None) -> int:
     handler.setFormatter(logging.Formatter(f"scpress {verb}: %(message)s"))
     log.handlers[:] = [handler]
     try:
-        if getattr(arguments, "seed", 0) < 0:
-            raise InputError(f"seed must be at least 0; found {arguments.seed}.")
+        _require_seed_and_model(arguments)
         settings.set_threads(arguments.threads)
         with _Signals():
             settings.set_cache_directories()
@@ -90,6 +96,21 @@ def main(argv: list[str] | None = None) -> int:
         )
         return 2
     return 0
+
+
+def _say_nothing(*_: object, **__: object) -> None:
+    """Show no warning."""
+
+
+def _require_seed_and_model(arguments: argparse.Namespace) -> None:
+    """Check what is no option of a verb and yet a flag of several."""
+    seed, model = getattr(arguments, "seed", 0), getattr(arguments, "model", None)
+    if seed < 0:
+        raise InputError(f"seed must be at least 0; found {seed}.")
+    if seed > MAX_SEED:
+        raise InputError(f"seed must be at most {MAX_SEED}; found {seed}.")
+    if model is not None:
+        require_name(model, "the model")
 
 
 class _EndedError(BaseException):
