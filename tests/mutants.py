@@ -102,13 +102,25 @@ MUTANTS = [
     ),
     *_in(
         "cli",
-        ("a negative seed is taken", '"seed", 0) < 0', '"seed", 0) < -1'),
+        ("a second signal ends the cleaning up", "_GRACE_SECONDS = 5.0", "_GRACE_SECONDS = 0.0"),
+        (
+            "a signal may come while HDF5 writes",
+            ' or frame.f_globals.get("__name__") == _HDF5_MODULE',
+            "",
+        ),
+        ("a signal is lost where an object ends", 'frame.f_code.co_name == "__del__" or ', ""),
+        ("the error of what was cut short is said", "if kind not in (None,", "if kind in (None,"),
+        ("a negative seed is taken", "if seed < 0:", "if seed < -1:"),
+        ("a seed of any size is taken", "seed > MAX_SEED", "seed > 2 * MAX_SEED"),
+        ("warnings stand above our line", "warnings.showwarning = _say_nothing", "pass"),
         ("parts of flags are taken", "allow_abbrev=False", "allow_abbrev=True"),
     ),
     # config ---------------------------------------------------------------------------------------
     *_in(
         "config/fields",
         ("the minimum itself is refused", "value < low", "value <= low"),
+        ("a list stays one", "value = tuple(value)\n", "value = list(value)\n"),
+        ("true is a number", " and not isinstance(value, bool)", ""),
         ("the maximum itself is refused", "value > high", "value >= high"),
         (
             "only the first of several values is checked",
@@ -275,6 +287,9 @@ MUTANTS = [
             "            yield path\n            temporary.touch()\n",
         ),
         ("a result is for its owner alone", "0o666 & ~umask", "0o600"),
+        ("what is left is of any host", "{socket.gethostname()} {numbers}", "{numbers}"),
+        ("what is left is of any container", "{socket.gethostname()} {numbers}", "x"),
+        ("what a process that runs writes is removed", " and _is_gone(int(number))", ""),
     ),
     *_in(
         "counts/stored",
@@ -1584,6 +1599,9 @@ MUTANTS = [
     *_workflow(
         "inputs.py",
         "",
+        ("a text may begin as a flag does", 'if text.startswith("-"):', 'if text == "-":'),
+        ("a path may hold a wildcard", "if is_path and set(text)", "if not is_path and set(text)"),
+        ("a column may be KEY=VALUE by itself", 'or "=" in name or', "or"),
         (
             "defaults are not filled into sections",
             'if "properties" in one:',

@@ -2,16 +2,21 @@
 
 import errno
 import importlib
+import os
 import re
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from types import FunctionType
 
 import pytest
 
 from scpress import cli, slurm
 from scpress.config.options import VERBS, QcOptions
 from scpress.errors import FitFailedError, InputError, InterruptedTrainingError
+from scpress.io.files import atomic_path
 
 ALL_VERBS = [*VERBS, *cli.PLAIN_VERBS]
 HEAVY = ("torch", "scanpy", "scvi", "anndata", "pandas", "scipy", "sklearn", "matplotlib", "numba")
@@ -110,6 +115,99 @@ def test_an_interrupted_training_says_whether_its_job_is_queued_again(monkeypatc
     assert capsys.readouterr().err.splitlines() == lines
 
 
+# signals ----------------------------------------------------------------------------------------
+
+
+class SignalVerb(Verb):
+    """A verb that is sent signals while it writes a file."""
+
+    def __init__(self, path, *numbers, error=None):
+        self.path, self.numbers, self.error = path, numbers, error
+
+    def run(self, arguments):
+        with atomic_path(self.path) as temporary:
+            temporary.write_text("half")
+            try:
+                signal.raise_signal(self.numbers[0])
+            finally:
+                for number in self.numbers[1:]:
+                    signal.raise_signal(number)
+                if self.error:
+                    raise self.error
+
+
+@pytest.mark.parametrize(
+    ("numbers", "name", "code"),
+    [
+        ((signal.SIGTERM,), "SIGTERM", 143),
+        ((signal.SIGINT,), "SIGINT", 130),
+        ((signal.SIGINT, signal.SIGTERM, signal.SIGINT), "SIGINT", 130),
+    ],
+)
+@pytest.mark.parametrize("error", [None, ValueError("cut short"), InputError("cut short.")])
+def test_a_signal_ends_a_verb_in_one_line_and_leaves_nothing(
+    monkeypatch, capsys, tmp_path, numbers, name, code, error
+):
+    verb = SignalVerb(tmp_path / "a", *numbers, error=error)
+    monkeypatch.setattr(cli.importlib, "import_module", lambda _: verb)
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    assert cli.main(["demo"]) == code
+    said = capsys.readouterr().err
+    assert said == f"scpress demo: ended by {name}; nothing half-written was left.\n"
+    assert list(tmp_path.iterdir()) == []
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
+
+
+def test_a_signal_that_is_ignored_stays_so(monkeypatch, tmp_path):
+    verb = SignalVerb(tmp_path / "a", signal.SIGTERM)
+    monkeypatch.setattr(cli.importlib, "import_module", lambda _: verb)
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        assert cli.main(["demo"]) == 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (tmp_path / "a").read_text() == "half"
+
+
+def test_outside_the_main_thread_no_signal_is_caught(monkeypatch):
+    monkeypatch.setattr(cli.importlib, "import_module", lambda _: Verb(None))
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(cli.main, ["demo"]).result() == 0
+
+
+def test_a_signal_waits_while_hdf5_writes_or_an_object_ends(monkeypatch, capsys):
+    """An exception there is lost, or is a failed write, which HDF5 may not live with."""
+    seen = []
+
+    def write_part():
+        signal.raise_signal(signal.SIGTERM)
+        seen.append("written")
+
+    class Held:
+        def __del__(self):
+            write_part()
+
+    writing = FunctionType(
+        write_part.__code__,
+        {"__name__": "scpress.io.hdf5", "signal": signal},
+        closure=write_part.__closure__,
+    )
+    for call in (writing, Held):
+
+        class Waiting(Verb):
+            def run(self, arguments, call=call):
+                call()
+                seen.append("went on")
+                time.sleep(10)
+
+        verb = Waiting(None)
+        monkeypatch.setattr(cli.importlib, "import_module", lambda _, verb=verb: verb)
+        assert cli.main(["demo"]) == 143
+        assert seen == ["written", "went on"]
+        assert "ended by SIGTERM" in capsys.readouterr().err
+        seen.clear()
+
+
 class OptionsVerb(Verb):
     """A verb with options, that keeps what it was given."""
 
@@ -137,6 +235,50 @@ class SeedVerb(Verb):
 
     def add_arguments(self, parser):
         parser.add_argument("--seed", type=int, default=0)
+
+
+@pytest.mark.parametrize("model", ["a/b", "_index", ""])
+def test_a_model_that_no_file_can_name_is_bad_input(monkeypatch, capsys, model):
+    class Model(Verb):
+        def add_arguments(self, parser):
+            parser.add_argument("--model")
+
+    verb = Model(None)
+    monkeypatch.setattr(cli.importlib, "import_module", lambda name: verb)
+    assert cli.main(["demo", "--model", model]) == 2
+    assert f"the model cannot be named {model!r}" in capsys.readouterr().err
+    assert cli.main(["demo", "--model", "index"]) == 0
+
+
+def test_a_seed_is_at_most_what_every_generator_takes(monkeypatch, capsys):
+    monkeypatch.setattr(cli.importlib, "import_module", lambda name: SeedVerb(None))
+    assert cli.main(["demo", "--seed", "4294967295"]) == 0
+    assert cli.main(["demo", "--seed", "4294967296"]) == 2
+    assert "seed must be at most 4294967295; found 4294967296" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [(), ("-W", "default")])
+def test_warnings_stand_above_our_line_only_when_asked_for(words):
+    script = (
+        "import sys, warnings\n"
+        "from scpress import cli\n"
+        "class Verb:\n"
+        "    add_arguments = staticmethod(lambda parser: None)\n"
+        "    def run(self, arguments):\n"
+        "        warnings.simplefilter('always')\n"
+        "        warnings.warn('of a library')\n"
+        "        raise cli.InputError('ours.')\n"
+        "cli.importlib.import_module = lambda name: Verb()\n"
+        "sys.argv = ['scpress', 'demo']\n"
+        "sys.exit(cli.main())\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONWARNINGS"}
+    done = subprocess.run(
+        [sys.executable, *words, "-c", script], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 2
+    assert done.stderr.endswith("scpress demo: error: ours.\n")
+    assert ("of a library" in done.stderr) is bool(words)
 
 
 @pytest.mark.parametrize(("seed", "code"), [("-1", 2), ("0", 0)])

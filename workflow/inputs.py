@@ -14,6 +14,8 @@ import re
 import jsonschema
 import yaml
 
+# Columns of the sheet that a verb is told by themselves; the others are metadata.
+_VERB_COLUMNS = ("sample", "path", "format", "layer", "orientation", "genome", "label_key")
 # Keys of the configuration that may name a file.
 FILE_KEYS = (("normalize", "gene_list"), ("annotate", "panel"))
 
@@ -72,6 +74,8 @@ def explain(error, where):
         )
     if error.validator in ("pattern", "not"):
         return f"{place}: {found!r} is not a possible name; {error.schema['description']}."
+    if error.validator == "minLength":
+        return f"{place} is empty; give a value, or leave it out."
     if error.validator == "minItems":
         return f"{place} is empty; give at least one."
     return f"{place}: {error.message}."
@@ -116,7 +120,37 @@ def complete_config(config, schema):
         if error.absolute_path:
             config.pop(error.absolute_path[0], None)
     fill_defaults(config, schema)
-    return problems or _check_models(config)
+    return problems or [*_check_texts(config), *_check_models(config)]
+
+
+def _check_texts(config):
+    """What no command line, or no path of Snakemake's, can hold; one line each."""
+    paths = {"samples", "results", *(f"{section}.{key}" for section, key in FILE_KEYS)}
+    found = ((place, _explain_text(text, place in paths)) for place, text in _iter_texts(config))
+    return [f"'{place}' in the configuration {why}" for place, why in found if why]
+
+
+def _iter_texts(value, place=""):
+    """(keys joined by dots, text) of every text in a configuration."""
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, dict):
+        for key, one in value.items():
+            yield from _iter_texts(one, f"{place}.{key}".strip("."))
+    elif isinstance(value, list):
+        for one in value:
+            yield from _iter_texts(one, place)
+
+
+def _explain_text(text, is_path):
+    """Why a text cannot be handed to a verb, or None."""
+    if text.startswith("-"):
+        return f"is {text!r}; what begins with '-' is read as a flag. Rename it."
+    if any(ord(one) < 32 for one in text):
+        return f"is {text!r}, which has a control character; remove it."
+    if is_path and set(text) & set("{}"):
+        return f"is {text!r}; Snakemake reads braces in a path as a wildcard. Rename it."
+    return None
 
 
 def _check_models(config):
@@ -162,7 +196,11 @@ def read_samples(path, schema, *, exists=os.path.exists):
     for number, cells in enumerate(rows, start=1):
         where = f"row {number} of '{path}'"
         row = {key: value for key, value in zip(header, cells, strict=False) if value}
-        problem = _check_cells(header, cells, where) or _check_row(row, where, schema)
+        problem = (
+            _check_cells(header, cells, where)
+            or _check_row(row, where, schema)
+            or _check_row_texts(row, where)
+        )
         if not problem and row["sample"] in names:
             problem = (
                 f"sample '{row['sample']}' is twice in '{path}'; give every sample its own name."
@@ -213,6 +251,12 @@ def _check_header(header, path):
                 f"column '{column}' is missing in '{path}'; found "
                 f"{', '.join(header) or 'nothing'}. Columns are separated by tabs."
             )
+    for name in header:
+        if "/" in name or "=" in name or name == "_index" or any(ord(one) < 32 for one in name):
+            return (
+                f"column {name!r} of '{path}' cannot be a column of the cells: such a name is not "
+                "'_index' and has no '/', '=' or control character. Rename it."
+            )
     twice = [name for name in header if name and header.count(name) > 1]
     return f"column '{twice[0]}' is twice in '{path}'; keep one of them." if twice else None
 
@@ -229,6 +273,15 @@ def _check_cells(header, cells, where):
 def _check_row(row, where, schema):
     violations = find_violations(row, schema)
     return explain(violations[0], where) if violations else None
+
+
+def _check_row_texts(row, where):
+    for key, text in row.items():
+        why = _explain_text(text, key == "path")
+        # Metadata are KEY=VALUE words, which begin with the key.
+        if why and (key in _VERB_COLUMNS or not text.startswith("-")):
+            return f"'{key}' in {where} {why}"
+    return None
 
 
 def _has_line_break(cell):

@@ -5,12 +5,20 @@ import difflib
 import errno
 import importlib
 import logging
+import math
+import os
+import signal
 import sys
+import threading
+import time
+import warnings
 from collections.abc import Iterable
 from importlib.metadata import version
-from typing import NoReturn
+from types import FrameType
+from typing import Any, NoReturn
 
 from scpress import settings, slurm
+from scpress.config.fields import MAX_SEED, require_name
 from scpress.config.flags import add_flags, options_from
 from scpress.config.options import VERBS
 from scpress.errors import FitFailedError, InputError, InterruptedTrainingError
@@ -22,10 +30,18 @@ PLAIN_VERBS = {
     "doctor": "Check this machine, the cluster and the input before a long run.",
 }
 
+# HDF5 writes through Python there, and may end the process where that fails while a file is closed.
+_HDF5_MODULE = "scpress.io.hdf5"
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; returns the exit code: 0, 2 for bad input, 3 for a failed fit, 128 + signal."""
-    argv = sys.argv[1:] if argv is None else argv
+    if argv is None:
+        argv = sys.argv[1:]
+        # As a command, and not in Python: what a library warns of is not above our error line,
+        # whichever filters it sets. -W and PYTHONWARNINGS show the warnings.
+        if not sys.warnoptions:
+            warnings.showwarning = _say_nothing
     parser, verbs = _verb_parser()
     if not argv or argv[0].startswith("-"):
         parser.parse_args(argv or ["--help"])
@@ -48,14 +64,18 @@ def main(argv: list[str] | None = None) -> int:
     handler.setFormatter(logging.Formatter(f"scpress {verb}: %(message)s"))
     log.handlers[:] = [handler]
     try:
-        if getattr(arguments, "seed", 0) < 0:
-            raise InputError(f"seed must be at least 0; found {arguments.seed}.")
+        _require_seed_and_model(arguments)
         settings.set_threads(arguments.threads)
-        settings.set_cache_directories()
-        if verb in VERBS:
-            module.run(arguments, options_from(arguments, VERBS[verb]))
-        else:
-            module.run(arguments)
+        with _Signals():
+            settings.set_cache_directories()
+            if verb in VERBS:
+                module.run(arguments, options_from(arguments, VERBS[verb]))
+            else:
+                module.run(arguments)
+    except _EndedError as end:
+        name = signal.Signals(end.number).name
+        print(f"scpress {verb}: ended by {name}; nothing half-written was left.", file=sys.stderr)
+        return 128 + end.number
     except (InputError, FitFailedError) as error:
         print(f"scpress {verb}: error: {error}", file=sys.stderr)
         return error.exit_code
@@ -76,6 +96,82 @@ def main(argv: list[str] | None = None) -> int:
         )
         return 2
     return 0
+
+
+def _say_nothing(*_: object, **__: object) -> None:
+    """Show no warning."""
+
+
+def _require_seed_and_model(arguments: argparse.Namespace) -> None:
+    """Check what is no option of a verb and yet a flag of several."""
+    seed, model = getattr(arguments, "seed", 0), getattr(arguments, "model", None)
+    if seed < 0:
+        raise InputError(f"seed must be at least 0; found {seed}.")
+    if seed > MAX_SEED:
+        raise InputError(f"seed must be at most {MAX_SEED}; found {seed}.")
+    if model is not None:
+        require_name(model, "the model")
+
+
+class _EndedError(BaseException):
+    """A signal asked the process to end; not an Exception, which a library may go on after."""
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.number = number
+
+
+class _Signals:
+    """Within it SIGTERM and SIGINT unwind the stack, so that what is half-written is removed.
+
+    A training, and a library, may catch them in their own way in the meantime.
+    """
+
+    # A terminal and a scheduler may both send one, and the second must not end the cleaning up.
+    _GRACE_SECONDS = 5.0
+    _ASK_AGAIN_SECONDS = 0.02
+
+    def __init__(self) -> None:
+        self._before: dict[int, Any] = {}
+        self._number: int | None = None
+        self._since = -math.inf
+
+    def __enter__(self) -> None:
+        # Python runs handlers in the main thread only, and lets no other install them.
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # What is ignored (nohup) stays so.
+            if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+                self._before[number] = signal.signal(number, self._end)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        # An error of what was cut short is not what ended the verb.
+        if kind not in (None, _EndedError, InterruptedTrainingError) and self._number is not None:
+            raise _EndedError(self._number) from None
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        if _is_called_by_c(frame):
+            again = threading.Timer(self._ASK_AGAIN_SECONDS, os.kill, (os.getpid(), number))
+            again.daemon = True
+            again.start()
+            return
+        now = time.monotonic()
+        if now - self._since < self._GRACE_SECONDS:
+            return
+        self._number, self._since = number, now
+        raise _EndedError(number)
+
+
+def _is_called_by_c(frame: FrameType | None) -> bool:
+    """Whether an exception raised now would be lost, or be no error that HDF5 can live with."""
+    while frame is not None:
+        if frame.f_code.co_name == "__del__" or frame.f_globals.get("__name__") == _HDF5_MODULE:
+            return True
+        frame = frame.f_back
+    return False
 
 
 class _Parser(argparse.ArgumentParser):

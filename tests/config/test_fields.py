@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from scpress.config.fields import Options, has_type, option
+from scpress.config.fields import Options, has_type, option, require_name
 from scpress.config.options import AnnotateOptions, TrainOptions
 from scpress.errors import InputError
 
@@ -50,12 +50,37 @@ def test_the_limits_themselves_and_what_has_none_are_allowed(values):
         ({"kind": "linaer"}, "kind must be one of linear, mlp; found 'linaer'; did you mean 'lin"),
         ({"widths": ()}, "widths is empty; give at least one value"),
         ({"widths": (1, 9)}, "widths must be at most 8; found 9"),
+        ({"size": "3"}, "size must be of type int . None; found '3'"),
+        ({"size": True}, "size must be of type int . None; found True"),
+        ({"rate": None}, "rate must be of type float; found None"),
+        ({"widths": (1, "8")}, r"widths must be of type tuple\[int, ...\]; found"),
+        ({"widths": 4}, r"widths must be of type tuple\[int, ...\]; found 4"),
+        ({"names": ("x", "")}, "names is empty; give a value"),
         ({"widths": (0, 8)}, "widths must be at least 1; found 0"),
     ],
 )
 def test_other_values_are_refused_with_what_is_allowed(values, message):
     with pytest.raises(InputError, match=f"^{message}"):
         Some(**values)
+
+
+def test_a_list_is_taken_like_a_tuple():
+    some = Some(widths=[1, 8], names=[])
+    assert some == Some(widths=(1, 8), names=())
+    assert hash(some) == hash(Some(widths=(1, 8), names=()))
+    for values, message in (({"widths": []}, "widths is empty"), ({"widths": [0]}, "at least 1")):
+        with pytest.raises(InputError, match=message):
+            Some(**values)
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "_index", "a\0", "a\nb"])
+def test_a_name_that_is_no_key_of_a_file_is_refused_by_name(name):
+    with pytest.raises(InputError) as caught:
+        require_name(name, "the model")
+    assert f"the model cannot be named {name!r}" in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+    for other in ("index", "a_index", "a b", "é-1"):
+        require_name(other, "the model")
 
 
 def test_a_word_like_no_choice_names_none():

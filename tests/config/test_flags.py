@@ -45,7 +45,7 @@ def test_the_schema_says_what_the_fields_do():
     assert schema["additionalProperties"] is False
     rows = {
         "learning_rate": {"type": "number", "minimum": 0.1, "maximum": 0.9, "default": 0.5},
-        "batch_key": {"type": ["string", "null"], "default": "sample"},
+        "batch_key": {"type": ["string", "null"], "minLength": 1, "default": "sample"},
         "limit": {"type": ["integer", "null"], "minimum": 2, "default": None},
         "kind": {"type": ["string", "null"], "enum": ["linear", "mlp", None], "default": None},
         "hidden": {
@@ -54,7 +54,7 @@ def test_the_schema_says_what_the_fields_do():
             "minItems": 1,
             "default": [4, 3],
         },
-        "names": {"type": "array", "items": {"type": "string"}, "default": []},
+        "names": {"type": "array", "items": {"type": "string", "minLength": 1}, "default": []},
         "doublets": {"type": "boolean", "default": True},
     }
     without_text = {
@@ -73,7 +73,9 @@ def around(item):
     values += [low - step] if low is not None else []
     values += [high + step] if high is not None else []
     words = item.metadata["choices"]
-    return [*values, *words, "no such choice"] if words else values
+    if "str" in str(item.type):
+        values += [*words, "no such choice"] if words else ["x", ""]
+    return values
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -4,11 +4,14 @@ import errno
 import json
 import os
 import stat
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
 
 from scpress.errors import InputError
+from scpress.io import files
 from scpress.io.files import (
     atomic_path,
     raise_unreadable,
@@ -16,6 +19,7 @@ from scpress.io.files import (
     read_json,
     read_lines,
     require_file,
+    temporary_path,
     write_json,
     write_table,
 )
@@ -59,6 +63,72 @@ def test_the_old_file_is_there_until_the_new_one_is_whole(tmp_path):
         assert str(os.getpid()) in temporary.name
         temporary.write_text("new")
     assert path.read_text() == "new"
+
+
+@pytest.fixture
+def ended():
+    """Number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def _left_by(process, path, content="half"):
+    left = temporary_path(path)
+    left = left.with_name(left.name.replace(f".{os.getpid()}.", f".{process}."))
+    left.write_text(content)
+    return left
+
+
+def test_what_a_killed_process_left_goes_with_the_next_write(tmp_path, ended):
+    # The name of a result may hold what a pattern of names would take for a sign.
+    path = tmp_path / "a[1].h5ad"
+    left = _left_by(ended, path)
+    write_json([1], path)
+    assert not left.exists()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_a_killed_process_left_goes_and_what_a_link_names_stays(tmp_path, ended):
+    left = _left_by(ended, tmp_path / "folder")
+    left.unlink()
+    (left / "deep").mkdir(parents=True)
+    temporary_path(tmp_path / "folder")
+    assert not left.exists()
+    (tmp_path / "mine").mkdir()
+    left.symlink_to(tmp_path / "mine")
+    temporary_path(tmp_path / "folder")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["mine"]
+
+
+def test_what_is_of_others_stays(tmp_path, ended, monkeypatch):
+    path = tmp_path / "a"
+    kept = [
+        _left_by(os.getppid(), path),  # it runs
+        _left_by(ended, tmp_path / "b"),  # another result
+        _left_by(10**30, path),  # no number of a process
+        _left_by("x", path),
+        tmp_path / f".a.{ended}.tmp",  # no host in its name
+    ]
+    kept[-1].touch()
+    with monkeypatch.context() as patch:
+        patch.setattr(files.socket, "gethostname", lambda: "elsewhere")
+        kept.append(_left_by(ended, path))
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "readlink", lambda _: "pid:[another container's]")
+        kept.append(_left_by(ended, path))
+    write_json([1], path)
+    assert sorted(tmp_path.iterdir()) == sorted([path, *kept])
+
+
+def test_a_process_of_another_user_is_not_gone(tmp_path, ended, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    left = _left_by(ended, tmp_path / "a")
+    monkeypatch.setattr(files.os, "kill", refuse)
+    write_json([1], tmp_path / "a")
+    assert left.exists()
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o027])

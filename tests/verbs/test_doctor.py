@@ -136,9 +136,14 @@ def test_the_rules_end_with_what_the_doctor_says(folder, capsys, text, problem):
             "'config/config.yaml' is not YAML",
         ),
         (lambda: Path("config/config.yaml").write_text("- a"), "has no keys at its top"),
+        (lambda: Path("config/config.yaml").write_bytes(b"a: \xff"), "is not YAML"),
+        (
+            lambda: Path("config/config.yaml").write_text("models: &m {a: *m}"),
+            "is not YAML: Circular reference detected",
+        ),
         (lambda: Path("slurm/config.yaml").unlink(), "no such file: 'slurm/config.yaml'"),
     ],
-    ids=["missing", "not YAML", "a list", "no profile"],
+    ids=["missing", "not YAML", "a list", "not UTF-8", "an alias in itself", "no profile"],
 )
 def test_files_that_say_nothing_end_it_in_one_line(folder, capsys, harm, line):
     harm()

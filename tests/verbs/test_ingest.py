@@ -225,6 +225,8 @@ def test_metadata_words():
         (["a"], "KEY=VALUE; found 'a'"),
         (["=1"], "KEY=VALUE; found '=1'"),
         (["a=1", "a=2"], "names 'a' twice"),
+        (["a/b=1"], "metadata cannot be named 'a/b'"),
+        (["_index=1"], "metadata cannot be named '_index'"),
     ):
         with pytest.raises(InputError, match=match):
             read_metadata(words)

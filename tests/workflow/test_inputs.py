@@ -91,6 +91,19 @@ def test_what_is_given_stays_and_the_rest_of_its_section_is_filled():
         ({"train": {"dropout_rate": 2}}, "'train.dropout_rate' .* 2 is greater than the maximum"),
         ({"qc": None}, "'qc' in the configuration must be of type object; found None"),
         ({"seeds": []}, "'seeds' in the configuration is empty"),
+        ({"seeds": [2**32]}, "4294967296 is greater than the maximum of 4294967295"),
+        ({"results": ""}, "'results' in the configuration is empty; give a value"),
+        ({"results": "-r"}, "'results' in the configuration is '-r'; what begins with '-' is read"),
+        ({"results": "r{x}"}, "'results' in .* is 'r{x}'; Snakemake reads braces in a path"),
+        ({"report": {"title": "a\0b"}}, "'report.title' in .* which has a control character"),
+        (
+            {"models": {"vae": {"batch_key": "-x"}}},
+            "'models.vae.batch_key' in the configuration is '-x'; what begins with '-'",
+        ),
+        (
+            {"train": {"continuous_covariates": ["age", "-x"]}},
+            "'train.continuous_covariates' in the configuration is '-x'; what begins",
+        ),
         ({"models": {}}, "'models' in the configuration is empty"),
         ({"models": {"vae": None, "pca": None}}, "'models' in the configuration is empty"),
         ({"models": {"a b": {}}}, "'a b' is not a possible name"),
@@ -129,6 +142,20 @@ def test_every_problem_is_found_and_what_is_wrong_counts_as_not_given(here):
     assert list(samples) == ["s1"]
 
 
+@pytest.mark.parametrize("section", inputs.FILE_KEYS, ids=".".join)
+def test_a_file_of_the_configuration_has_no_braces(section):
+    config = {section[0]: {section[1]: "a}b"}}
+    (problem,) = inputs.complete_config(config, CONFIG_SCHEMA)
+    assert f"'{'.'.join(section)}' in the configuration is 'a}}b'; Snakemake reads" in problem
+    # A title is no path.
+    assert inputs.complete_config({"report": {"title": "a}b"}}, CONFIG_SCHEMA) == []
+
+
+def test_a_value_of_metadata_may_begin_as_a_flag_does(here):
+    samples, problems = read("sample\tpath\tdonor\ns1\traw.h5ad\t-1\n")
+    assert (samples["s1"]["donor"], problems) == ("-1", [])
+
+
 def test_a_model_set_to_null_is_dropped():
     config = {"models": {"vae": {}, "pca": None}, "primary_model": "pca"}
     (problem,) = inputs.complete_config(config, CONFIG_SCHEMA)
@@ -161,6 +188,16 @@ def test_a_second_file_lies_over_the_first_as_snakemake_joins_them(below, above)
         ("", "column 'sample' is missing in 'samples.tsv'; found nothing"),
         ("sample,path\ns1,raw.h5ad\n", "found sample,path. Columns are separated by tabs"),
         ("sample\tfile\ns1\traw.h5ad\n", "column 'path' is missing in 'samples.tsv'"),
+        ("sample\tpath\ta/b\ns1\traw.h5ad\t1\n", "column 'a/b' of 'samples.tsv' cannot be"),
+        ("sample\tpath\ta=b\ns1\traw.h5ad\t1\n", "column 'a=b' of 'samples.tsv' cannot be"),
+        ("sample\tpath\t_index\ns1\traw.h5ad\t1\n", "column '_index' of 'samples.tsv' cannot"),
+        ("sample\tpath\ns1\t-raw\n", "'path' in row 1 of 'samples.tsv' is '-raw'; what begins"),
+        ("sample\tpath\ns1\t{a}\n", "'path' in row 1 of 'samples.tsv' is '{a}'; Snakemake reads"),
+        ("sample\tpath\tlayer\ns1\traw.h5ad\t-x\n", "'layer' in row 1 of 'samples.tsv' is '-x'"),
+        (
+            "sample\tpath\tdonor\ns1\traw.h5ad\ta\x01\n",
+            "'donor' in row 1 of 'samples.tsv' is",
+        ),
         ("sample\tpath\n", "lists no samples"),
         ("sample\tpath\ns1\n", "row 1 of 'samples.tsv' has not as many columns"),
         ("sample\tpath\ns1\traw.h5ad\tx\n", "row 1 of 'samples.tsv' has not as many columns"),

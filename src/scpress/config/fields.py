@@ -12,6 +12,9 @@ from typing import Any
 
 from scpress.errors import InputError
 
+# What numpy's and scanpy's generators take; torch's takes more.
+MAX_SEED = 2**32 - 1
+
 
 def option(
     default: Any,
@@ -32,12 +35,35 @@ class Options:
     """Base of the options of one verb; every subclass is a frozen dataclass that checks itself."""
 
     def __post_init__(self) -> None:
+        hints = typing.get_type_hints(type(self))
         for item in dataclasses.fields(self):  # type: ignore[arg-type]
             value = getattr(self, item.name)
+            if isinstance(value, list):
+                value = tuple(value)
+                object.__setattr__(self, item.name, value)
             if value == () and item.default:
                 raise InputError(f"{item.name} is empty; give at least one value.")
+            hint = hints[item.name]
+            if not has_type(value, hint):
+                kind = hint.__name__ if isinstance(hint, type) else hint
+                raise InputError(f"{item.name} must be of type {kind}; found {value!r}.")
             for one in value if isinstance(value, tuple) else (value,):
                 _require_allowed(item, one)
+
+
+def require_name(name: str, what: str) -> None:
+    """Check that a name can be a key of an h5ad file.
+
+    Raises
+    ------
+    InputError
+        It cannot.
+    """
+    if not name or "/" in name or name == "_index" or any(ord(one) < 32 for one in name):
+        raise InputError(
+            f"{what} cannot be named {name!r}: the name becomes a key of an h5ad file, which is "
+            "not empty, not '_index', and has neither '/' nor control characters. Rename it."
+        )
 
 
 def has_type(value: Any, hint: Any) -> bool:
@@ -77,6 +103,8 @@ def _require_allowed(item: dataclasses.Field, value: Any) -> None:
         near = difflib.get_close_matches(str(value), choices, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise InputError(f"{item.name} must be one of {', '.join(choices)}; found {value!r}{hint}")
+    if value == "":
+        raise InputError(f"{item.name} is empty; give a value, or leave it out.")
     if isinstance(value, float) and not math.isfinite(value):
         raise InputError(f"{item.name} must be a finite number; found {value}.")
     if low is not None and value < low:

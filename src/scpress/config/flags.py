@@ -83,6 +83,8 @@ def options_schema(options: type[Options]) -> dict[str, Any]:
                 schema[key] = item.metadata[key]
         if item.metadata["choices"]:
             schema["enum"] = list(item.metadata["choices"])
+        elif one is str:
+            schema["minLength"] = 1
         if is_list:
             schema = {"type": "array", "items": schema}
             if item.default:

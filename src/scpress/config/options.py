@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from scpress.config.fields import Options, option
+from scpress.config.fields import MAX_SEED, Options, option
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class QcOptions(Options):
     filter_column: str | None = option(
         None, "obs column of true/false values to use instead of every threshold"
     )
-    seed: int = option(0, "seed of the simulated doublets", minimum=0)
+    seed: int = option(0, "seed of the simulated doublets", minimum=0, maximum=MAX_SEED)
 
 
 @dataclass(frozen=True)

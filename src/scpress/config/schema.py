@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from scpress.config.fields import MAX_SEED
 from scpress.config.flags import options_schema
 from scpress.config.options import VERBS
 from scpress.settings import DEVICES
@@ -47,8 +48,8 @@ def _workflow_keys(train: dict[str, Any]) -> dict[str, Any]:
         for name, schema in train["properties"].items()
     }
     return {
-        "samples": _key("string", "config/samples.tsv", "sample sheet, TSV"),
-        "results": _key("string", "results", "folder of everything that is written"),
+        "samples": _key("string", "config/samples.tsv", "sample sheet, TSV", minLength=1),
+        "results": _key("string", "results", "folder of everything that is written", minLength=1),
         "models": {
             "type": "object",
             "description": "models to train: name -> options that differ from the train section",
@@ -70,7 +71,7 @@ def _workflow_keys(train: dict[str, Any]) -> dict[str, Any]:
         "seeds": {
             "type": "array",
             "description": "seeds each model is trained with",
-            "items": {"type": "integer", "minimum": 0},
+            "items": {"type": "integer", "minimum": 0, "maximum": MAX_SEED},
             "minItems": 1,
             "uniqueItems": True,
             "default": [0, 1],

@@ -1,10 +1,13 @@
 """How a file is written so that it is either whole or not there."""
 
 import errno
+import hashlib
 import json
 import os
+import shutil
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -35,9 +38,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
         The disk is full, or the place cannot be written; nothing is left there.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = temporary_path(path)
         try:
             yield temporary
             # safetensors makes files only the owner can read; a result is for whom the umask says.
@@ -49,6 +52,48 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise_unwritable(error, path)
+
+
+def temporary_path(path: Path) -> Path:
+    """Give the name that `path`, a file or a folder, has beside its place until it is whole.
+
+    What processes of this host that were killed left under such names is removed.
+    """
+    # Another host, or container, on the same file system has processes of the same numbers.
+    prefix = f".{path.name}.{_host_digest()}."
+    with suppress(OSError):
+        for name in os.listdir(path.parent):
+            number = name.removeprefix(prefix).removesuffix(".tmp")
+            if name == f"{prefix}{number}.tmp" and number.isdecimal() and _is_gone(int(number)):
+                _remove(path.with_name(name))
+    return path.with_name(f"{prefix}{os.getpid()}.tmp")
+
+
+def _host_digest() -> str:
+    """Eight characters that are the same for processes that see each other's numbers."""
+    try:
+        numbers = os.readlink("/proc/self/ns/pid")
+    except OSError:  # no Linux, no containers
+        numbers = ""
+    return hashlib.sha256(f"{socket.gethostname()} {numbers}".encode()).hexdigest()[:8]
+
+
+def _is_gone(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):  # another user's, or no number of a process
+        return False
+    return False
+
+
+def _remove(left: Path) -> None:
+    with suppress(OSError):
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink()
 
 
 def raise_unwritable(error: OSError, path: Path | str | None) -> NoReturn:

@@ -1,6 +1,7 @@
 """`scpress doctor`: what a long run would meet on this machine and this cluster."""
 
 import argparse
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise InputError(f"no such file: '{path}'. Run this in the folder `snakemake` runs in.")
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        json.dumps(found, skipkeys=True, default=str)  # refuses an alias of what it stands in
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"'{path}' is not YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(found, dict):
         raise InputError(f"'{path}' has no keys at its top; write `key: value` lines.")

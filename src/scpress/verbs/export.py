@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Read, export into a temporary directory, rename."""
-    from scpress.io.files import raise_unwritable
+    from scpress.io.files import raise_unwritable, temporary_path
     from scpress.io.h5ad import read_h5ad
     from scpress.model.fitted import load_model
     from scpress.steps.export import export
@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace) -> None:
     output: Path = arguments.output
     if output.exists():
         raise InputError(f"'{output}' exists; name a new directory, nothing is overwritten.")
-    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+    temporary = temporary_path(output)
     try:
         temporary.parent.mkdir(parents=True, exist_ok=True)
         export(

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from scpress.config.fields import require_name
 from scpress.config.options import IngestOptions
 from scpress.errors import InputError
 
@@ -46,13 +47,14 @@ def read_metadata(words: list[str]) -> dict[str, str]:
     Raises
     ------
     InputError
-        A word without `=`, or a key twice.
+        A word without `=`, a key that no h5ad file can hold, or a key twice.
     """
     metadata: dict[str, str] = {}
     for word in words:
         key, equals, value = word.partition("=")
         if not equals or not key:
             raise InputError(f"metadata must be written KEY=VALUE; found {word!r}.")
+        require_name(key, "a column of metadata")
         if key in metadata:
             raise InputError(f"metadata names {key!r} twice: {metadata[key]!r} and {value!r}.")
         metadata[key] = value
