@@ -136,7 +136,12 @@ MUTANTS = [
             "without_version(gene_id) in MITO",
             "gene_id in MITO",
         ),
-        ("half of the names make an index of ids", "mean() > 0.5", "mean() >= 0.5"),
+        (
+            "half of the names make an index of ids",
+            "index_is_id.mean() > 0.5",
+            "index_is_id.mean() >= 0.5",
+        ),
+        ("symbols as ids stay ids", "or says_the_same or is_repeated", "or is_repeated"),
     ),
     *_in(
         "counts/matrix",
@@ -152,6 +157,11 @@ MUTANTS = [
     *_in(
         "counts/raw",
         ("four bytes hold any count", "values.dtype.itemsize > 2", "values.dtype.itemsize > 4"),
+        (
+            "of several genomes all are kept",
+            "if genome is None and len(found) < 2",
+            "if genome is None",
+        ),
         ("raw has the genes of X", 'return key, "raw/var" if', 'return key, "var" if'),
     ),
     *_in(
@@ -301,13 +311,43 @@ MUTANTS = [
         ("blocks are wider than the budget", "min(columns, wide)", "wide"),
     ),
     *_in(
-        "io/formats/tenx",
-        ("the genome is not asked for", "kept &= of_genome", "kept |= of_genome"),
-        ("other features are genes", "kinds == _EXPRESSION", 'kinds != ""'),
+        "io/formats/features",
+        ("other features are genes", "word.strip().lower() == _EXPRESSION", 'word != ""'),
+        ("any words are types", "and are_types(types)", "and len(types)"),
+    ),
+    *_in(
+        "io/formats/layouts",
+        ("the features of another sample", "other and name.startswith(other)", "False"),
+        (
+            "matrices of a kind may differ",
+            "if read_shape(found[0]) != read_shape(found[1])",
+            "if 0",
+        ),
+    ),
+    *_in(
+        "io/formats/matrix_market",
         ("a cell ends with its part", "stop = int(part[0].max())", "stop = int(part[0].max()) + 1"),
         ("entries in parts need not be sorted", "cells[0] >= last and ", ""),
         ("more entries than promised", "if found != n_entries", "if found < n_entries"),
         ("an entry beyond the last cell", "cells.max() >= n_obs", "cells.max() > n_obs"),
+        ("row numbers are cut to whole ones", 'dtype.kind == "f" and', 'dtype.kind == "x" and'),
+    ),
+    *_in(
+        "io/formats/mtx",
+        (
+            "parts of other cells are added by place",
+            "if all(names == cells[0] for",
+            "if all(names for",
+        ),
+        ("the rows of a square matrix are genes", "layout.cells_first if n_obs", "False if n_obs"),
+    ),
+    *_in(
+        "io/formats/plain",
+        ("the byte-order mark is read", "if binary.read(3) != _MARK:", "if True:"),
+    ),
+    *_in(
+        "io/formats/tenx_h5",
+        ("filtered probes count", 'kept = columns["is_kept"]', 'kept = columns["is_kept"] | True'),
     ),
     *_in(
         "io/formats/text",

@@ -12,11 +12,14 @@ SECOND = np.array(["A", "B", "CD3"], dtype=object)
 
 def test_types_are_known_by_the_words_of_10x_in_any_case(tmp_path):
     assert are_types(["Gene Expression", "Negative Control Probe"])
-    assert are_types(["gene expression"]) and are_types(["Peaks"])
-    assert not are_types(["protein_coding", "lncRNA"]) and not are_types(["1", "X"])
+    assert are_types(["gene expression"])
+    assert are_types(["Peaks"])
+    assert not are_types(["protein_coding", "lncRNA"])
+    assert not are_types(["1", "X"])
     types = np.array(["gene expression", "GENE EXPRESSION", "antibody capture"], dtype=object)
     var, target, messages = find_genes(FIRST, SECOND, types, None, tmp_path)
-    assert list(var.index) == list(FIRST[:2]) and list(var["gene_symbol"]) == ["A", "B"]
+    assert list(var.index) == list(FIRST[:2])
+    assert list(var["gene_symbol"]) == ["A", "B"]
     assert list(target) == [0, 1, -1]
     assert messages == ["1 of type antibody capture set aside; 2 of type Gene Expression kept"]
 
@@ -24,7 +27,9 @@ def test_types_are_known_by_the_words_of_10x_in_any_case(tmp_path):
 def test_other_words_are_no_types(tmp_path):
     biotypes = np.array(["protein_coding"] * 3, dtype=object)
     var, target, messages = find_genes(FIRST, SECOND, biotypes, None, tmp_path)
-    assert len(var) == 3 and list(target) == [0, 1, 2] and not messages
+    assert len(var) == 3
+    assert list(target) == [0, 1, 2]
+    assert not messages
 
 
 def test_features_without_genes_are_refused(tmp_path):

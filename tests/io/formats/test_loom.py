@@ -109,7 +109,8 @@ def test_records_are_set_aside_and_named(tmp_path, counts):
         file.move("col_attrs/CellID", "col_attrs/Cell")
     raw = open_raw(tmp_path / "a.loom", IngestOptions())
     assert list(raw.obs.index) == BARCODES
-    assert "Embedding" not in raw.obs and "Regulons" not in raw.var
+    assert "Embedding" not in raw.obs
+    assert "Regulons" not in raw.var
     assert raw.messages == [
         "set aside, because they hold records: col_attrs/Embedding, row_attrs/Regulons"
     ]

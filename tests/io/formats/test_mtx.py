@@ -1,260 +1,19 @@
-"""Cell Ranger's files: which features are genes, and how entries become cells."""
+"""Folders of a sparse matrix and its tables: which genes and cells they name."""
 
-import h5py
 import numpy as np
 import pytest
-from raw_files import BARCODES, IDS, N_OBS, N_VARS, SYMBOLS, write_10x_v2, write_10x_v3, write_mtx
+from raw_files import BARCODES, IDS, N_OBS, N_VARS, SYMBOLS, write_mtx
 from scipy import io as scipy_io
 from scipy import sparse
 
 from scpress.config.options import IngestOptions
 from scpress.errors import InputError
-from scpress.io.formats import matrix_market, mtx, open_raw
-
-
-def test_antibodies_are_set_aside_with_a_message(cases):
-    raw = open_raw(cases["10x_v3"][0], IngestOptions())
-    assert list(raw.var["gene_id"]) == IDS
-    assert raw.messages == [
-        f"2 of type Antibody Capture set aside; {N_VARS} of type Gene Expression kept"
-    ]
-
-
-def test_genome_must_be_named_when_there_are_several(cases):
-    path = cases["10x_v2_genome"][0]
-    with pytest.raises(InputError, match="holds the genomes GRCh38, mm10"):
-        open_raw(path, IngestOptions())
-    with pytest.raises(InputError, match="no genes of genome 'mm10'; found GRCh38"):
-        open_raw(cases["10x_v3"][0], IngestOptions(genome="mm10"))
-
-
-def test_unsorted_mtx_is_sorted(tmp_path, counts):
-    write_mtx(tmp_path / "m", counts, version=2)
-    path = tmp_path / "m" / "matrix.mtx"
-    lines = path.read_text().splitlines()
-    path.write_text("\n".join(lines[:3] + lines[3:][::-1]) + "\n")
-    raw = open_raw(tmp_path / "m", IngestOptions())
-    np.testing.assert_array_equal(sparse.vstack(list(raw.chunks(64))).toarray(), counts)
-
-
-def test_scipy_reads_our_mtx_fixture_alike(cases, counts):
-    matrix = scipy_io.mmread(cases["mtx_v2"][0] / "matrix.mtx")
-    np.testing.assert_array_equal(matrix.toarray().T, counts)
-
-
-@pytest.mark.parametrize(
-    ("change", "match"),
-    [
-        (lambda t: t.replace(" 23 ", " 24 ", 1), "Do the three files belong together"),
-        (lambda t: "\n".join(t.splitlines()[:-1]), r"promises \d+ entries and holds"),
-        (lambda t: t.replace("\n1 1 40000\n", "\n99 1 40000\n"), "outside its"),
-        (lambda t: t.replace("coordinate", "array"), "not a sparse matrix of counts"),
-        (lambda t: t.replace("40000", "many"), "Unable to parse string"),
-    ],
-)
-def test_damaged_mtx(tmp_path, counts, change, match):
-    write_mtx(tmp_path / "m", counts, version=2)
-    path = tmp_path / "m" / "matrix.mtx"
-    path.write_text(change(path.read_text()))
-    with pytest.raises(InputError, match=match):
-        open_raw(tmp_path / "m", IngestOptions())
+from scpress.io.formats import open_raw
 
 
 def read(path, max_bytes=2**20, **options):
     raw = open_raw(path, IngestOptions(**options))
     return sparse.vstack(list(raw.chunks(max_bytes))).toarray()
-
-
-@pytest.mark.parametrize("genome", ["GRCh38", "mm10"])
-def test_of_two_genomes_in_one_matrix_the_named_one_is_kept(tmp_path, counts, genome):
-    path = tmp_path / "a.h5"
-    write_10x_v3(path, counts)
-    with h5py.File(path, "a") as file:
-        file["matrix/features/genome"][...] = np.array(["GRCh38", "mm10"] * 6 + ["GRCh38"], "S")
-    # Features 3 and 4 are antibodies, of a genome each.
-    own = [i for i in range(13) if i % 2 == (genome == "mm10") and i not in (3, 4)]
-    columns = [i if i < 3 else i - 2 for i in own]
-    raw = open_raw(path, IngestOptions(genome=genome))
-    assert list(raw.var["gene_id"]) == [IDS[i] for i in columns]
-    for max_bytes in (1, 500, 2**20):
-        found = read(path, max_bytes, genome=genome)
-        np.testing.assert_array_equal(found, counts[:, columns])
-    np.testing.assert_array_equal(read(path, genome="mm10+GRCh38"), counts)
-    with pytest.raises(InputError, match=r"2 genomes, GRCh38 \(6 genes\), mm10 \(5 genes\)"):
-        open_raw(path, IngestOptions())
-
-
-def test_each_genome_of_version_2_has_its_own_matrix(tmp_path, counts):
-    path = tmp_path / "a.h5"
-    write_10x_v2(path, counts, genomes=("GRCh38", "mm10"))
-    with h5py.File(path, "a") as file:
-        file["mm10/data"][...] = file["mm10/data"][...] * 2
-        file.create_group("empty")
-    np.testing.assert_array_equal(read(path, genome="GRCh38"), counts)
-    np.testing.assert_array_equal(read(path, genome="mm10"), 2 * counts)
-    with pytest.raises(InputError, match="holds the genomes GRCh38, mm10; found genome 'hg19'"):
-        open_raw(path, IngestOptions(genome="hg19"))
-
-
-def test_a_genome_that_is_named_and_absent_is_refused_also_where_there_is_one(tmp_path, counts):
-    write_10x_v2(tmp_path / "a.h5", counts)
-    with pytest.raises(InputError, match="holds the genomes GRCh38; found genome 'mm10'"):
-        open_raw(tmp_path / "a.h5", IngestOptions(genome="mm10"))
-    with h5py.File(tmp_path / "b.h5", "w") as file:
-        file.create_group("something")
-    with pytest.raises(InputError, match="not a 10x HDF5 file: it holds something"):
-        open_raw(tmp_path / "b.h5", IngestOptions())
-
-
-def test_a_file_without_genes_names_what_it_measured(tmp_path, counts):
-    write_10x_v3(tmp_path / "a.h5", counts)
-    with h5py.File(tmp_path / "a.h5", "a") as file:
-        del file["matrix/features/feature_type"]
-        file["matrix/features/feature_type"] = np.array(["Peaks"] * (N_VARS + 2), dtype="S")
-    with pytest.raises(InputError, match="no features of type Gene Expression; found Peaks"):
-        open_raw(tmp_path / "a.h5", IngestOptions())
-
-
-@pytest.mark.parametrize("max_bytes", [0, 16, 15 * 16, 40 * 16, 2**20])
-def test_a_block_of_hdf5_has_as_many_cells_as_fit(cases, counts, max_bytes):
-    sizes = np.count_nonzero(counts, axis=1)
-    expected, start = [], 0
-    while start < N_OBS:
-        stop = start + 1
-        while stop < N_OBS and 16 * sizes[start : stop + 1].sum() <= max_bytes:
-            stop += 1
-        expected.append(stop - start)
-        start = stop
-    raw = open_raw(cases["10x_v2"][0], IngestOptions())
-    assert [block.shape[0] for block in raw.chunks(max_bytes)] == expected
-
-
-@pytest.mark.parametrize(
-    ("name", "change", "match"),
-    [
-        ("barcodes", lambda x: x[1:], r"tables do not fit its shape, 11 x 23"),
-        ("genes", lambda x: x[1:], "tables do not fit its shape"),
-        ("indptr", lambda x: x[:-1], "tables do not fit"),
-        ("indptr", lambda x: np.append(x[:-1], x[-1] + 1), "row pointers do not fit"),
-        ("indptr", lambda x: np.concatenate([x[:1], x[-1:], x[2:]]), "row pointers do not"),
-        ("data", lambda x: x[:-1], "row pointers do not fit the stored values"),
-    ],
-)
-def test_damaged_hdf5(tmp_path, counts, name, change, match):
-    write_10x_v2(tmp_path / "a.h5", counts)
-    with h5py.File(tmp_path / "a.h5", "a") as file:
-        values = change(file[f"GRCh38/{name}"][:])
-        del file[f"GRCh38/{name}"]
-        file[f"GRCh38/{name}"] = values
-    with pytest.raises(InputError, match=match):
-        open_raw(tmp_path / "a.h5", IngestOptions())
-
-
-def rewrite(folder, entries, shape, kind="integer"):
-    """The matrix of a folder anew, from lines of (feature, cell, value) from 1."""
-    lines = [f"%%MatrixMarket matrix coordinate {kind} general", "%", "%"]
-    lines += [" ".join(map(str, [*shape, len(entries)]))]
-    lines += [" ".join(map(str, entry)) for entry in entries]
-    (folder / "matrix.mtx").write_text("\n".join(lines) + "\n")
-
-
-@pytest.mark.parametrize("max_bytes", [1, 48 * 3, 48 * 20, 2**20])
-def test_cells_that_go_on_in_the_next_part_and_cells_without_entries(tmp_path, counts, max_bytes):
-    """Cell 4 is empty, and so are the first and the last two here."""
-    counts = counts.copy()
-    counts[[0, -2, -1]] = 0
-    counts[10] = 1  # longer than a part
-    write_mtx(tmp_path / "m", counts, version=2)
-    raw = open_raw(tmp_path / "m", IngestOptions())
-    blocks = list(raw.chunks(max_bytes))
-    np.testing.assert_array_equal(sparse.vstack(blocks).toarray(), counts)
-    if max_bytes == 1:
-        assert len(blocks) == N_OBS
-
-
-@pytest.mark.parametrize("max_bytes", [1, 2**20])
-def test_entries_in_any_order_and_listed_twice_are_added_up(tmp_path, counts, max_bytes):
-    write_mtx(tmp_path / "m", counts, version=2)
-    matrix = sparse.coo_matrix(counts.T)
-    entries = list(zip(matrix.row + 1, matrix.col + 1, matrix.data, strict=True))
-    order = np.random.default_rng(0).permutation(len(entries))
-    shuffled = [entries[i] for i in order] + [(3, 5, 2), (3, 5, 2)]
-    rewrite(tmp_path / "m", shuffled, (N_VARS, N_OBS))
-    expected = counts.copy()
-    expected[4, 2] += 4
-    np.testing.assert_array_equal(read(tmp_path / "m", max_bytes), expected)
-
-
-@pytest.mark.parametrize("cells", [[2, 3, 4, 1, 1, 5], [1, 2, 3, 3, 2, 4], [4, 4, 4, 3, 3, 3]])
-def test_entries_are_sorted_only_if_the_parts_are_too(tmp_path, counts, monkeypatch, cells):
-    iterate = matrix_market.iter_entries
-    for module in (matrix_market, mtx):
-        monkeypatch.setattr(
-            module, "iter_entries", lambda path, n, **k: iterate(path, min(n, 3), **k)
-        )
-    write_mtx(tmp_path / "m", counts, version=2)
-    entries = [(gene, cell, 10 * gene) for gene, cell in enumerate(cells, start=1)]
-    rewrite(tmp_path / "m", entries, (N_VARS, N_OBS))
-    path = tmp_path / "m" / "matrix.mtx"
-    assert not matrix_market.check_entries(path, (N_VARS, N_OBS), 6, cells_first=False)
-    rewrite(tmp_path / "m", sorted(entries, key=lambda e: e[1]), (N_VARS, N_OBS))
-    assert matrix_market.check_entries(path, (N_VARS, N_OBS), 6, cells_first=False)
-    expected = np.zeros((N_OBS, N_VARS))
-    for gene, cell, value in entries:
-        expected[cell - 1, gene - 1] = value
-    np.testing.assert_array_equal(read(tmp_path / "m", 48), expected)
-
-
-@pytest.mark.parametrize(
-    ("entry", "is_inside"),
-    [
-        ((N_VARS, N_OBS, 7), True),
-        ((1, 1, 7), True),
-        ((N_VARS + 1, 1, 7), False),
-        ((1, N_OBS + 1, 7), False),
-        ((0, 1, 7), False),
-        ((1, 0, 7), False),
-    ],
-)
-def test_an_entry_at_the_edge_is_inside_and_one_beyond_is_not(tmp_path, counts, entry, is_inside):
-    write_mtx(tmp_path / "m", counts, version=2)
-    rewrite(tmp_path / "m", [entry], (N_VARS, N_OBS))
-    if is_inside:
-        assert read(tmp_path / "m")[entry[1] - 1, entry[0] - 1] == 7
-    else:
-        with pytest.raises(InputError, match="an entry is outside its 11 x 23 matrix"):
-            open_raw(tmp_path / "m", IngestOptions())
-
-
-@pytest.mark.parametrize("difference", [-1, 1])
-def test_an_entry_less_and_one_more_than_promised(tmp_path, counts, difference):
-    write_mtx(tmp_path / "m", counts, version=2)
-    path = tmp_path / "m" / "matrix.mtx"
-    n = np.count_nonzero(counts)
-    path.write_text(path.read_text().replace(f" {n}\n", f" {n + difference}\n", 1))
-    with pytest.raises(InputError, match=f"promises {n + difference} entries and holds {n}"):
-        open_raw(tmp_path / "m", IngestOptions())
-
-
-def test_counts_that_are_written_as_real_numbers_stay_what_they_are(tmp_path, counts):
-    write_mtx(tmp_path / "m", counts, version=2)
-    rewrite(tmp_path / "m", [(2, 3, "1.5"), (1, 4, "2.0")], (N_VARS, N_OBS), kind="real")
-    found = read(tmp_path / "m")
-    assert (found[2, 1], found[3, 0], found.sum()) == (1.5, 2, 3.5)
-
-
-@pytest.mark.parametrize("kind", ["pattern", "complex"])
-def test_a_matrix_of_something_else_is_refused(tmp_path, counts, kind):
-    write_mtx(tmp_path / "m", counts, version=2)
-    rewrite(tmp_path / "m", [(2, 3, 1)], (N_VARS, N_OBS), kind=kind)
-    with pytest.raises(InputError, match="not a sparse matrix of counts in Matrix Market format"):
-        open_raw(tmp_path / "m", IngestOptions())
-
-
-def test_an_empty_matrix_has_cells_and_genes(tmp_path, counts):
-    write_mtx(tmp_path / "m", counts, version=2)
-    rewrite(tmp_path / "m", [], (N_VARS, N_OBS))
-    np.testing.assert_array_equal(read(tmp_path / "m"), np.zeros((N_OBS, N_VARS)))
 
 
 def test_as_many_cells_as_genes_are_features_first(tmp_path, counts):
@@ -297,3 +56,131 @@ def test_names_with_quotes_and_missing_values_stay_text(tmp_path, counts):
     text = "".join(f"{i}\t{s}\n" for i, s in zip(IDS, names, strict=True))
     (tmp_path / "m" / "genes.tsv").write_text(text)
     assert list(open_raw(tmp_path / "m", IngestOptions()).var["gene_symbol"]) == names
+
+
+def tables(folder, **lines):
+    """Tables of a folder anew, one line each."""
+    for key, values in lines.items():
+        (folder / f"{key}.tsv").write_text("".join(f"{line}\n" for line in values))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [f"{i}\t{s}\t1\tx" for i, s in zip(IDS, SYMBOLS, strict=True)],
+        [f"{s}\t{i}" for i, s in zip(IDS, SYMBOLS, strict=True)],
+        ["gene_id\tgene_name", *(f"{i}\t{s}" for i, s in zip(IDS, SYMBOLS, strict=True))],
+        [f"{i} {s}" for i, s in zip(IDS, SYMBOLS, strict=True)],
+        [f"{i},{s}" for i, s in zip(IDS, SYMBOLS, strict=True)],
+        [f"{i}\t{s}\tgene expression" for i, s in zip(IDS, SYMBOLS, strict=True)],
+    ],
+)
+def test_tables_of_genes_of_every_kind_name_the_same_genes(tmp_path, counts, lines):
+    write_mtx(tmp_path / "m", counts, version=2)
+    tables(tmp_path / "m", genes=lines)
+    raw = open_raw(tmp_path / "m", IngestOptions())
+    assert list(raw.var["gene_id"]) == IDS
+    assert list(raw.var["gene_symbol"]) == SYMBOLS
+    np.testing.assert_array_equal(read(tmp_path / "m"), counts)
+
+
+def test_a_lone_column_of_symbols_has_no_ids_and_a_header_of_barcodes_is_no_cell(tmp_path, counts):
+    write_mtx(tmp_path / "m", counts, version=2)
+    tables(tmp_path / "m", genes=["A", "A", *SYMBOLS[2:]], barcodes=["barcode", *BARCODES])
+    raw = open_raw(tmp_path / "m", IngestOptions())
+    assert set(raw.var["gene_id"]) == {""}
+    assert list(raw.var["gene_symbol"]) == ["A", "A", *SYMBOLS[2:]]
+    assert list(raw.obs.index) == BARCODES
+
+
+def test_a_table_of_genes_that_breaks_off_is_damaged(tmp_path, counts):
+    write_mtx(tmp_path / "m", counts, version=2)
+    path = tmp_path / "m" / "genes.tsv"
+    path.write_text(path.read_text().rpartition("\t")[0] + "\n")
+    with pytest.raises(InputError, match="line 11 has fewer fields than the 2 of the first"):
+        open_raw(tmp_path / "m", IngestOptions())
+
+
+def test_a_gene_may_have_no_symbol(tmp_path, counts):
+    write_mtx(tmp_path / "m", counts, version=2)
+    pairs = zip(IDS, ["", *SYMBOLS[1:]], strict=True)
+    tables(tmp_path / "m", genes=[f"{i}\t{s}" for i, s in pairs])
+    raw = open_raw(tmp_path / "m", IngestOptions())
+    assert list(raw.var["gene_symbol"]) == ["", *SYMBOLS[1:]]
+
+
+def write_cells_first(path, counts):
+    with path.open("wb") as file:
+        scipy_io.mmwrite(file, sparse.coo_matrix(counts), field="integer")
+
+
+def test_folders_of_parse_and_kb_are_read_though_they_have_as_many_cells_as_genes(tmp_path, counts):
+    counts = counts[:N_VARS]
+    parse, kb = tmp_path / "parse", tmp_path / "kb"
+    for folder in (parse, kb):
+        folder.mkdir()
+    write_cells_first(parse / "count_matrix.mtx", counts)
+    pairs = zip(IDS, SYMBOLS, strict=True)
+    lines = ["gene_id,gene_name,genome", *(f"{i},{s},hg38" for i, s in pairs)]
+    (parse / "all_genes.csv").write_text("\n".join(lines) + "\n")
+    lines = ["bc_wells,sample", *(f"{cell},s" for cell in BARCODES[:N_VARS])]
+    (parse / "cell_metadata.csv").write_text("\n".join(lines) + "\n")
+    write_cells_first(kb / "cells_x_genes.mtx", counts)
+    for what, names in (
+        ("barcodes", BARCODES[:N_VARS]),
+        ("genes", IDS),
+        ("genes.names", SYMBOLS),
+    ):
+        (kb / f"cells_x_genes.{what}.txt").write_text("\n".join(names) + "\n")
+    for folder in (parse, kb):
+        raw = open_raw(folder, IngestOptions())
+        assert list(raw.obs.index) == BARCODES[:N_VARS]
+        assert list(raw.var["gene_symbol"]) == SYMBOLS
+        np.testing.assert_array_equal(read(folder), counts)
+
+
+@pytest.mark.parametrize("max_bytes", [1, 500, 2**20])
+def test_parts_of_the_molecules_are_added_whatever_cells_each_lists(tmp_path, counts, max_bytes):
+    """Spliced and unspliced molecules, of cells in the same order, and of others in another."""
+    for name in ("same", "other"):
+        (tmp_path / name).mkdir()
+        order = np.arange(N_OBS) if name == "same" else np.r_[5:N_OBS][::-1]
+        for part, rows, factor in (("spliced", np.arange(N_OBS), 1), ("unspliced", order, 3)):
+            write_cells_first(tmp_path / name / f"{part}.mtx", factor * counts[rows])
+            barcodes = "\n".join(BARCODES[row] for row in rows) + "\n"
+            (tmp_path / name / f"{part}.barcodes.txt").write_text(barcodes)
+            (tmp_path / name / f"{part}.genes.txt").write_text("\n".join(IDS) + "\n")
+    np.testing.assert_array_equal(read(tmp_path / "same", max_bytes), 4 * counts)
+    expected = counts + 3 * np.where(np.arange(N_OBS)[:, None] < 5, 0, counts)
+    np.testing.assert_array_equal(read(tmp_path / "other", max_bytes), expected)
+    np.testing.assert_array_equal(read(tmp_path / "other", max_bytes, layer="spliced"), counts)
+    with pytest.raises(InputError, match="no layer 'x'; it holds spliced, unspliced"):
+        open_raw(tmp_path / "same", IngestOptions(layer="spliced+x"))
+
+
+@pytest.mark.parametrize("names", [IDS, [*IDS, *(f"{i}-U" for i in IDS), *(f"{i}-A" for i in IDS)]])
+def test_spliced_unspliced_and_ambiguous_columns_of_alevin_fry_are_summed(tmp_path, counts, names):
+    folder = tmp_path / "quant" / "alevin"
+    folder.mkdir(parents=True)
+    write_cells_first(folder / "quants_mat.mtx", np.hstack([counts, 2 * counts, 4 * counts]))
+    (folder / "quants_mat_rows.txt").write_text("\n".join(BARCODES) + "\n")
+    (folder / "quants_mat_cols.txt").write_text("\n".join(names) + "\n")
+    raw = open_raw(tmp_path / "quant", IngestOptions())
+    assert list(raw.var["gene_id"]) == IDS
+    np.testing.assert_array_equal(read(tmp_path / "quant"), 7 * counts)
+    chosen = read(tmp_path / "quant", layer="spliced+ambiguous")
+    np.testing.assert_array_equal(chosen, 5 * counts)
+
+
+def test_a_genome_is_chosen_by_what_stands_before_the_names_or_refused(tmp_path, counts):
+    write_mtx(tmp_path / "m", counts, version=2)
+    with pytest.raises(InputError, match="`genome` 'mm10' has no effect"):
+        open_raw(tmp_path / "m", IngestOptions(genome="mm10"))
+    word = ["GRCh38_"] * 4 + ["mm10_"] * (N_VARS - 4)
+    rows = zip(word, IDS, SYMBOLS, strict=True)
+    tables(tmp_path / "m", genes=[f"{w}{i}\t{w}{s}" for w, i, s in rows])
+    with pytest.raises(InputError, match=r"2 genomes, mm10 \(7 genes\), GRCh38 \(4 genes\)"):
+        open_raw(tmp_path / "m", IngestOptions())
+    raw = open_raw(tmp_path / "m", IngestOptions(genome="GRCh38"))
+    assert (list(raw.var.index), list(raw.var["gene_symbol"])) == (IDS[:4], SYMBOLS[:4])
+    np.testing.assert_array_equal(read(tmp_path / "m", genome="GRCh38"), counts[:, :4])
