@@ -8,6 +8,7 @@ from scpress.counts.genes import (
     MITOCHONDRIAL_IDS,
     RIBOSOMAL_IDS,
     find_ids_and_symbols,
+    find_name_columns,
     is_gene_id,
     is_mitochondrial,
     is_ribosomal,
@@ -152,3 +153,9 @@ def test_a_column_of_ids_is_told_from_one_of_symbols(first, second, ids, symbols
     found = tell_ids_from_symbols(np.array(first, dtype=object), second)
     assert list(found[0]) == (first if ids is None else ids)
     assert list(found[1]) == symbols
+
+
+def test_columns_of_names_are_given_as_they_stand():
+    var = pd.DataFrame({"gene_ids": ["A", "B"]}, index=["x", "y"])
+    ids, symbols = find_name_columns(var)
+    assert (list(ids), list(symbols)) == (["A", "B"], ["x", "y"])

@@ -9,7 +9,9 @@ from scipy import sparse
 from scpress import settings
 from scpress.counts.raw import (
     RawCounts,
+    choose_genome,
     find_matrix,
+    keep_genes,
     name_places,
     raw_from_anndata,
     require_counts,
@@ -146,3 +148,59 @@ def test_blocks_have_the_size_of_the_settings_unless_one_is_given(monkeypatch):
     assert asked == [77, 5, 0]
     # Another sample's messages are not this one's.
     assert raw.messages is not RawCounts(raw.obs, raw.var, read_blocks).messages
+
+
+def raw_of(names, **columns):
+    """Two cells of these genes; the second has a molecule more of each."""
+    values = sparse.csr_matrix(np.add.outer([0, 1], np.arange(len(names))))
+    return RawCounts(
+        pd.DataFrame(index=["c1", "c2"]),
+        pd.DataFrame(columns, index=names),
+        lambda max_bytes: iter([values[:1], values[1:]]),
+    )
+
+
+def test_of_several_genomes_one_must_be_chosen():
+    names = ["GRCh38_A", "mm10_a", "GRCh38_MT-CO1", "mm10___mt-Co1"]
+    with pytest.raises(InputError, match=r"GRCh38 \(2 genes\), mm10 \(2 genes\). Set `genome`"):
+        choose_genome(raw_of(names), None, "file")
+    raw = choose_genome(raw_of(names), "mm10", "file")
+    assert list(raw.var.index) == ["a", "mt-Co1"]
+    found = sparse.vstack(list(raw.chunks())).toarray()
+    np.testing.assert_array_equal(found, [[1, 3], [2, 4]])
+    raw = choose_genome(raw_of(names), "mm10+GRCh38", "file")
+    assert list(raw.var.index) == ["A", "a", "MT-CO1", "mt-Co1"]
+    with pytest.raises(InputError, match="no genes of genome 'hg19'; found GRCh38"):
+        choose_genome(raw_of(names), "hg19", "file")
+
+
+def test_one_genome_is_taken_off_names_and_columns_and_none_leaves_all_as_it_is():
+    raw = choose_genome(raw_of(["hg19_A", "hg19_B"], gene_name=["hg19_A", "hg19_B"]), None, "file")
+    assert list(raw.var.index) == list(raw.var["gene_name"]) == ["A", "B"]
+    same = raw_of(["A_B", "hg19_C", "D"], n=[1, 2, 3])
+    assert choose_genome(same, None, "file") is same
+    with pytest.raises(InputError, match="`genome` 'hg19' has no effect"):
+        choose_genome(same, "hg19", "file")
+
+
+def test_symbols_of_two_species_that_would_meet_keep_their_genome():
+    names = ["GRCh38_ACTB", "GRCm38_ACTB"]
+    assert list(choose_genome(raw_of(names), "GRCh38+GRCm38", "f").var.index) == names
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["N_unmapped", "N_noFeature", "__no_feature", "__alignment_not_unique", "unmapped",
+     "Unassigned_Ambiguity", "ERCC-00002", "hg19_ERCC-00171"],
+)  # fmt: skip
+def test_a_row_of_no_gene_is_set_aside(name):
+    raw = keep_genes(raw_of(["A", name, "ERCC1", "N_gene"]))
+    assert list(raw.var.index) == ["A", "ERCC1", "N_gene"]
+    assert raw.messages[0].endswith(f"set aside ({name}): 3 of 16 molecules")
+    adata = ad.AnnData(np.ones((2, 2)), var=pd.DataFrame(index=["A", name]))
+    assert raw_from_anndata(adata, None).shape == (2, 1)
+
+
+def test_genes_alone_are_not_read_twice():
+    raw = raw_of(["A", "ERCC1", "N_gene", "UNMAPPED1"])
+    assert keep_genes(raw) is raw

@@ -56,6 +56,11 @@ _NO_GENE = re.compile(
     re.IGNORECASE,
 )
 _SPIKE_IN = re.compile(r"([A-Za-z0-9.]+_+)?ERCC[-_.]\d{5}$", re.IGNORECASE)
+# Each name that either matches holds one of these.
+_HINTS = (
+    *("n_multimapping", "n_nofeature", "n_ambiguous", "unmapped", "__", "unassigned_"),
+    *("no_match", "bad_struct", "total_reads", "ercc"),
+)
 # Assemblies by their usual names, as references of two species put them before every symbol.
 _ASSEMBLY = re.compile(r"((?:GRC[a-z]\d+|hg\d+|mm\d+|rn\d+|mRatBN\d+)[A-Za-z0-9.]*?)_+(?=.)")
 _BARCODE = re.compile(r"(.*[^A-Za-z])?[ACGTN]{10,}([^A-Za-z].*)?$")
@@ -101,6 +106,16 @@ def find_ids_and_symbols(var: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         # An index of ids that has a symbol here and there (spike-ins, transgenes) names those too.
         symbols = np.where(index_is_id, "", index) if most_are_ids else index
     return tell_ids_from_symbols(ids, symbols)
+
+
+def find_name_columns(var: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """[genes] Names of a var table that stand for ids and for symbols, whatever they are in truth.
+
+    The index stands for either that has no column. Quick, for questions about all the names.
+    """
+    index = np.asarray(var.index.astype(str), dtype=object)
+    ids, symbols = _find_column(var, _ID_COLUMNS), _find_column(var, _SYMBOL_COLUMNS)
+    return index if ids is None else ids, index if symbols is None else symbols
 
 
 def tell_ids_from_symbols(
@@ -213,6 +228,10 @@ def _written(var: pd.DataFrame, column: str) -> list[str]:
 
 def find_rows_of_no_gene(names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """[genes] True for reads of no gene (N_unmapped), and [genes] for spike-ins (ERCC-00002)."""
+    # Nearly every list has none: one look at all of it is enough to say so.
+    text = "\n".join(names).lower()
+    if not any(word in text for word in _HINTS):
+        return np.zeros(len(names), dtype=bool), np.zeros(len(names), dtype=bool)
     no_gene = np.array([_NO_GENE.match(name) is not None for name in names], dtype=bool)
     spike_in = np.array([_SPIKE_IN.match(name) is not None for name in names], dtype=bool)
     return no_gene, spike_in
@@ -224,8 +243,12 @@ def find_genomes(ids: Sequence[str], symbols: Sequence[str]) -> np.ndarray:
     Any word in front of a stable id, or the name of an assembly in front of a symbol. References of
     one genome have none, so a few such names among others do not count.
     """
+    # Genomes count where most names have one, and all of them end in an underscore.
+    pairs = list(zip(ids, symbols, strict=True))
+    if 2 * sum("_" in gene_id or "_" in symbol for gene_id, symbol in pairs) <= len(pairs):
+        return np.full(len(pairs), "", dtype=object)
     found = []
-    for gene_id, symbol in zip(ids, symbols, strict=True):
+    for gene_id, symbol in pairs:
         match = _ID.match(gene_id)
         word = match.group(1) if match else None
         if word is None and (match := _ASSEMBLY.match(symbol or gene_id)):

@@ -11,7 +11,7 @@ from scipy import sparse
 from scpress import settings, slots
 from scpress.counts.genes import (
     find_genomes,
-    find_ids_and_symbols,
+    find_name_columns,
     find_rows_of_no_gene,
     without_genome,
 )
@@ -149,7 +149,7 @@ def keep_genes(raw: RawCounts) -> RawCounts:
     Reads the counts once more where there are such rows, to say how many molecules they hold.
     """
     names = [str(name) for name in raw.var.index]
-    _, symbols = find_ids_and_symbols(raw.var)
+    _, symbols = find_name_columns(raw.var)
     pairs = zip(find_rows_of_no_gene(names), find_rows_of_no_gene(list(symbols)), strict=True)
     no_gene, spike_in = (by_name | by_symbol for by_name, by_symbol in pairs)
     if not (no_gene | spike_in).any():
@@ -183,7 +183,7 @@ def choose_genome(raw: RawCounts, genome: str | None, where: str) -> RawCounts:
     InputError
         Several genomes and none is named, or the named one is not there.
     """
-    ids, symbols = find_ids_and_symbols(raw.var)
+    ids, symbols = find_name_columns(raw.var)
     genomes = find_genomes(list(ids), list(symbols))
     if not (genomes != "").any() and "genome" in raw.var:
         column = raw.var["genome"].astype(object)
@@ -213,6 +213,9 @@ def choose_genome(raw: RawCounts, genome: str | None, where: str) -> RawCounts:
                 f"{int(kept.sum())} of {genome} kept"
             )
             raw = select_genes(raw, kept)
+    names = "\n".join([*map(str, raw.var.index), *ids[kept], *symbols[kept]])
+    if not any(f"{name}_" in names for name in wanted):
+        return raw
     return _without_genomes(raw, genomes[kept])
 
 

@@ -208,13 +208,9 @@ def _read_table(path: Path, sizes: set[int]) -> pd.DataFrame:
         options: dict[str, Any] = {"header": None, "dtype": str, "keep_default_na": False}
         options |= {"sep": ","} if is_csv else {"sep": "\t", "quoting": 3}
         table = pd.read_csv(file, **options)
-    short = table.iloc[:, :3].isna().any(axis=1).to_numpy()
-    if short.any():
-        raise InputError(
-            f"'{path}': line {int(np.argmax(short)) + 1} has fewer fields than the "
-            f"{table.shape[1]} of the first. Is the file complete?"
-        )
-    table = table.fillna("")
+    n_needed = min(3, table.shape[1])
+    if (table.iloc[:, 1:n_needed] == "").to_numpy().any():
+        _require_fields(path, str(options["sep"]), n_needed, table.shape[1])
     header = [word.strip().lower() for word in table.iloc[0]]
     if is_csv or (
         len(table) not in sizes and len(table) - 1 in sizes and not _HEADER.isdisjoint(header[:2])
@@ -223,6 +219,17 @@ def _read_table(path: Path, sizes: set[int]) -> pd.DataFrame:
         if "genome" in header:
             table["genome"] = table[header.index("genome")]
     return table
+
+
+def _require_fields(path: Path, separator: str, n_needed: int, n_first: int) -> None:
+    """A field may be empty; one that is missing was cut off, which pandas does not tell apart."""
+    with open_text(path) as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip() and line.count(separator) < n_needed - 1:
+                raise InputError(
+                    f"'{path}': line {number} has fewer fields than the {n_first} of the first. "
+                    "Is the file complete?"
+                )
 
 
 def _has_usa_names(names: np.ndarray) -> bool:
