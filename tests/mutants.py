@@ -1183,6 +1183,7 @@ MUTANTS = [
     ),
     *_in(
         "steps/ingest",
+        ("molecules are the cells", "int(block.data.sum(dtype=np.int64))", "block.shape[0]"),
         (
             "a table keeps the barcodes",
             ".set_axis(whole, axis=0)",

@@ -63,19 +63,19 @@ def dense_entries(matrix):
 
 
 def annotated(store):
-    names, n_vars = (texts(store[t][store[t].attrs["_index"]][:]) for t in ("obs", "var"))
+    names, genes = (texts(store[t][store[t].attrs["_index"]][:]) for t in ("obs", "var"))
     X = store["X"]
     if hasattr(X, "dtype"):
-        require(X.shape == (len(names), len(n_vars)), "tables")
-        return names, filled(X.shape, dense_entries(X))
+        require(X.shape == (len(names), len(genes)), "tables")
+        return names, genes, filled(X.shape, dense_entries(X))
     kind = X.attrs["encoding-type"]
     shape = tuple(int(size) for size in X.attrs["shape"])
     require(kind in ("csr_matrix", "csc_matrix"), "kind")
-    require(shape == (len(names), len(n_vars)), "tables")
+    require(shape == (len(names), len(genes)), "tables")
     if kind == "csr_matrix":
-        return names, filled(shape, compressed(X, *shape))
+        return names, genes, filled(shape, compressed(X, *shape))
     turned = compressed(X, *shape[::-1])
-    return names, filled(shape, ((cell, gene, value) for gene, cell, value in turned))
+    return names, genes, filled(shape, ((cell, gene, value) for gene, cell, value in turned))
 
 
 def read_h5ad(path):
@@ -100,6 +100,8 @@ def read_10x(path):
         n_features, n_obs = (int(size) for size in group["shape"][:])
         names = texts(group["barcodes"][:])
         kept = range(n_features)
+        genes = texts(group["features/id" if "features" in group else "genes"][:])
+        require(len(genes) == n_features, "tables")
         if "features" in group:
             kinds = texts(group["features/feature_type"][:])
             require(len(kinds) == n_features, "tables")
@@ -113,7 +115,7 @@ def read_10x(path):
             require(0 <= gene < n_features, "place")
             if gene in new:
                 inside.append((cell, new[gene], value))
-        return names, filled((n_obs, len(kept)), inside)
+        return names, [genes[i] for i in kept], filled((n_obs, len(kept)), inside)
 
 
 def text_of(path):
@@ -149,7 +151,8 @@ def read_mtx(folder):
         require(0 <= place[1] < n_rows, "place")
         if place[1] in new:
             entries.append((place[0], new[place[1]], place[2]))
-    return [name.split("\t")[0] for name in names], filled((len(names), len(kept)), entries)
+    names = [name.split("\t")[0] for name in names]
+    return names, [rows[i][0] for i in kept], filled((len(names), len(kept)), entries)
 
 
 def read_loom(path):
@@ -159,7 +162,7 @@ def read_loom(path):
         require(matrix.shape[1:] == (len(names),), "tables")
         turned = dense_entries(matrix)
         entries = ((cell, gene, value) for gene, cell, value in turned)
-        return names, filled(matrix.shape[::-1], entries)
+        return names, texts(file["row_attrs/Gene"][:]), filled(matrix.shape[::-1], entries)
 
 
 def read_text(path, separator=","):
@@ -172,7 +175,8 @@ def read_text(path, separator=","):
         for cell, row in enumerate(rows)
         for gene, value in enumerate(row[1:])
     )
-    return [row[0] for row in rows], filled((len(rows), len(rows[0]) - 1), entries)
+    genes = header[1:] if len(header) == len(rows[0]) else header
+    return [row[0] for row in rows], genes, filled((len(rows), len(rows[0]) - 1), entries)
 
 
 READERS = {

@@ -29,12 +29,12 @@ def judge(path, reader):
     except Exception as error:
         return "traceback", repr(error)
     try:
-        names, expected = strict.READERS[reader](path)
+        names, genes, expected = strict.READERS[reader](path)
     except Exception as error:
         return "wrong", f"read, though it is damaged: {error!r}"
     if counts.shape != expected.shape or not np.array_equal(counts, expected):
         return "wrong", "other counts"
-    if list(rest.obs.index) != [f"s_{name}" for name in names]:
+    if list(rest.obs.index) != [f"s_{name}" for name in names] or list(raw.var.index) != genes:
         return "wrong", "other names"
     return "right", ""
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from scpress.report.sections import (
@@ -31,7 +32,21 @@ def test_limits_of_quality_control_are_drawn_where_they_are(full):
     assert section["has_limits"]
     row = next(row for row in section["table"]["rows"] if row[0] == "s2")
     qc = full.samples_qc["s2"].obs
-    assert row[1:4] == [str(len(qc)), str(qc["pass_qc"].sum()), f"{qc['pass_qc'].mean():.1%}"]
+    assert row[4:7] == [str(len(qc)), str(qc["pass_qc"].sum()), f"{qc['pass_qc'].mean():.1%}"]
+
+
+def test_what_was_read_is_shown_of_every_sample(full):
+    section = qc_section(full)
+    of_s2 = next(row for row in section["table"]["rows"] if row[0] == "s2")
+    n_molecules = full.samples_qc["s2"].obs["library_size"].sum()
+    assert section["table"]["header"][1:4] == ["read from", "genes", "molecules"]
+    assert of_s2[1:4] == ["memory", "120", f"{n_molecules:,}"]
+    said = full.cells.uns["scpress"]["samples"]["s2"]
+    said["messages"] = np.array(["one gene set aside"])
+    assert "s2: one gene set aside" in qc_section(full)["notes"]
+    del said["n_molecules"], said["source"]  # of 0.1.0
+    row = next(row for row in qc_section(full)["table"]["rows"] if row[0] == "s2")
+    assert row[1:4] == ["", "120", ""]
 
 
 def test_runs_say_seeds_versions_and_the_fit(full):

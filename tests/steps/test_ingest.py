@@ -43,6 +43,18 @@ def test_cells_genes_counts_and_digest(pbmc):
     assert "sample" not in pbmc.obs
 
 
+def test_what_was_taken_is_told_and_recorded(pbmc, caplog):
+    caplog.set_level("INFO", logger="scpress")
+    record = ingest(pbmc, sample="s1").uns["scpress"]
+    assert record["n_molecules"] == pbmc.X.sum()
+    assert record["source"] == "memory"
+    said = f"s1: took {pbmc.n_obs} cells, {pbmc.n_vars} genes and {record['n_molecules']} molecules"
+    assert f"{said} from memory" in caplog.messages
+    layered = ad.AnnData(obs=pbmc.obs, var=pbmc.var, layers={"counts": pbmc.X})
+    layer = ingest(layered, sample="s1", options=IngestOptions(layer="counts")).uns["scpress"]
+    assert layer["source"] == "memory, layer counts"
+
+
 def test_stored_zeros_and_repeats_are_cleaned():
     X = sparse.csr_matrix(
         (np.array([1, 2, 0, 3]), np.array([1, 1, 0, 2]), np.array([0, 2, 4])), shape=(2, 3)

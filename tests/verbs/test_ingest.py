@@ -186,6 +186,8 @@ def test_verb_and_step_agree(pbmc, tmp_path, monkeypatch):
     assert written.obs["donor"].dtype == "category"
     assert written.obs["age"].dtype == np.int64
     assert written.obs["dose"].dtype == np.float64
+    record = written.uns["scpress"]
+    assert (record["n_molecules"], record["source"]) == (made.X.sum(), "in.h5ad (h5ad)")
 
 
 def test_bad_input_exits_with_2_and_leaves_nothing(tmp_path, capsys):

@@ -44,6 +44,8 @@ class RawCounts:
         What the user should be told about the file.
     places
         Where else in the file a matrix is, named when this one does not hold counts.
+    source
+        Name of the file or folder, and its format.
     """
 
     obs: pd.DataFrame
@@ -52,6 +54,7 @@ class RawCounts:
     obsm: dict[str, Any] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
     places: tuple[str, ...] = ()
+    source: str = "memory"
 
     @property
     def shape(self) -> tuple[int, int]:

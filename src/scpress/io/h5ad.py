@@ -147,13 +147,18 @@ def write_h5ad_streamed(
     with atomic_path(path) as temporary, new_hdf5(temporary) as (file, disk):
         file.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
         options = {"compression": "gzip", "compression_opts": 4}
-        for name in ("obs", "var", "obsm", "varm", "obsp", "varp", "layers", "uns"):
-            value = getattr(rest, name)
-            plain = _plain_items(value) if isinstance(value, Mapping) else _plain(value)
-            write_elem(file, name, plain, dataset_kwargs=options)
+        for name in ("obs", "var", "obsm", "varm", "obsp", "varp", "layers"):
+            _write_part(file, rest, name, options)
         for name, blocks in matrices.items():
             whole = _until_full(blocks, disk)
             _write_blocks(file, name, whole, (n_obs, n_vars), dtypes[name], options)
+        _write_part(file, rest, "uns", options)  # last, for what is known when all was read
+
+
+def _write_part(file: h5py.File, rest: ad.AnnData, name: str, options: dict[str, Any]) -> None:
+    value = getattr(rest, name)
+    plain = _plain_items(value) if isinstance(value, Mapping) else _plain(value)
+    write_elem(file, name, plain, dataset_kwargs=options)
 
 
 def _until_full(blocks: Iterable[Any], disk: Disk) -> Iterator[Any]:

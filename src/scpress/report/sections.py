@@ -53,9 +53,13 @@ def qc_section(inputs: ReportInputs) -> Section | None:
             drawn.append(figure)
     numbers = {name: sample_numbers(qc.obs) for name, qc in samples.items()}
     reasons = sorted({reason for one in numbers.values() for reason in one["reasons"]})
+    records = {name: inputs.sample_record(name) for name in samples}
     rows = [
         [
             name,
+            str(records[name].get("source", "")),
+            _whole(records[name].get("n_genes")),
+            _whole(records[name].get("n_molecules")),
             f"{one['n_cells']:,}",
             f"{one['n_kept']:,}",
             f"{one['n_kept'] / max(1, one['n_cells']):.1%}",
@@ -63,7 +67,8 @@ def qc_section(inputs: ReportInputs) -> Section | None:
         ]
         for name, one in numbers.items()
     ]
-    header = ["sample", "cells", "kept", "kept, %", *(r.replace("_", " ") for r in reasons)]
+    header = ["sample", "read from", "genes", "molecules", "cells", "kept", "kept, %"]
+    header += [reason.replace("_", " ") for reason in reasons]
     return {
         "figures": drawn,
         "table": {"header": header, "rows": rows},
@@ -78,10 +83,13 @@ def qc_section(inputs: ReportInputs) -> Section | None:
 def _step_notes(inputs: ReportInputs) -> list[str]:
     """What ingest, qc, merge and normalize had to say, the samples' lines under their names."""
     notes = []
-    for name, qc in inputs.samples_qc.items():
-        said = plain(dict(qc.uns)).get(slots.RECORD.name, {}).get("messages", [])
-        notes += [f"{name}: {message}" for message in said]
+    for name in inputs.samples_qc:
+        notes += [f"{name}: {one}" for one in inputs.sample_record(name).get("messages", [])]
     return notes + [str(message) for message in plain(inputs.record.get("messages", []))]
+
+
+def _whole(value: Any) -> str:
+    return "" if value is None else f"{value:,}"
 
 
 def _limits(uns: Any) -> dict[str, float]:

@@ -61,7 +61,7 @@ def ingest(
     options = options or IngestOptions()
     raw = raw_from_anndata(adata, options.layer)
     rest, kept = describe_sample(raw, sample=sample, metadata=metadata or {}, options=options)
-    blocks = list(iter_counts(raw, kept, sample=sample))
+    blocks = list(record_taken(iter_counts(raw, kept, sample=sample), rest))
     rest.X = sparse.vstack(blocks, format="csr", dtype=np.int32)
     return rest
 
@@ -96,6 +96,7 @@ def describe_sample(
     rest.uns[slots.RECORD.name] = {
         "sample": sample,
         "genes_digest": genes_digest(var.index),
+        "source": raw.source if options.layer is None else f"{raw.source}, layer {options.layer}",
         "n_cells_input": raw.shape[0],
         "messages": np.array(messages, dtype=str),
     }
@@ -143,6 +144,22 @@ def iter_counts(
             counts = total.astype(np.int32)
         counts.eliminate_zeros()
         yield counts
+
+
+def record_taken(
+    blocks: Iterator[sparse.csr_matrix], rest: ad.AnnData
+) -> Iterator[sparse.csr_matrix]:
+    """Pass the counts on, and tell and record how many molecules they were."""
+    n_molecules = 0
+    for block in blocks:
+        n_molecules += int(block.data.sum(dtype=np.int64))
+        yield block
+    record = rest.uns[slots.RECORD.name]
+    record["n_molecules"] = n_molecules
+    _log.info(
+        "%s: took %d cells, %d genes and %d molecules from %s",
+        record["sample"], *rest.shape, n_molecules, record["source"],
+    )  # fmt: skip
 
 
 def _require_size(raw: RawCounts, sample: str) -> None:

@@ -316,6 +316,8 @@ def _record(
         given = counts.uns.get(slots.RECORD.name, {})
         notes = [*given.get("messages", []), *marked.get("messages", [])]
         per_sample[sample] = {
+            # What ingest of 0.1.0 did not tell is not told.
+            **{key: given[key] for key in ("source", "n_molecules") if key in given},
             "n_cells": counts.n_obs,
             "n_passing": int(passing[sample].sum()),
             "n_genes": counts.n_vars,

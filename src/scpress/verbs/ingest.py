@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace, options: IngestOptions) -> None:
 
     from scpress.io.formats import open_raw
     from scpress.io.h5ad import write_h5ad_streamed
-    from scpress.steps.ingest import describe_sample, iter_counts
+    from scpress.steps.ingest import describe_sample, iter_counts, record_taken
 
     metadata = read_metadata(arguments.metadata)
     raw = open_raw(arguments.path, options)
@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace, options: IngestOptions) -> None:
     write_h5ad_streamed(
         arguments.output,
         rest,
-        {"X": iter_counts(raw, kept, sample=arguments.sample)},
+        {"X": record_taken(iter_counts(raw, kept, sample=arguments.sample), rest)},
         dtypes={"X": np.int32},
     )
 

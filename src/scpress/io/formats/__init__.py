@@ -69,6 +69,7 @@ def open_raw(path: Path, options: IngestOptions) -> RawCounts:
             yield block
 
     raw.read_blocks = read_safely
+    raw.source = f"{path.resolve().name} ({kind})"
     return keep_genes(choose_genome(raw, options.genome, str(path)))
 
 
