@@ -72,6 +72,20 @@ _WELL_KNOWN = frozenset(
         "HBA1 CD14 FCGR3A PPBP TP53 GATA3 JUN FOS MYC RPLP0 RPS6 RPL13 MT-CO1 MT-ND1 MT-CYB"
     ).split()
 )
+# CITE-seq-Count names a tag by its name and sequence; others by what it is.
+_HASHTAG = re.compile(
+    r".*[-_][ACGT]{6,}$|(hashtag|hto|cmo)[-_ ]?\w*\d|.*totalseq|b\d{4}[-_ ]anti", re.IGNORECASE
+)
+# What columns of metadata beside counts are called.
+_METADATA = frozenset(
+    (  # noqa: SIM905
+        "cluster clusters cluster_id seurat_clusters leiden louvain cell_type celltype cell.type "
+        "celltypes cell_types label labels class group condition batch sample sample_id donor "
+        "donor_id patient subject tissue treatment stage sex n_genes n_counts total_counts "
+        "ngene numi nfeature_rna ncount_rna n_genes_by_counts percent.mt percent_mt pct_counts_mt "
+        "orig.ident barcode doublet doublet_score library_size size_factor"
+    ).split()
+)
 # NCBI's numbers of genes.
 _NUMBER = re.compile(r"\d+$")
 # Names of var columns in files of scanpy, CELLxGENE, Seurat's converters and loom.
@@ -270,6 +284,34 @@ def are_exchanged(cells: Sequence[str], genes: Sequence[str]) -> bool:
     return (_are_barcodes(genes) and not _are_barcodes(cells)) or (
         _are_genes(cells) and not _are_genes(genes)
     )
+
+
+def are_hashtags(names: Sequence[str]) -> bool:
+    """Whether features are plainly hashtags or antibodies: most names end in their sequence."""
+    return len(names) > 0 and _are_mostly(_HASHTAG, np.asarray(names, dtype=object))
+
+
+def find_no_genes_by_name(names: Sequence[str]) -> list[str]:
+    """Names of columns of metadata among those of genes, as far as their names tell.
+
+    Words that name no gene; the first and the last also where all but they are stable ids, or where
+    they alone begin with a small letter.
+    """
+    found = [name for name in names if name.lower() in _METADATA]
+    index = np.asarray(names, dtype=object)
+    if len(index) > 4:
+        are_ids = is_gene_id(names).sum() >= 0.9 * len(names)
+        n_small = sum(_is_small(name) for name in names)
+        for name in (names[0], names[-1]):
+            is_odd_id = are_ids and not _ID.match(name) and not _SPIKE_IN.match(name)
+            if (is_odd_id or (n_small == 1 and _is_small(name))) and name not in found:
+                found.append(name)
+    return found
+
+
+def _is_small(name: str) -> bool:
+    # Mitochondrial genes of mouse do.
+    return name[:1].islower() and not name.startswith("mt-")
 
 
 def _are_barcodes(names: Sequence[str]) -> bool:

@@ -19,7 +19,7 @@ def test_loom_keeps_attributes(cases):
 
 
 def test_a_missing_layer_names_those_there_are(cases):
-    with pytest.raises(InputError, match="no layer 'spliced'; it holds X, halved"):
+    with pytest.raises(InputError, match="no counts at 'spliced'; it holds X, layer 'halved'"):
         open_raw(cases["loom"][0], IngestOptions(layer="spliced"))
 
 
@@ -27,7 +27,7 @@ def test_a_layer_is_read_in_place_of_the_matrix(cases, counts):
     raw = open_raw(cases["loom"][0], IngestOptions(layer="halved"))
     np.testing.assert_array_equal(sparse.vstack(list(raw.chunks(200))).toarray(), counts / 2)
     assert open_raw(cases["loom"][0], IngestOptions()).places == ("layer 'halved'",)
-    assert raw.places == ()
+    assert raw.places == ("X",)
 
 
 @pytest.mark.parametrize(

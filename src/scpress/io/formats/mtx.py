@@ -10,8 +10,10 @@ import pandas as pd
 from scipy import sparse
 
 from scpress.config.options import IngestOptions
+from scpress.counts.axes import reader_of_sum
 from scpress.counts.genes import is_gene_id
 from scpress.counts.matrix import column_joiner
+from scpress.counts.parts import choose_parts
 from scpress.counts.raw import RawCounts
 from scpress.errors import InputError
 from scpress.io.formats.features import are_types, find_genes
@@ -39,7 +41,7 @@ def open_mtx(path: Path, options: IngestOptions) -> RawCounts:
     messages = list(layout.messages)
     matrices = layout.matrices
     if "" not in matrices:
-        chosen = _choose_parts(options.layer, list(matrices), path, messages)
+        chosen = choose_parts(options.layer, list(matrices), str(path), messages)
         matrices = {part: matrices[part] for part in chosen}
     shapes = {part: read_shape(matrix) for part, matrix in matrices.items()}
     sizes = {size for shape in shapes.values() for size in shape[:2]}
@@ -52,6 +54,10 @@ def open_mtx(path: Path, options: IngestOptions) -> RawCounts:
         first, columns = _read_usa(first, options.layer, path, messages)
         table = table.iloc[: len(first)]
         n_features = len(columns)
+    elif "" in matrices and options.layer not in (None, "X"):
+        raise InputError(
+            f"`layer` {options.layer!r} has no effect: '{path}' holds one matrix. Leave it out."
+        )
     others = [table[column].to_numpy(dtype=object) for column in table.columns[1:]]
     types = next((column for column in others if are_types(column)), None)
     second = others[0] if others and not are_types(others[0]) else None
@@ -66,21 +72,6 @@ def open_mtx(path: Path, options: IngestOptions) -> RawCounts:
     names, read_blocks = _add_parts(list(cells.values()), readers)
     obs = pd.DataFrame(index=pd.Index(names, dtype=object))
     return RawCounts(obs, var, read_blocks, messages=messages + said)
-
-
-def _choose_parts(
-    layer: str | None, parts: list[str], path: Path, messages: list[str]
-) -> list[str]:
-    """Parts of the molecules that are added up: all, or those that `layer` joins by '+'."""
-    chosen = parts if layer in (None, "X") else str(layer).split("+")
-    if missing := [part for part in chosen if part not in parts]:
-        raise InputError(
-            f"'{path}' has no layer {missing[0]!r}; it holds {', '.join(parts)}. "
-            "Name some of them, joined by '+', or none to add them all."
-        )
-    if len(parts) > 1:
-        messages.append(f"molecules that are counted: {' + '.join(chosen)}; `layer` chooses others")
-    return chosen
 
 
 def _open_matrix(
@@ -116,11 +107,7 @@ def _add_parts(cells: list[list[str]], readers: list[_Reader]) -> tuple[list[str
     if len(readers) == 1:
         return cells[0], readers[0]
     if all(names == cells[0] for names in cells):
-
-        def read_aligned(max_bytes: int) -> Iterator[sparse.csr_matrix]:
-            return _add_blocks([read(max_bytes // len(readers)) for read in readers])
-
-        return cells[0], read_aligned
+        return cells[0], reader_of_sum(readers)
     union = list(dict.fromkeys(name for names in cells for name in names))
 
     def read_whole(max_bytes: int) -> Iterator[sparse.csr_matrix]:
@@ -135,25 +122,6 @@ def _add_parts(cells: list[list[str]], readers: list[_Reader]) -> tuple[list[str
         yield total
 
     return union, read_whole
-
-
-def _add_blocks(
-    parts: list[Iterator[sparse.csr_matrix]],
-) -> Iterator[sparse.csr_matrix]:
-    """Sum of blocks of rows that are cut at different places."""
-    blocks = [next(part, None) for part in parts]
-    while all(block is not None for block in blocks):
-        there = [block for block in blocks if block is not None]
-        n_rows = min(block.shape[0] for block in there)
-        total = there[0][:n_rows]
-        for block in there[1:]:
-            total = total + block[:n_rows]
-        yield total
-        rests = [block[n_rows:] for block in there]
-        blocks = [
-            rest if rest.shape[0] else next(part, None)
-            for part, rest in zip(parts, rests, strict=True)
-        ]
 
 
 def _read_cells(
@@ -243,7 +211,7 @@ def _read_usa(
 ) -> tuple[np.ndarray, np.ndarray]:
     """[genes] their names, and [columns] the gene of each, or -1 where its part is not chosen."""
     n_genes = len(names) // 3 if _has_usa_names(names) else len(names)
-    chosen = _choose_parts(layer, list(_USA), path, messages)
+    chosen = choose_parts(layer, list(_USA), str(path), messages)
     columns = np.concatenate(
         [np.arange(n_genes) if part in chosen else np.full(n_genes, -1) for part in _USA]
     )
