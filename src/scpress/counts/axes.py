@@ -1,21 +1,19 @@
 """Which axis of a raw matrix is cells, and which of its genes count genes."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
 from scpress import slots
 from scpress.config.options import IngestOptions
-from scpress.counts.genes import (
-    are_exchanged,
-    are_hashtags,
-    find_name_columns,
-    find_rows_of_no_gene,
-)
+from scpress.counts.genes import find_name_columns
 from scpress.counts.genomes import choose_genome
-from scpress.counts.matrix import gene_totals, iter_chunks
+from scpress.counts.matrix import column_joiner, gene_totals, iter_chunks
+from scpress.counts.names import are_exchanged, are_hashtags, find_rows_of_no_gene
 from scpress.counts.parts import add_blocks, find_matrices, name_places, tell_parts
 from scpress.counts.raw import RawCounts, select_genes, transpose
 from scpress.errors import InputError
@@ -42,6 +40,8 @@ def settle_axes(raw: RawCounts, options: IngestOptions, where: str) -> RawCounts
             f"{', '.join(genes[:3])} and its cells {', '.join(cells[:3])}. "
             f"Set `orientation` to {'cells_by_genes' if is_turned else 'genes_by_cells'}."
         )
+    if is_of_probes(raw.var):
+        raw = join_probes(raw)
     raw = keep_genes(choose_genome(raw, options.genome, where))
     if are_hashtags(list(raw.var.index.astype(str))):
         raise InputError(
@@ -83,6 +83,42 @@ def reader_of_sum(
     if len(readers) == 1:
         return readers[0]
     return lambda max_bytes: add_blocks([read(max_bytes // len(readers)) for read in readers])
+
+
+def is_of_probes(columns: Container[str]) -> bool:
+    """Whether features are probes of Cell Ranger and Space Ranger, several of a gene."""
+    return "gene_id" in columns and ("filtered_probes" in columns or "probe_region" in columns)
+
+
+def join_probes(raw: RawCounts) -> RawCounts:
+    """Genes of a matrix with a row for every probe.
+
+    `filtered_probes` is true for the probes that Cell Ranger counts: not for those of deprecated
+    genes and those that bind genomic DNA.
+    """
+    probes = raw.var
+    ids = probes["gene_id"].astype(str).to_numpy(dtype=object)
+    if "filtered_probes" in probes:
+        kept = probes["filtered_probes"].to_numpy(dtype=bool)
+    else:
+        kept = np.array([not name.startswith("DEPRECATED") for name in ids], dtype=bool)
+    target = np.full(len(ids), -1, dtype=np.int64)
+    target[kept], genes = pd.factorize(ids[kept])
+    first = np.flatnonzero(kept)[np.unique(target[kept], return_index=True)[1]]
+    table = {"gene_id": np.asarray(genes, dtype=object)}
+    for key, name in (("gene_name", "gene_symbol"), ("genome", "genome")):
+        if key in probes:
+            table[name] = probes[key].astype(str).to_numpy(dtype=object)[first]
+    message = f"{int(kept.sum())} probes are summed by their {len(genes)} genes"
+    if not kept.all():
+        message += f"; {int((~kept).sum())} that are filtered or deprecated set aside"
+    join = column_joiner(target, len(genes))
+    return replace(
+        raw,
+        var=pd.DataFrame(table, index=pd.Index(table["gene_id"], dtype=object)),
+        read_blocks=lambda max_bytes: (join(block) for block in raw.read_blocks(max_bytes)),
+        messages=[*raw.messages, message],
+    )
 
 
 def keep_genes(raw: RawCounts) -> RawCounts:

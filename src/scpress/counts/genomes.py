@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from scpress.counts.genes import find_genomes, find_name_columns, without_genome
+from scpress.counts.genes import find_name_columns
+from scpress.counts.names import find_genomes, without_genome
 from scpress.counts.raw import RawCounts, select_genes
 from scpress.errors import InputError
 
@@ -99,7 +100,7 @@ def _without_genomes(
 ) -> RawCounts:
     """Genes by their names without the genome in front; `genomes`, `ids` and `symbols`: [genes]."""
     names = "\n".join([*map(str, raw.var.index), *ids, *symbols])
-    if not any(f"{name}_" in names for name in wanted):
+    if not any(name in names for name in wanted):
         return raw
     index = raw.var.index.astype(str)
     bare = list(_strip(index, genomes))

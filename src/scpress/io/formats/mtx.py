@@ -1,6 +1,5 @@
 """How a sparse matrix in a text file, with its tables of cells and genes, becomes raw counts."""
 
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from scipy import sparse
 
 from scpress.config.options import IngestOptions
 from scpress.counts.axes import reader_of_sum
-from scpress.counts.genes import is_gene_id
 from scpress.counts.matrix import column_joiner
 from scpress.counts.parts import choose_parts
 from scpress.counts.raw import RawCounts
@@ -30,7 +28,6 @@ _HEADER = frozenset(
         "ensembl_gene_id feature features feature_id feature_name"
     ).split()
 )
-_SEPARATORS = {" ": "spaces", ",": "commas", ";": "semicolons"}
 
 _Reader = Callable[[int], Iterator[sparse.csr_matrix]]
 
@@ -46,7 +43,7 @@ def open_mtx(path: Path, options: IngestOptions) -> RawCounts:
     shapes = {part: read_shape(matrix) for part, matrix in matrices.items()}
     sizes = {size for shape in shapes.values() for size in shape[:2]}
     cells = _read_cells(layout, list(matrices), sizes, shapes)
-    table = _read_genes(layout, list(matrices), sizes, messages)
+    table = _read_genes(layout, list(matrices), sizes)
     first = table[0].to_numpy(dtype=object)
     columns: np.ndarray | None = None
     n_features = len(first)
@@ -137,9 +134,7 @@ def _read_cells(
     return dict(zip(parts, lists * (len(parts) // len(lists)), strict=True))
 
 
-def _read_genes(
-    layout: Layout, parts: list[str], sizes: set[int], messages: list[str]
-) -> pd.DataFrame:
+def _read_genes(layout: Layout, parts: list[str], sizes: set[int]) -> pd.DataFrame:
     """[features] Columns 0, 1, ... of the table of genes, and `genome` where it is named."""
     paths = layout.genes
     if len(paths) > 1:
@@ -156,16 +151,6 @@ def _read_genes(
                 "Do they belong together?"
             )
         return pd.DataFrame({0: table[0], 1: symbols})
-    return _split_words(table, messages) if table.shape[1] == 1 else table
-
-
-def _split_words(table: pd.DataFrame, messages: list[str]) -> pd.DataFrame:
-    """Ids and symbols that something else than tabs separates."""
-    for separator, name in _SEPARATORS.items():
-        words = table[0].str.split(re.escape(separator) + "+", n=1, regex=True, expand=True)
-        if words.shape[1] == 2 and is_gene_id(list(words[0])).mean() > 0.5:
-            messages.append(f"the genes' ids and symbols are separated by {name}, not by tabs")
-            return words.fillna("")
     return table
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import sparse
 
 from scpress.config.options import IngestOptions
-from scpress.counts.genes import find_no_genes_by_name
+from scpress.counts.names import find_no_genes_by_name
 from scpress.counts.raw import RawCounts
 from scpress.errors import InputError
 from scpress.io.formats.plain import open_text
