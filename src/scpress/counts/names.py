@@ -16,19 +16,21 @@ _GENE_OR_TRANSCRIPT = re.compile(_IN_FRONT + _STABLE.format("[GT]", "(?:gn|tr)")
 _ID_FIRST = re.compile(rf"({_STABLE.format('G', 'gn')})[ _|:;,-]+(?=[^ ])(.+)$")
 _ID_LAST = re.compile(rf"(.*[^ _|:;,-])[ _|:;,-]+({_STABLE.format('G', 'gn')})$")
 # Rows of a count table that count what is no gene: of STAR, htseq, featureCounts and
-# CITE-seq-Count, and the spike-ins of ERCC.
+# CITE-seq-Count, and the spike-ins of ERCC and SIRV. Found in all names at once, one a line.
 _NO_GENE = re.compile(
-    r"N_(unmapped|multimapping|noFeature|ambiguous)$"
-    r"|_{0,2}(no_feature|ambiguous|too_low_aQual|not_aligned|alignment_not_unique)$"
-    r"|Unassigned_\w+$|(unmapped|no_match|bad_struct|total_reads)$",
-    re.IGNORECASE,
+    r"^(?:N_(?:unmapped|multimapping|noFeature|ambiguous)"
+    r"|_{0,2}(?:no_feature|ambiguous|too_low_aQual|not_aligned|alignment_not_unique)"
+    r"|Unassigned_\w+|unmapped|no_match|bad_struct|total_reads)$",
+    re.IGNORECASE | re.MULTILINE,
 )
-_SPIKE_IN = re.compile(_IN_FRONT + r"(?:ERCC[-_.]\d{5}|SIRV\d{1,3})$", re.IGNORECASE)
-# Each name that either matches holds one of these.
+_SPIKE_IN = re.compile(
+    "^" + _IN_FRONT + r"(?:ERCC[-_.]\d{5}|SIRV\d{1,3})$", re.IGNORECASE | re.MULTILINE
+)
+# Each name that either matches holds one of these, and nearly no list of names does.
 _HINTS = (
     *("n_multimapping", "n_nofeature", "ambiguous", "unmapped", "no_feature", "unassigned_"),
-    *("too_low_aqual", "not_aligned", "alignment_not_unique"),
-    *("no_match", "bad_struct", "total_reads", "ercc", "sirv"),
+    *("too_low_aqual", "not_aligned", "alignment_not_unique", "no_match", "bad_struct"),
+    *("total_reads", "ercc-", "ercc_", "ercc.", "sirv"),
 )
 # Assemblies and species by their usual names, as references of two put them before every symbol.
 _ASSEMBLY = re.compile(
@@ -86,8 +88,7 @@ def are_mostly_numbers(names: np.ndarray) -> bool:
 def split_names(names: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """[genes] ids and [genes] symbols of names that hold both; None where most do not."""
     for pattern, id_at in ((_ID_FIRST, 0), (_ID_LAST, 1)):
-        # The first names tell of nearly every table that it has none of these.
-        if not len(names) or not (_are_mostly(pattern, names[:50]) and _are_mostly(pattern, names)):
+        if not _are_all_alike(pattern, names):
             continue
         ids, symbols = np.full(len(names), "", dtype=object), names.copy()
         for at, name in enumerate(names):
@@ -101,12 +102,14 @@ def split_names(names: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
 
 def find_rows_of_no_gene(names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """[genes] True for reads of no gene (N_unmapped), and [genes] for spike-ins (ERCC-00002)."""
-    # Nearly every list has none: one look at all of it is enough to say so.
     text = "\n".join(names).lower()
-    if not any(word in text for word in _HINTS):
-        return np.zeros(len(names), dtype=bool), np.zeros(len(names), dtype=bool)
-    no_gene = np.array([_NO_GENE.match(name) is not None for name in names], dtype=bool)
-    spike_in = np.array([_SPIKE_IN.match(name) is not None for name in names], dtype=bool)
+    patterns = (_NO_GENE, _SPIKE_IN) if any(hint in text for hint in _HINTS) else ()
+    found = [{match.group() for match in pattern.finditer(text)} for pattern in patterns]
+    none: list[set[str]] = [set(), set()]
+    no_gene, spike_in = (
+        np.array([name.lower() in aside for name in names] if aside else [False] * len(names), bool)
+        for aside in found or none
+    )
     return no_gene, spike_in
 
 
@@ -135,7 +138,7 @@ def _is_small(name: str) -> bool:
 
 def are_hashtags(names: Sequence[str]) -> bool:
     """Whether features are plainly hashtags or antibodies: most names end in their sequence."""
-    return len(names) > 0 and _are_mostly(_HASHTAG, np.asarray(names, dtype=object))
+    return _are_all_alike(_HASHTAG, names)
 
 
 def find_genomes(ids: Sequence[str], symbols: Sequence[str]) -> np.ndarray:
@@ -146,8 +149,8 @@ def find_genomes(ids: Sequence[str], symbols: Sequence[str]) -> np.ndarray:
     """
     # Genomes count where most names have one, and all of them end in an underscore or a dash.
     pairs = list(zip(ids, symbols, strict=True))
-    marks = ("_", "-")
-    if 2 * sum(any(mark in one for mark in marks for one in pair) for pair in pairs) <= len(pairs):
+    joined = [gene_id + symbol for gene_id, symbol in pairs]
+    if 2 * sum("_" in names or "-" in names for names in joined) <= len(pairs):
         return np.full(len(pairs), "", dtype=object)
     found = []
     for gene_id, symbol in pairs:
@@ -178,7 +181,7 @@ def are_exchanged(cells: Sequence[str], genes: Sequence[str]) -> bool:
 
 
 def _are_barcodes(names: Sequence[str]) -> bool:
-    return len(names) > 0 and _are_mostly(_BARCODE, np.asarray(names, dtype=object))
+    return _are_all_alike(_BARCODE, names)
 
 
 def _are_genes(names: Sequence[str]) -> bool:
@@ -186,6 +189,11 @@ def _are_genes(names: Sequence[str]) -> bool:
     return len(known) > 2 or (len(names) > 0 and _are_mostly(_ID, np.asarray(names, dtype=object)))
 
 
-def _are_mostly(pattern: re.Pattern[str], names: np.ndarray) -> bool:
+def _are_all_alike(pattern: re.Pattern[str], names: Sequence[str] | np.ndarray) -> bool:
+    """Whether most names match, of which the first say quickly that they do not."""
+    return len(names) > 0 and _are_mostly(pattern, names[:50]) and _are_mostly(pattern, names)
+
+
+def _are_mostly(pattern: re.Pattern[str], names: Sequence[str] | np.ndarray) -> bool:
     named = [name for name in names if name]
     return sum(pattern.match(name) is not None for name in named) > len(named) / 2
