@@ -204,9 +204,10 @@ def test_sparse_float16_is_read_too(tmp_path, counts):
 def modalities(path, counts, names):
     """An h5mu file: an AnnData for every modality, the first with the counts."""
     with h5py.File(path, "w") as file:
+        inside = file.create_group("mod")
         for at, name in enumerate(names):
             made = annotated(sparse.csr_matrix(counts * (at + 1)))
-            write_elem(file, f"mod/{name}", made)
+            write_elem(inside, name, made)
         write_elem(file, "obs", annotated(None).obs)
         write_elem(file, "var", annotated(None).var)
     return path

@@ -183,7 +183,7 @@ def _read_columns(element: Any, max_bytes: int) -> Iterator[sparse.csr_matrix]:
 
 def _keys(store: Any) -> list[str]:
     keys = ["X"] if "X" in store else []
-    keys += [f"layers/{name}" for name in store["layers"]] if "layers" in store else []
+    keys += [f"layers/{name}" for name in sorted(store["layers"])] if "layers" in store else []
     # AnnData without `raw` may be stored with an empty element of that name.
     has_raw = hasattr(store.get("raw"), "keys") and "X" in store["raw"]
     return keys + (["raw/X"] if has_raw else [])
