@@ -37,6 +37,26 @@ def test_versions():
         (["x", "y"], {"Accession": ["i", "j"], "Gene": ["A", "B"]}, ["i", "j"], ["A", "B"]),
         (["A", "B"], {"gene_ids": ["", ""]}, ["", ""], ["A", "B"]),
         (["A", "B"], {"gene_ids": [None, "x2"]}, ["", "x2"], ["A", "B"]),
+        # A column of any other name, if it holds ids, and an index that holds both.
+        (
+            ["A", "B"],
+            {"n": [1, 2], "x": ["ENSG00000000001", "ENSG00000000002"]},
+            ["ENSG00000000001", "ENSG00000000002"],
+            ["A", "B"],
+        ),
+        (["A", "B", "C"], {"x": ["ENSG00000000001", "", None]}, [""] * 3, ["A", "B", "C"]),
+        (
+            ["MT-ND1_ENSG00000000001", "B_ENSG00000000002"],
+            {},
+            ["ENSG00000000001", "ENSG00000000002"],
+            ["MT-ND1", "B"],
+        ),
+        (
+            ["a_ENSG00000000001", "b_ENSG00000000002"],
+            {"symbol": ["A", "B"]},
+            ["ENSG00000000001", "ENSG00000000002"],
+            ["A", "B"],
+        ),
         # The first of the usual names that says anything.
         (["A", "B"], {"gene_ids": ["n", "n"], "gene_id": ["x", "y"]}, ["x", "y"], ["A", "B"]),
         (["A", "B"], {"gene_id": ["", ""], "ensembl": ["x", "y"]}, ["x", "y"], ["A", "B"]),

@@ -7,6 +7,7 @@ from scpress.counts.names import (
     are_exchanged,
     are_hashtags,
     find_genomes,
+    find_no_cells_by_name,
     find_no_genes_by_name,
     find_rows_of_no_gene,
     is_gene_id,
@@ -71,7 +72,8 @@ def test_spike_ins_are_told_from_genes_that_begin_alike():
     [
         (["MS-1-GGAGAAGA", "MS-2-CCACAATG", "X"], True),
         (["Hashtag1", "Hashtag2"], True),
-        (["HTO_A1", "HTO_A2"], True),
+        (["HTO_A", "HTO-B"], True),
+        (["CMO301", "CMO302"], True),
         (["CD3_TotalSeqB", "CD4_TotalSeqB"], True),
         (["B0251_anti-human_Hashtag1"], True),
         (["HLA-A", "MT-CO1"], False),
@@ -117,3 +119,18 @@ def test_what_is_on_the_wrong_axis():
     assert are_exchanged(IDS, ["c1"])
     for cells, of_genes in ((BARCODES, genes), (["c1"], genes), (["c1"], ["g1"]), (genes, genes)):
         assert not are_exchanged(cells, of_genes)
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["length", *BARCODES, *BARCODES], ["length"]),
+        (["length", *BARCODES, *BARCODES, "total"], ["length", "total"]),
+        ([*BARCODES, "length", *BARCODES], []),
+        (["c1", "c2", "total"], []),
+        (BARCODES, []),
+        ([], []),
+    ],
+)
+def test_columns_beside_barcodes_are_told(names, found):
+    assert find_no_cells_by_name(names) == found

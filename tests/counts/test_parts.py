@@ -77,3 +77,10 @@ def test_a_negative_value_does_not_vanish_in_a_sum():
     parts = [iter([sparse.csr_matrix([[-1, 0]])]), iter([sparse.csr_matrix([[3, 0]])])]
     with pytest.raises(InputError, match="found -1 in one of the matrices"):
         list(add_blocks(parts))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, bool])
+def test_sums_of_narrow_types_do_not_wrap(dtype):
+    full = sparse.csr_matrix(np.full((1, 2), 100, dtype=dtype))
+    total = next(add_blocks([iter([full]), iter([full]), iter([full])]))
+    np.testing.assert_array_equal(total.toarray(), [[3 * int(full.data[0])] * 2])

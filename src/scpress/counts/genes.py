@@ -53,19 +53,27 @@ _ID_COLUMNS = (  # noqa: SIM905
     "accession gene_accession"
 ).split()
 _SYMBOL_COLUMNS = (  # noqa: SIM905
-    "gene_symbol gene_symbols symbol symbols gene_name gene_names feature_name gene"
+    "gene_symbol gene_symbols symbol symbols gene_name gene_names feature_name gene "
+    "gene_short_name external_gene_name hgnc_symbol mgi_symbol"
 ).split()
 
 
 def find_ids_and_symbols(var: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """[genes] ids and [genes] symbols of a var table, '' where it has none.
 
-    Either comes from a column with one of the usual names, or from the index. Symbols that stand
-    where ids are expected are symbols (`tell_ids_from_symbols`).
+    Either comes from a column with one of the usual names, or from the index; ids that are not
+    there, from a column of any name that holds them. Symbols that stand where ids are expected are
+    symbols (`tell_ids_from_symbols`).
     """
     index = np.asarray(var.index.astype(str), dtype=object)
     ids = _find_column(var, _ID_COLUMNS)
     symbols = _find_column(var, _SYMBOL_COLUMNS)
+    if ids is None and (both := split_names(index)) is not None:
+        ids, symbols = both[0], both[1] if symbols is None else symbols
+    if ids is None and not are_mostly_ids(index):
+        ids = _find_column(
+            var, [str(name).lower() for name in var.columns if _holds_ids(var[name])]
+        )
     index_is_id = is_gene_id(list(index))
     most_are_ids = len(index) > 0 and bool(index_is_id.mean() > 0.5)
     if ids is None:
@@ -116,6 +124,16 @@ def tell_ids_from_symbols(
     if not (second != "").any() or says_the_same or is_repeated:
         return np.full(len(first), "", dtype=object), np.where(second != "", second, first)
     return first, second
+
+
+def _holds_ids(column: pd.Series) -> bool:
+    if column.dtype.kind in "biuf":
+        return False
+    # The first values tell of nearly every column that it does not.
+    for part in (column.iloc[:50], column):
+        if not len(part) or is_gene_id(list(part.astype(object).map(str))).mean() <= 0.5:
+            return False
+    return True
 
 
 def _find_column(var: pd.DataFrame, names: Sequence[str]) -> np.ndarray | None:

@@ -49,7 +49,7 @@ _WELL_KNOWN = frozenset(
 )
 # CITE-seq-Count names a tag by its name and sequence; others by what it is.
 _HASHTAG = re.compile(
-    r".*[-_][ACGT]{6,}$|(hashtag|hto|cmo)[-_ ]?\w*\d|.*totalseq|b\d{4}[-_ ]anti", re.IGNORECASE
+    r".*[-_][ACGT]{6,}$|(hashtag|hto)[-_ \w]*$|cmo\d+$|.*totalseq|b\d{4}[-_ ]anti", re.IGNORECASE
 )
 # What columns of metadata beside counts are called.
 _METADATA = frozenset(
@@ -129,6 +129,16 @@ def find_no_genes_by_name(names: Sequence[str]) -> list[str]:
             if (is_odd_id or (n_small == 1 and _is_small(name))) and name not in found:
                 found.append(name)
     return found
+
+
+def find_no_cells_by_name(names: Sequence[str]) -> list[str]:
+    """The first and the last name where they alone are no barcodes, as columns of metadata are."""
+    if not _are_barcodes(names):
+        return []
+    inside = names[1:-1]
+    if not all(_BARCODE.match(name) for name in inside):
+        return []
+    return [name for name in (names[0], names[-1]) if not _BARCODE.match(name)]
 
 
 def _is_small(name: str) -> bool:

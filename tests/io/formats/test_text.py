@@ -129,6 +129,7 @@ def test_columns_of_text_in_front_name_the_rows_too(tmp_path):
         ("cell,A,type\nc1,1,T cell\n", "the column 'type' holds 'T cell', which is no count"),
         ("cell,A,B,\nc1,1,2,\n", "its lines end with a separator"),
         (",A,B\nc1,1,2,\n", "its lines end with a separator"),
+        ("gene,cell,count\nA,c1,3\nB,c1,1\n", r"one column of numbers, 'count', behind 2 of text"),
         ("gene,µ\nc1,1\n", "holds the byte 0xb5, which is no text in UTF-8"),
         ("gene,A\nµ,1\n", "holds the byte 0xb5, which is no text in UTF-8"),
     ],
@@ -146,7 +147,7 @@ def test_a_gene_that_is_none_by_its_name_is_told_and_stays(tmp_path, orientation
     (table if orientation == "cells_by_genes" else table.T).to_csv(tmp_path / "a.csv")
     raw = open_raw(tmp_path / "a.csv", IngestOptions(orientation=orientation))
     assert list(raw.var.index) == ["ACTB", "seurat_clusters"]
-    assert raw.messages == ["taken for genes, though no genes by their names: seurat_clusters"]
+    assert raw.messages == ["taken for genes, though none by their names: seurat_clusters"]
 
 
 def test_a_missing_value_is_not_taken_for_a_zero(tmp_path):
@@ -197,3 +198,11 @@ def test_rows_of_no_gene_are_set_aside_with_their_molecules(tmp_path):
         "2 rows that are no genes set aside (N_unmapped, __no_feature): 19 of 29 molecules",
         "1 spike-ins set aside (ERCC-00002): 3 of 29 molecules",
     ]
+
+
+def test_a_column_of_numbers_beside_barcodes_is_told_and_stays(tmp_path):
+    lines = [f"gene,length,{CELLS[0]},{CELLS[1]},{CELLS[2]}", "ACTB,1000,1,2,3", "B2M,500,4,5,6"]
+    (tmp_path / "a.csv").write_text("\n".join(lines) + "\n")
+    raw = open_raw(tmp_path / "a.csv", IngestOptions(orientation="genes_by_cells"))
+    assert list(raw.obs.index) == ["length", *CELLS]
+    assert raw.messages == ["taken for cells, though none by their names: length"]

@@ -52,7 +52,7 @@ class _Text(io.TextIOWrapper):
         except UnicodeDecodeError as error:
             raise InputError(
                 f"'{self._path}' holds the byte 0x{error.object[error.start]:02x}, which is no "
-                "text in UTF-8. Was it written in Latin-1? Write it again in UTF-8."
+                "text in UTF-8. Was it written in Latin-1 or UTF-16? Write it again in UTF-8."
             ) from error
         if "\0" in text:
             raise InputError(f"'{self._path}' holds a NUL byte, so it is not a text. {DAMAGED}")

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import sparse
 
 from scpress.config.options import IngestOptions
-from scpress.counts.names import find_no_genes_by_name
+from scpress.counts.names import find_no_cells_by_name, find_no_genes_by_name
 from scpress.counts.raw import RawCounts
 from scpress.errors import InputError
 from scpress.io.formats.plain import open_text
@@ -69,9 +69,15 @@ def _open(path: Path, separator: str, options: IngestOptions) -> RawCounts:
         index=pd.Index(labels[0].to_numpy(dtype=object)),
     )
     columns = pd.DataFrame(index=pd.Index(np.array(table.names, dtype=object)))
-    genes = (columns if options.orientation == "cells_by_genes" else rows).index
-    if odd := find_no_genes_by_name(list(genes)):
-        messages.append(f"taken for genes, though no genes by their names: {', '.join(odd[:4])}")
+    cells, genes = rows.index, columns.index
+    if options.orientation == "genes_by_cells":
+        cells, genes = genes, cells
+    for what, odd in (
+        ("genes", find_no_genes_by_name(list(genes))),
+        ("cells", find_no_cells_by_name(list(cells))),
+    ):
+        if odd:
+            messages.append(f"taken for {what}, though none by their names: {', '.join(odd[:4])}")
     return RawCounts(
         rows, columns, lambda max_bytes: _iter_rows(table, max_bytes), messages=messages
     )
@@ -115,6 +121,11 @@ def _read_head(path: Path, separator: str) -> _Table:
                 f"'{path}': the column {name!r} holds {value[:40]!r}, which is no count. Columns "
                 "of text may stand before all counts only; leave out the others."
             )
+    if n_labels == len(first) - 1 > 1:
+        raise InputError(
+            f"'{path}' has one column of numbers, {header[-1]!r}, behind {n_labels} of text. A line "
+            "for every cell and gene? Give a table of cells x genes."
+        )
     labels = [name or f"label{at}" for at, name in enumerate(header[:n_labels])]
     return _Table(path, separator, header[n_labels:], labels, n_skipped)
 
