@@ -148,3 +148,18 @@ def test_hashtags_are_not_genes():
     raw.obs.index = CELLS[:2]
     with pytest.raises(InputError, match=r"hashtags .* 2 features \(HTO1-GGAGAAGATT, HTO2-"):
         settle_axes(raw, IngestOptions(), "a")
+
+
+@pytest.mark.parametrize("has_filter", [True, False])
+def test_probes_are_summed_by_their_genes_without_those_that_do_not_count(has_filter):
+    genes = ["G2", "DEPRECATED_G1", "G1", "G2"]
+    columns = {"gene_id": genes, "gene_name": ["b", "x", "a", "b"], "probe_region": "spliced"}
+    if has_filter:
+        columns["filtered_probes"] = [True, False, True, True]
+    raw = settle_axes(raw_of([*"wxyz"], **columns), IngestOptions(), "a")
+    assert list(raw.var.index) == ["G2", "G1"]
+    assert list(raw.var["gene_symbol"]) == ["b", "a"]
+    np.testing.assert_array_equal(read(raw), [[0 + 3, 2], [1 + 4, 3]])
+    assert raw.messages == [
+        "3 probes are summed by their 2 genes; 1 that are filtered or deprecated set aside"
+    ]

@@ -123,8 +123,8 @@ def _read_head(path: Path, separator: str) -> _Table:
             )
     if n_labels == len(first) - 1 > 1:
         raise InputError(
-            f"'{path}' has one column of numbers, {header[-1]!r}, behind {n_labels} of text. A line "
-            "for every cell and gene? Give a table of cells x genes."
+            f"'{path}' has one column of numbers, {header[-1]!r}, behind {n_labels} of text. A "
+            "line for every cell and gene? Give a table of cells x genes."
         )
     labels = [name or f"label{at}" for at, name in enumerate(header[:n_labels])]
     return _Table(path, separator, header[n_labels:], labels, n_skipped)
