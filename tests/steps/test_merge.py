@@ -247,7 +247,7 @@ def of(sample, genes, values, **more):
     """One value a gene in each of three cells; the third fails."""
     counts, _ = make(sample, genes, n_obs=3, drop=(2,), **more)
     X = np.tile(np.array(values, dtype=np.int32), (3, 1))
-    X[2] *= 1000
+    X[2] = 1000 * X[2, ::-1]
     counts.X = sparse.csr_matrix(X)
     return counts, qc(counts, QcOptions(filter_column="keep", doublets=False))
 

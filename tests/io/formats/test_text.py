@@ -127,6 +127,7 @@ def test_columns_of_text_in_front_name_the_rows_too(tmp_path):
     ("text", "match"),
     [
         ("cell,A,type\nc1,1,T cell\n", "the column 'type' holds 'T cell', which is no count"),
+        ("cell,A,B\nc1,x,y\n", "the column 'B' holds 'y', which is no count"),
         ("cell,A,B,\nc1,1,2,\n", "its lines end with a separator"),
         (",A,B\nc1,1,2,\n", "its lines end with a separator"),
         ("gene,cell,count\nA,c1,3\nB,c1,1\n", r"one column of numbers, 'count', behind 2 of text"),
