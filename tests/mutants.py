@@ -197,7 +197,7 @@ MUTANTS = [
         "counts/parts",
         ("raw has the genes of X", 'return found, "raw/var" if', 'return found, "var" if'),
         ("a layer named like a sum is one", "whole not in keys and layer", "layer"),
-        ("sums wrap", "block.astype(np.float64 if", "block.astype(block.dtype if"),
+        ("sums wrap", "else np.int64, copy", "else block.dtype, copy"),
         ("what is below zero vanishes in a sum", "block.data.min() < 0", "False"),
         ("a whole X is called a part", "if own >= whole * (1 - 1e-6)", "if own > whole"),
     ),
@@ -211,8 +211,8 @@ MUTANTS = [
         ("tags are genes", "if are_hashtags(", "if False and are_hashtags("),
         (
             "probes that are filtered count",
-            "pd.factorize(ids[kept])",
-            "pd.factorize(ids[kept][::-1])",
+            "target[kept], genes = pd.factorize(ids[kept])",
+            "target[:], genes = pd.factorize(ids)",
         ),
         ("nothing is ever turned", '== "genes_by_cells":\n        raw', '== "":\n        raw'),
     ),
@@ -517,8 +517,8 @@ MUTANTS = [
         ("text after counts is a label", "n_labels < len(first) - 1 and not", "not"),
         (
             "metadata are looked for among the cells",
-            'options.orientation == "cells_by_genes"',
-            'options.orientation != "cells_by_genes"',
+            'options.orientation == "genes_by_cells"',
+            'options.orientation == ""',
         ),
         ("a separator at the end is a gene", 'first[-1] == "" and', 'first[-1] == " " and'),
         (

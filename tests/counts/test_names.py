@@ -28,6 +28,7 @@ def test_ids_are_told_from_symbols():
 def test_names_of_one_kind_are_not_split():
     for names in (
         ["ENSG00000000010", "ENSG00000000011"],
+        ["hg19_ENSG00000000010", "hg19_ENSG00000000011"],  # of a genome
         ["A_1", "B_2"],
         ["A_ENSG1", "B_ENSG2"],
         [],
