@@ -9,6 +9,7 @@ from scpress.config.options import IngestOptions
 from scpress.counts.genes import find_ids_and_symbols
 from scpress.errors import InputError
 from scpress.io.formats import open_raw
+from scpress.steps.ingest import iter_counts
 
 ACTB = ("ACTB", "GAPDH", "MALAT1", "B2M")
 CELLS = ("AAACCCAAGGAGAGTA-1", "AAACGCTTCAGCCCAG-1", "AAAGAACAGACGACTG-1")
@@ -120,6 +121,7 @@ def test_columns_of_text_in_front_name_the_rows_too(tmp_path):
     (tmp_path / "b.csv").write_text("cell,type,A,B\nc1,T cell,1,2\nc2,,3,4\n")
     raw = open_raw(tmp_path / "b.csv", IngestOptions())
     assert list(raw.obs["type"]) == ["T cell", ""]
+    assert raw.messages == ["columns of text: type"]
     np.testing.assert_array_equal(next(raw.chunks()).toarray(), [[1, 2], [3, 4]])
 
 
@@ -207,3 +209,12 @@ def test_a_column_of_numbers_beside_barcodes_is_told_and_stays(tmp_path):
     raw = open_raw(tmp_path / "a.csv", IngestOptions(orientation="genes_by_cells"))
     assert list(raw.obs.index) == ["length", *CELLS]
     assert raw.messages == ["taken for cells, though none by their names: length"]
+
+
+@pytest.mark.parametrize("value", ["NA", "nan", "", "1,5", "1'000", "-", "N/A", "null"])
+def test_what_is_no_number_in_the_first_row_does_not_lose_a_gene(tmp_path, value):
+    (tmp_path / "a.tsv").write_text(f"cell\tA\tB\nc1\t{value}\t2\nc2\t3\t4\n")
+    raw = open_raw(tmp_path / "a.tsv", IngestOptions())
+    assert list(raw.var.index) == ["A", "B"]
+    with pytest.raises(InputError, match=r"could not convert|non-negative integers; found nan"):
+        list(iter_counts(raw, None, sample="s"))

@@ -69,7 +69,8 @@ def _find_genome(file: h5py.File, genome: str | None, path: Path) -> str:
     if genome not in genomes:
         raise InputError(
             f"'{path}' holds the genomes {', '.join(genomes)}; "
-            f"found genome {genome!r}. Set `genome` to one of them."
+            f"{'none is named' if genome is None else f'found genome {genome!r}'}. "
+            "Set `genome` to one of them."
         )
     return str(genome)
 

@@ -1,6 +1,7 @@
 """How a CSV or TSV table becomes raw counts, in parts."""
 
 import csv
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,11 @@ from scpress.errors import InputError
 from scpress.io.formats.plain import open_text
 
 _SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", " ": "spaces"}
+# Also what is no number to a computer, and told by its place when the counts are read: it must not
+# make a column of text of a gene.
+_NUMBER = re.compile(
+    r"[-+\d.,' ]*(e[-+]?\d+)?|[-+]?(nan|inf|infinity)|n/?a|<na>|#n/?a|null|none", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,8 @@ def _open(path: Path, separator: str, options: IngestOptions) -> RawCounts:
     messages = []
     if table.separator != separator:
         messages.append(f"the fields are separated by {_SEPARATORS[table.separator]}")
+    if len(table.labels) > 1:
+        messages.append(f"columns of text: {', '.join(table.labels[1:])}")
     with open_text(path, newline="") as file:
         labels = pd.read_csv(
             file,
@@ -131,12 +139,8 @@ def _read_head(path: Path, separator: str) -> _Table:
 
 
 def _is_number(text: str) -> bool:
-    # An empty field is a missing value, which is told by its place when the counts are checked.
-    try:
-        float(text or "0")
-    except ValueError:
-        return False
-    return True
+    """Whether a field is meant as a number: one, a missing one, or one with other marks in it."""
+    return _NUMBER.fullmatch(text.strip()) is not None
 
 
 def _split_lines(path: Path, separator: str) -> tuple[list[str], list[str], int]:
