@@ -177,7 +177,50 @@ MUTANTS = [
     *_in(
         "counts/raw",
         ("four bytes hold any count", "values.dtype.itemsize > 2", "values.dtype.itemsize > 4"),
-        ("raw has the genes of X", 'return key, "raw/var" if', 'return key, "var" if'),
+        (
+            "noise is any fraction",
+            "_NOISE, _RELATIVE_NOISE = 1e-3",
+            "_NOISE, _RELATIVE_NOISE = 0.6",
+        ),
+        ("a whole number below zero is noise", " & (values >= -_NOISE)", ""),
+        ("arrays of genes stay at cells", "        obsm={},\n", ""),
+    ),
+    *_in(
+        "counts/rounding",
+        ("halves are rounded up", "new = np.rint(values)", "new = np.floor(values + 0.5)"),
+        ("chance is the same for every seed", "default_rng(seed)", "default_rng(0)"),
+        ("entries of one place are rounded by themselves", "block.sum_duplicates()", "pass"),
+        ("a fraction below zero becomes zero", "(values < 0) | ", ""),
+        ("nothing at all is a result", "== 0 <", "< 0 <"),
+    ),
+    *_in(
+        "counts/parts",
+        ("raw has the genes of X", 'return found, "raw/var" if', 'return found, "var" if'),
+        ("a layer named like a sum is one", "whole not in keys and layer", "layer"),
+        ("sums wrap", "else np.int64, copy", "else block.dtype, copy"),
+        ("what is below zero vanishes in a sum", "block.data.min() < 0", "False"),
+        ("a whole X is called a part", "if own >= whole * (1 - 1e-6)", "if own > whole"),
+    ),
+    *_in(
+        "counts/genomes",
+        ("nine tenths are pure", "> _PURE * total", ">= _PURE * total"),
+        ("the user's column of genomes is lost", "if _COLUMN not in raw.obs:", "if True:"),
+    ),
+    *_in(
+        "counts/axes",
+        ("tags are genes", "if are_hashtags(", "if False and are_hashtags("),
+        (
+            "probes that are filtered count",
+            "target[kept], genes = pd.factorize(ids[kept])",
+            "target[:], genes = pd.factorize(ids)",
+        ),
+        ("nothing is ever turned", '== "genes_by_cells":\n        raw', '== "":\n        raw'),
+    ),
+    *_in(
+        "counts/names",
+        ("a symbol in front of each id is a genome", "<= _MOST_GENOMES", "<= 10**9"),
+        ("one word at all ids is a symbol", "if 2 * len(set(symbols)) > len(symbols):", "if True:"),
+        ("mitochondrial genes of mouse are metadata", ' and not name.startswith("mt-")', ""),
     ),
     *_in(
         "counts/simulation",
@@ -376,6 +419,12 @@ MUTANTS = [
             "tests/io/formats/test_formats.py",
         ),
         (
+            "an option without effect is taken",
+            "if kind in kinds and value",
+            "if False and value",
+            "tests/io/formats/test_formats.py without_effect",
+        ),
+        (
             "the name goes before the option",
             "options.format or recognize_format(path)",
             "recognize_format(path) or options.format",
@@ -389,12 +438,16 @@ MUTANTS = [
             "if shape != (len(obs), len(var))",
             "if shape[1] != len(var)",
         ),
-        ("genes of X for raw", "read_elem(store[var_key])", 'read_elem(store["var"])'),
+        ("genes of X for raw", 'store["obs"], store[var_key]]', 'store["obs"], store["var"]]'),
+        ("any modality will do", "or names\n    if len", "or names[:1]\n    if len"),
+        ("rows for columns", 'kind == "csc_matrix" or', 'kind == "csr_matrix" or'),
+        ("float16 is said to be exact", ".dtype == np.float16", ".dtype == np.float32"),
     ),
     *_in(
         "io/formats/loom",
-        ("chunks are cut", "columns // wide * wide", "columns"),
-        ("blocks are wider than the budget", "min(columns, wide)", "wide"),
+        ("chunks are cut", "step // wide * wide", "step"),
+        ("blocks are wider than the budget", "min(step, wide)", "wide"),
+        ("numbers that repeat name cells", "len(np.unique(named)) < len(named)", "False"),
     ),
     *_in(
         "io/formats/features",
@@ -449,9 +502,9 @@ MUTANTS = [
     *_in(
         "io/formats/tenx_h5",
         (
-            "filtered probes count",
-            'target[kept], ids = pd.factorize(columns["id"][kept])',
-            'target[:], ids = pd.factorize(columns["id"])',
+            "a matrix of probes needs their filter",
+            '"probe_region", "filtered_probes"]',
+            '"filtered_probes"]',
         ),
         (
             "CellBender's group is a genome",
@@ -461,11 +514,13 @@ MUTANTS = [
     ),
     *_in(
         "io/formats/text",
+        ("text after counts is a label", "n_labels < len(first) - 1 and not", "not"),
         (
-            "rows are cells in any case",
-            "if is_cells_first:\n            yield",
-            "if True:\n            yield",
+            "metadata are looked for among the cells",
+            'options.orientation == "genes_by_cells"',
+            'options.orientation == ""',
         ),
+        ("a separator at the end is a gene", 'first[-1] == "" and', 'first[-1] == " " and'),
         (
             "R's header loses a name",
             "len(header) == len(first) - 1",
@@ -1185,6 +1240,18 @@ MUTANTS = [
         "steps/ingest",
         ("molecules are the cells", "int(block.data.sum(dtype=np.int64))", "block.shape[0]"),
         (
+            "the rounding is not recorded",
+            "if raw.rounding is not None:",
+            "if False:",
+            "tests/steps/test_ingest.py noise",
+        ),
+        (
+            "the option of rounding is not asked",
+            'if options.rounding != "none":',
+            "if False:",
+            "tests/steps/test_ingest.py fractions",
+        ),
+        (
             "a table keeps the barcodes",
             ".set_axis(whole, axis=0)",
             "",
@@ -1263,6 +1330,8 @@ MUTANTS = [
             "tests/test_pandas_text.py merge",
         ),
         ("a cell may be in two samples", "if index.has_duplicates:", "if False:"),
+        ("half of the molecules are most", "share > _MOST", "share >= _MOST"),
+        ("cells that fail count as lost", "block[rows[start:stop]]", "block"),
         (
             "both symbols of a gene go to its column",
             'pairs = pairs[~pairs["name"].duplicated(keep=False)]',

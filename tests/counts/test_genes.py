@@ -9,12 +9,12 @@ from scpress.counts.genes import (
     RIBOSOMAL_IDS,
     find_ids_and_symbols,
     find_name_columns,
-    is_gene_id,
     is_mitochondrial,
     is_ribosomal,
     tell_ids_from_symbols,
     without_version,
 )
+from scpress.counts.names import is_gene_id
 
 
 def test_versions():
@@ -28,15 +28,6 @@ def test_versions():
     assert without_version("") == ""
 
 
-def test_ids_are_told_from_symbols():
-    names = ["ENSG00000198888", "ENSMUSG00000064341.1", "mm10_ENSMUSG00000064341", "MT-ND1", "ENSA"]
-    assert list(is_gene_id(names)) == [True, True, True, False, False]
-    others = ["FBgn0000001", "WBGene00000001", "ENSG00000182378.14_PAR_Y", "mm10___ENSG00000000001"]
-    assert is_gene_id(others).all()
-    # A transcript, and an id with more behind it.
-    assert not is_gene_id(["ENST00000361390", "ENSG00000198888-AS1", "ENSG0000019888", ""]).any()
-
-
 @pytest.mark.parametrize(
     ("index", "columns", "ids", "symbols"),
     [
@@ -46,6 +37,26 @@ def test_ids_are_told_from_symbols():
         (["x", "y"], {"Accession": ["i", "j"], "Gene": ["A", "B"]}, ["i", "j"], ["A", "B"]),
         (["A", "B"], {"gene_ids": ["", ""]}, ["", ""], ["A", "B"]),
         (["A", "B"], {"gene_ids": [None, "x2"]}, ["", "x2"], ["A", "B"]),
+        # A column of any other name, if it holds ids, and an index that holds both.
+        (
+            ["A", "B"],
+            {"n": [1, 2], "x": ["ENSG00000000001", "ENSG00000000002"]},
+            ["ENSG00000000001", "ENSG00000000002"],
+            ["A", "B"],
+        ),
+        (["A", "B", "C"], {"x": ["ENSG00000000001", "", None]}, [""] * 3, ["A", "B", "C"]),
+        (
+            ["MT-ND1_ENSG00000000001", "B_ENSG00000000002"],
+            {},
+            ["ENSG00000000001", "ENSG00000000002"],
+            ["MT-ND1", "B"],
+        ),
+        (
+            ["a_ENSG00000000001", "b_ENSG00000000002"],
+            {"symbol": ["A", "B"]},
+            ["ENSG00000000001", "ENSG00000000002"],
+            ["A", "B"],
+        ),
         # The first of the usual names that says anything.
         (["A", "B"], {"gene_ids": ["n", "n"], "gene_id": ["x", "y"]}, ["x", "y"], ["A", "B"]),
         (["A", "B"], {"gene_id": ["", ""], "ensembl": ["x", "y"]}, ["x", "y"], ["A", "B"]),
@@ -146,6 +157,13 @@ E10, E11 = "ENSG00000000010", "ENSG00000000011"
         (["574405", "574404"], ["Pwwp4b", "Pwwp4a"], ["574405", "574404"], ["Pwwp4b", "Pwwp4a"]),
         (["AT1G01010", "AT1G01020"], ["NAC001", "ARV1"], None, ["NAC001", "ARV1"]),
         (["x", "y"], ["", ""], ["", ""], ["x", "y"]),
+        # Both in one name, whichever comes first; names that hold one stay.
+        ([E10 + "_MT-ND1", E11 + "_B_1"], None, [E10, E11], ["MT-ND1", "B_1"]),
+        (["MT-ND1|" + E10, "B|" + E11, "GFP"], None, [E10, E11, ""], ["MT-ND1", "B", "GFP"]),
+        ([E10 + " A", E11 + " B"], ["Gene Expression"] * 2, [E10, E11], ["A", "B"]),
+        (["A-" + E10 + ".2", "B-" + E11], ["", ""], [E10 + ".2", E11], ["A", "B"]),
+        # One word at all ids is a genome.
+        (["hg19_" + E10, "hg19_" + E11] * 2, None, ["hg19_" + E10, "hg19_" + E11] * 2, [""] * 4),
     ],
 )
 def test_a_column_of_ids_is_told_from_one_of_symbols(first, second, ids, symbols):

@@ -1,6 +1,5 @@
 """Which values are counts, and what is said of the others."""
 
-import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,13 +7,11 @@ from scipy import sparse
 
 from scpress import settings
 from scpress.counts.raw import (
+    NoisyCountsError,
     RawCounts,
-    choose_genome,
-    find_matrix,
-    keep_genes,
-    name_places,
-    raw_from_anndata,
+    is_noise,
     require_counts,
+    transpose,
 )
 from scpress.errors import InputError
 
@@ -76,64 +73,6 @@ def test_other_places_are_named():
         require_counts(np.array([0.5]), sample="s", places=("layer 'counts'", "raw"))
 
 
-@pytest.fixture
-def adata():
-    """Three matrices that differ; raw has more genes than X."""
-    X = np.arange(12, dtype=np.int32).reshape(4, 3)
-    wide = ad.AnnData(sparse.csr_matrix(np.hstack([X, X]) + 2), var=pd.DataFrame(index=[*"ABCDEF"]))
-    made = ad.AnnData(sparse.csr_matrix(X), var=pd.DataFrame(index=[*"ABC"]))
-    made.layers["counts"] = sparse.csr_matrix(X + 1)
-    made.raw = wide
-    made.obsm["X_p"] = np.ones((4, 2))
-    return made
-
-
-def read(raw, max_bytes=None):
-    return sparse.vstack(list(raw.chunks(max_bytes))).toarray()
-
-
-@pytest.mark.parametrize(
-    ("layer", "more", "genes", "places"),
-    [
-        (None, 0, "ABC", ("layer 'counts'", "raw")),
-        ("X", 0, "ABC", ("layer 'counts'", "raw")),
-        ("counts", 1, "ABC", ("X", "raw")),
-        ("raw", 2, "ABCDEF", ("X", "layer 'counts'")),
-    ],
-)
-def test_an_anndata_in_memory_is_viewed_as_a_file_is(adata, layer, more, genes, places):
-    raw = raw_from_anndata(adata, layer)
-    X = np.arange(12).reshape(4, 3)
-    np.testing.assert_array_equal(read(raw), (X if len(genes) == 3 else np.hstack([X, X])) + more)
-    assert list(raw.var.index) == list(genes)
-    assert list(raw.obs.index) == list(adata.obs_names)
-    assert raw.shape == (4, len(genes))
-    assert raw.places == places
-    assert set(raw.obsm) == {"X_p"}
-
-
-def test_a_layer_may_be_called_like_another_place(adata):
-    adata.layers["X"] = adata.layers["counts"]
-    np.testing.assert_array_equal(read(raw_from_anndata(adata, "X")), adata.X.toarray())
-
-
-def test_an_anndata_without_the_matrix_names_those_it_has(adata):
-    del adata.X
-    with pytest.raises(
-        InputError, match=r"no counts at X; it holds layer 'counts', raw\. Set `lay"
-    ):
-        raw_from_anndata(adata, None)
-    with pytest.raises(InputError, match=r"no counts at 'raw'; it holds no matrix"):
-        raw_from_anndata(ad.AnnData(obs=pd.DataFrame(index=["a"])), "raw")
-
-
-def test_places_are_called_as_the_option_calls_them():
-    keys = ["X", "layers/counts", "layers/a/b", "raw/X"]
-    assert name_places(keys, "layers/counts") == ("X", "layer 'a/b'", "raw")
-    assert find_matrix(keys, "a/b", "f") == ("layers/a/b", "var")
-    assert find_matrix(keys, "raw", "f") == ("raw/X", "raw/var")
-
-
 def test_blocks_have_the_size_of_the_settings_unless_one_is_given(monkeypatch):
     asked = []
 
@@ -150,57 +89,64 @@ def test_blocks_have_the_size_of_the_settings_unless_one_is_given(monkeypatch):
     assert raw.messages is not RawCounts(raw.obs, raw.var, read_blocks).messages
 
 
-def raw_of(names, **columns):
-    """Two cells of these genes; the second has a molecule more of each."""
-    values = sparse.csr_matrix(np.add.outer([0, 1], np.arange(len(names))))
-    return RawCounts(
-        pd.DataFrame(index=["c1", "c2"]),
-        pd.DataFrame(columns, index=names),
-        lambda max_bytes: iter([values[:1], values[1:]]),
-    )
+def test_a_value_is_shown_with_the_digits_that_make_it_no_count():
+    with pytest.raises(InputError, match=r"found 2\.000000001 of"):
+        require_counts(np.array([2.000000001]), sample="s")
 
 
-def test_of_several_genomes_one_must_be_chosen():
-    names = ["GRCh38_A", "mm10_a", "GRCh38_MT-CO1", "mm10___mt-Co1"]
-    with pytest.raises(InputError, match=r"GRCh38 \(2 genes\), mm10 \(2 genes\). Set `genome`"):
-        choose_genome(raw_of(names), None, "file")
-    raw = choose_genome(raw_of(names), "mm10", "file")
-    assert list(raw.var.index) == ["a", "mt-Co1"]
-    found = sparse.vstack(list(raw.chunks())).toarray()
-    np.testing.assert_array_equal(found, [[1, 3], [2, 4]])
-    raw = choose_genome(raw_of(names), "mm10+GRCh38", "file")
-    assert list(raw.var.index) == ["A", "a", "MT-CO1", "mt-Co1"]
-    with pytest.raises(InputError, match="no genes of genome 'hg19'; found GRCh38"):
-        choose_genome(raw_of(names), "hg19", "file")
-
-
-def test_one_genome_is_taken_off_names_and_columns_and_none_leaves_all_as_it_is():
-    raw = choose_genome(raw_of(["hg19_A", "hg19_B"], gene_name=["hg19_A", "hg19_B"]), None, "file")
-    assert list(raw.var.index) == list(raw.var["gene_name"]) == ["A", "B"]
-    same = raw_of(["A_B", "hg19_C", "D"], n=[1, 2, 3])
-    assert choose_genome(same, None, "file") is same
-    with pytest.raises(InputError, match="`genome` 'hg19' has no effect"):
-        choose_genome(same, "hg19", "file")
-
-
-def test_symbols_of_two_species_that_would_meet_keep_their_genome():
-    names = ["GRCh38_ACTB", "GRCm38_ACTB"]
-    assert list(choose_genome(raw_of(names), "GRCh38+GRCm38", "f").var.index) == names
+def test_the_makers_of_fractions_are_named_with_the_option_that_takes_them():
+    with pytest.raises(InputError, match=r"SoupX, CellBender.*salmon, alevin.*`rounding`"):
+        require_counts(np.array([0.5]), sample="s")
+    with pytest.raises(InputError, match=r"^((?!rounding).)*$"):
+        require_counts(np.array([-0.5]), sample="s")
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["N_unmapped", "N_noFeature", "__no_feature", "__alignment_not_unique", "unmapped",
-     "Unassigned_Ambiguity", "ERCC-00002", "hg19_ERCC-00171"],
-)  # fmt: skip
-def test_a_row_of_no_gene_is_set_aside(name):
-    raw = keep_genes(raw_of(["A", name, "ERCC1", "N_gene"]))
-    assert list(raw.var.index) == ["A", "ERCC1", "N_gene"]
-    assert raw.messages[0].endswith(f"set aside ({name}): 3 of 16 molecules")
-    adata = ad.AnnData(np.ones((2, 2)), var=pd.DataFrame(index=["A", name]))
-    assert raw_from_anndata(adata, None).shape == (2, 1)
+    ("value", "expected"),
+    [
+        (2.0009, True),
+        (1.9991, True),
+        (2.0011, False),
+        (1e-4, True),
+        (-1e-4, True),
+        (-2.0, False),
+        (-1.0001, False),
+        (40_000.03, True),  # seven digits are what float32 has
+        (40_000.05, False),
+    ],
+)
+def test_noise_is_what_floats_leave_of_a_whole_number(value, expected):
+    assert is_noise(np.array([value])).tolist() == [expected]
+    error = NoisyCountsError if expected else InputError
+    with pytest.raises(InputError) as caught:
+        require_counts(np.array([1.0, value]), sample="s")
+    assert type(caught.value) is error
 
 
-def test_genes_alone_are_not_read_twice():
-    raw = raw_of(["A", "ERCC1", "N_gene", "UNMAPPED1"])
-    assert keep_genes(raw) is raw
+def sideways(**more):
+    values = sparse.csr_matrix(np.arange(12).reshape(3, 4))
+    obs, var = pd.DataFrame({"n": [1, 2, 3]}, index=[*"ABC"]), pd.DataFrame(index=[*"wxyz"])
+    return RawCounts(obs, var, lambda max_bytes: iter([values[:1], values[1:]]), **more)
+
+
+@pytest.mark.parametrize("max_bytes", [1, 10**6])
+def test_a_transposed_matrix_has_its_tables_exchanged(max_bytes):
+    raw = transpose(sideways(obsm={"X_p": np.ones((3, 2))}, messages=["first"]))
+    assert (list(raw.obs.index), list(raw.var.index)) == ([*"wxyz"], [*"ABC"])
+    assert list(raw.var["n"]) == [1, 2, 3]
+    blocks = list(raw.chunks(max_bytes))
+    assert len(blocks) == (4 if max_bytes == 1 else 1)
+    found = sparse.vstack(blocks).toarray()
+    np.testing.assert_array_equal(found, np.arange(12).reshape(3, 4).T)
+    assert raw.obsm == {}
+    assert raw.messages == ["first", "obsm of what are genes is set aside: X_p"]
+
+
+def test_columns_that_a_file_gives_by_themselves_are_not_collected():
+    def refuse(max_bytes):
+        raise AssertionError
+
+    columns = [sparse.csr_matrix([[1, 2, 3]])] * 4
+    raw = sideways(read_columns=lambda max_bytes: iter(columns))
+    raw.read_blocks = refuse
+    assert list(transpose(raw).chunks(1)) == columns

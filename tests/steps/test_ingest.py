@@ -261,3 +261,68 @@ def test_a_sum_that_does_not_fit_is_refused():
     X.indices[:] = 1
     with pytest.raises(InputError, match=r"found 4\.29497e\+09 in gene '1'.*above 2147483647"):
         ingest(ad.AnnData(X), sample="s")
+
+
+FRACTIONS = np.array([[0.5, 2.0, 3.25, 1.0], [0.0, 1.5, 1.0, 2.0]])
+
+
+def test_fractions_are_refused_unless_rounding_is_asked_for():
+    with pytest.raises(InputError, match=r"found 0\.5 in gene 'G0'.*`rounding`"):
+        ingest(make(FRACTIONS), sample="s")
+    made = ingest(make(FRACTIONS), sample="s", options=IngestOptions(rounding="nearest"))
+    np.testing.assert_array_equal(made.X.toarray(), [[0, 2, 3, 1], [0, 2, 1, 2]])
+    assert made.X.dtype == np.int32
+    record = made.uns["scpress"]
+    assert record["rounding"]["method"] == "nearest"
+    assert record["rounding"]["n_fractions"] == 3
+    assert "3 of 7 values are fractions and were rounded (nearest)" in record["messages"][0]
+
+
+def test_the_seed_decides_what_chance_makes_of_fractions():
+    X = np.full((30, 20), 0.5)
+    made = [
+        ingest(make(X), sample="s", options=IngestOptions(rounding="stochastic", seed=seed))
+        for seed in (1, 1, 2)
+    ]
+    assert (made[0].X != made[1].X).nnz == 0
+    assert (made[0].X != made[2].X).nnz > 0
+    assert made[2].uns["scpress"]["rounding"]["seed"] == 2
+
+
+def test_rounding_does_not_take_what_is_no_fraction_of_a_count():
+    options = IngestOptions(rounding="nearest")
+    for value in (-0.5, np.nan, np.inf):
+        X = FRACTIONS.copy()
+        X[1, 1] = value
+        with pytest.raises(InputError, match="counts must be non-negative integers"):
+            ingest(make(X), sample="s", options=options)
+
+
+def test_noise_is_rounded_by_itself_and_recorded(caplog):
+    caplog.set_level("INFO", logger="scpress")
+    X = np.array([[1, 0, 3, 2], [4, 1, 0, 5]])
+    made = ingest(make(X * (1 + 1e-9)), sample="s")
+    np.testing.assert_array_equal(made.X.toarray(), X)
+    assert made.uns["scpress"]["rounding"]["method"] == "noise"
+    # Once, though the values were looked at three times.
+    assert len(caplog.messages) == 2
+    assert caplog.messages[1].startswith("s: took 2 cells, 4 genes and 16 molecules")
+    assert "whole but for noise of at most 5e-09 and were rounded" in caplog.messages[0]
+    assert "rounding" not in ingest(make(X), sample="s").uns["scpress"]
+
+
+def test_noise_does_not_hide_a_fraction():
+    with pytest.raises(InputError, match=r"found 0\.5 in gene 'G3'"):
+        ingest(make([[1.00001, 2, 0, 1], [0, 0, 1, 0.5]]), sample="s")
+
+
+def test_genome_and_orientation_work_in_memory_as_for_files():
+    mixed = make(var=["GRCh38_A", "GRCh38_B", "mm10_a", "mm10_b"])
+    with pytest.raises(InputError, match="'the AnnData' holds genes of 2 genomes"):
+        ingest(mixed, sample="s")
+    made = ingest(mixed, sample="s", options=IngestOptions(genome="mm10"))
+    assert list(made.var_names) == ["a", "b"]
+    assert set(made.obs["genome"]) <= {"GRCh38", "mm10", "mixed"}
+    turned = ingest(make(), sample="s", options=IngestOptions(orientation="genes_by_cells"))
+    np.testing.assert_array_equal(turned.X.toarray(), make().X.toarray().T)
+    assert list(turned.obs_names) == ["s_G0", "s_G1", "s_G2", "s_G3"]

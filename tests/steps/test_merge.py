@@ -14,7 +14,7 @@ from scpress.config.options import IngestOptions, MergeOptions, QcOptions
 from scpress.counts.digests import genes_digest
 from scpress.errors import InputError
 from scpress.steps.ingest import ingest
-from scpress.steps.merge import merge
+from scpress.steps.merge import merge, plan_merge
 from scpress.steps.qc import qc
 
 LOOSE = QcOptions(min_counts=0, min_genes=0, doublets=False)
@@ -81,8 +81,14 @@ def test_any_gene_lists(lists):
     assert set(merged.var_names) == set().union(*lists)
     total = sum(counts.X.sum() for counts, _ in samples.values())
     assert merged.X.sum() == total
-    if len(common) < 2:
-        with pytest.raises(InputError, match=r"no genes are common|genes are left"):
+    shares = [
+        as_frame(counts)[list(common)].sum().sum() / counts.X.sum()
+        for counts, _ in samples.values()
+    ]
+    if len(common) < 2 or min(shares) < 0.5:
+        with pytest.raises(
+            InputError, match=r"no genes are common|genes are left|of its molecules"
+        ):
             merge(samples, MergeOptions(min_cells=0))
     else:
         assert set(merge(samples, MergeOptions(min_cells=0)).var_names) == common
@@ -109,17 +115,17 @@ def test_ids_join_and_symbols_do_not_matter():
 
 
 def test_symbols_join_ids_where_they_mean_one_gene():
-    ids = [f"ENSG{i:011d}" for i in range(4)]
+    ids = [f"ENSG{i:011d}" for i in range(6)]
     samples = {
-        "a": make("a", ["A", "A", "C", "D"], ids=ids),
-        "b": make("b", ["D", "C", "A", "new"], seed=3),
+        "a": make("a", ["A", "A", *"CDEF"], ids=ids),
+        "b": make("b", [*"FEDCA", "new"], seed=3),
     }
     merged = merge(samples, MergeOptions(min_cells=0))
-    assert list(merged.var_names) == [ids[2], ids[3]]
+    assert list(merged.var_names) == ids[2:]
     np.testing.assert_array_equal(
-        as_frame(merged).loc["b_b1"], as_frame(samples["b"][0]).loc["b_b1", ["C", "D"]]
+        as_frame(merged).loc["b_b1"], as_frame(samples["b"][0]).loc["b_b1", [*"CDEF"]]
     )
-    assert "b has symbols only: 2 of its 4 genes" in merged.uns["scpress"]["messages"][0]
+    assert "b has symbols only: 4 of its 6 genes" in merged.uns["scpress"]["messages"][0]
 
 
 def test_repeated_symbols_join_only_in_files_with_the_same_list():
@@ -205,16 +211,16 @@ def test_cells_of_one_name_in_two_samples_are_refused():
 
 
 def test_a_gene_of_two_symbols_does_not_take_both_of_a_sample_without_ids():
-    ids = [f"ENSG{i:011d}" for i in range(4)]
+    ids = [f"ENSG{i:011d}" for i in range(6)]
     samples = {
-        "a": make("a", ["OLD", "B", "C", "D"], ids=ids),
-        "b": make("b", ["NEW", "B", "C", "D"], ids=ids, seed=1),
-        "c": make("c", ["OLD", "NEW", "C", "D"], seed=2),
+        "a": make("a", ["OLD", *"BCDEF"], ids=ids),
+        "b": make("b", ["NEW", *"BCDEF"], ids=ids, seed=1),
+        "c": make("c", ["OLD", "NEW", *"CDEF"], seed=2),
     }
     merged = merge(samples, MergeOptions(min_cells=0))
     assert list(merged.var_names) == ids[2:]
     np.testing.assert_array_equal(
-        as_frame(merged).loc["c_b0"], as_frame(samples["c"][0]).loc["c_b0", ["C", "D"]]
+        as_frame(merged).loc["c_b0"], as_frame(samples["c"][0]).loc["c_b0", [*"CDEF"]]
     )
 
 
@@ -235,3 +241,61 @@ def test_a_gene_in_as_many_passing_cells_as_are_asked_for_is_kept(min_cells, gen
     assert merged.var.loc["A", "n_cells"] == 12
     if "B" in genes:
         assert merged.var.loc["B", "n_cells"] == 3
+
+
+def of(sample, genes, values, **more):
+    """One value a gene in each of three cells; the third fails."""
+    counts, _ = make(sample, genes, n_obs=3, drop=(2,), **more)
+    X = np.tile(np.array(values, dtype=np.int32), (3, 1))
+    X[2] = 1000 * X[2, ::-1]
+    counts.X = sparse.csr_matrix(X)
+    return counts, qc(counts, QcOptions(filter_column="keep", doublets=False))
+
+
+def test_what_each_sample_loses_to_genes_of_others_is_said():
+    samples = {
+        "a": of("a", [*"ABCD"], [40, 50, 6, 4]),
+        "b": of("b", [*"ABEF"], [10, 20, 15, 15]),
+        "c": of("c", [*"AB"], [1, 1]),
+    }
+    assert list(merge(samples).uns["scpress"]["messages"]) == [
+        "a loses 2 of its 4 genes and 10.0 % of its molecules, because not all samples have them",
+        "b loses 2 of its 4 genes and 50.0 % of its molecules, because not all samples have them",
+    ]
+
+
+def test_a_sample_that_would_lose_most_of_its_molecules_stops_the_merge_with_the_way_out():
+    samples = {
+        "whole": of("whole", [*"ABCDE"], [20, 29, 17, 17, 17]),
+        "panel": of("panel", [*"AB"], [5, 5]),
+    }
+    with pytest.raises(InputError) as caught:
+        merge(samples)
+    assert str(caught.value) == (
+        "whole loses 3 of its 5 genes and 51.0 % of its molecules, because not all samples have "
+        "them. Set `genes` to union, or leave out the sample with few genes (fewest has 'panel', "
+        "2)."
+    )
+    merged = merge(samples, MergeOptions(genes="union"))
+    assert merged.X.sum() == 2 * 100 + 2 * 10
+    assert list(merged.uns["scpress"]["messages"]) == []
+
+
+def test_genes_without_molecules_are_no_loss_and_nothing_is_read_for_them(monkeypatch):
+    samples = {"a": of("a", [*"ABC"], [1, 1, 0]), "b": of("b", [*"AB"], [1, 1])}
+    monkeypatch.setattr("scpress.steps.merge.iter_chunks", None)
+    plan = plan_merge(samples, MergeOptions())
+    assert list(plan.rest.uns["scpress"]["messages"]) == [
+        "a loses 1 of its 3 genes and 0.0 % of its molecules, because not all samples have them"
+    ]
+
+
+def test_transcripts_join_whatever_their_version():
+    ids = [f"ENSMUST{i:011d}" for i in range(3)]
+    samples = {
+        "a": of("a", [f"{one}.4" for one in ids], [1, 2, 3]),
+        "b": of("b", [f"{one}.5" for one in ids[::-1]], [6, 5, 4]),
+    }
+    merged = merge(samples)
+    assert list(merged.var_names) == ids
+    np.testing.assert_array_equal(merged.X.toarray(), [[1, 2, 3]] * 2 + [[4, 5, 6]] * 2)

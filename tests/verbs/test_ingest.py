@@ -269,3 +269,25 @@ def test_the_program_says_the_same_and_ends_with_2(tmp_path):
     assert done.returncode == 2
     says = "scpress: error: unknown verb 'ingets'; did you mean 'ingest'? See `scpress --help`."
     assert done.stderr.splitlines() == [says]
+
+
+@pytest.mark.parametrize(
+    ("words", "method"),
+    [
+        ([], "noise"),
+        (["--rounding", "nearest"], "nearest"),
+        (["--rounding", "stochastic"], "stochastic"),
+    ],
+)
+def test_what_was_rounded_is_in_the_file_and_said_once(tmp_path, capsys, words, method):
+    noisy = sheet((COUNTS + np.float64(2e-9)) * (COUNTS > 0))
+    noisy.write_h5ad(tmp_path / "in.h5ad")
+    out = ["--output", tmp_path / "out.h5ad"]
+    assert run(["ingest", tmp_path / "in.h5ad", "--sample", "s", *out, *words]) == 0
+    written = read_h5ad(tmp_path / "out.h5ad")
+    np.testing.assert_array_equal(written.X.toarray(), COUNTS)
+    assert written.uns["scpress"]["rounding"]["method"] == method
+    said = capsys.readouterr().err
+    assert said.count("were rounded") == 1
+    assert said.count(": took ") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.h5ad", "out.h5ad"]

@@ -4,6 +4,8 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
+from scipy.io import mmwrite
 from verbs.commands import COUNTS, Case, must, of_run, run, sheet
 
 from scpress import settings
@@ -113,3 +115,77 @@ def test_verb_writes_what_the_step_makes(tmp_path, monkeypatch, capsys):
     assert run(["merge", "--counts", *twice[0], "--qc", *twice[1], *output]) == 2
     assert "sample 's/1' is given twice" in capsys.readouterr().err
     assert run(["merge", "--counts", *twice[0], "--qc", paths["qc"][0], *output]) == 2
+
+
+def folder_of(path, X, features):
+    """A folder of 10x: genes x cells, and a line of words for every gene."""
+    path.mkdir()
+    mmwrite(path / "matrix.mtx", sparse.coo_matrix(X.T))
+    (path / "barcodes.tsv").write_text("".join(f"c{at}\n" for at in range(len(X))))
+    (path / "features.tsv").write_text("".join("\t".join(words) + "\n" for words in features))
+    return path
+
+
+def merged_of(tmp_path, **samples):
+    """What ingest, qc and merge make of these folders."""
+    counts, marks = [], []
+    for name, path in samples.items():
+        counts.append(tmp_path / f"{name}.h5ad")
+        marks.append(tmp_path / f"{name}_qc.h5ad")
+        must(["ingest", path, "--sample", name], counts[-1])
+        words = ["--min-genes", "0", "--min-counts", "0", "--max-pct-mt", "100", "--no-doublets"]
+        must(["qc", "--counts", counts[-1], *words], marks[-1])
+    must(["merge", "--counts", *counts, "--qc", *marks, "--min-cells", "0"], tmp_path / "m.h5ad")
+    return read_h5ad(tmp_path / "m.h5ad")
+
+
+SYMBOLS = ["ACTB", "GAPDH", "MT-CO1", "B2M"]
+ENSEMBL = [f"ENSG{at:011d}" for at in range(4)]
+FIRST, SECOND = np.arange(1, 13).reshape(3, 4), np.arange(21, 33).reshape(3, 4)
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        [(s,) for s in SYMBOLS],
+        [(s, s, "Gene Expression") for s in SYMBOLS],
+        [(s, i) for s, i in zip(SYMBOLS, ENSEMBL, strict=True)],
+        [(f"GRCh38_{i}.7", f"GRCh38_{s}") for s, i in zip(SYMBOLS, ENSEMBL, strict=True)],
+        [(f"{i}_{s}",) for s, i in zip(SYMBOLS, ENSEMBL, strict=True)],
+    ],
+    ids=["symbols", "symbols_twice", "symbol_first", "prefix_and_version", "joined"],
+)
+def test_genes_join_however_the_second_sample_names_them(tmp_path, features):
+    order = [2, 0, 3, 1]
+    usual = [(i, s, "Gene Expression") for i, s in zip(ENSEMBL, SYMBOLS, strict=True)]
+    merged = merged_of(
+        tmp_path,
+        a=folder_of(tmp_path / "a", FIRST, usual),
+        b=folder_of(tmp_path / "b", SECOND[:, order], [features[at] for at in order]),
+    )
+    assert list(merged.var_names) == ENSEMBL
+    assert list(merged.var["gene_symbol"]) == SYMBOLS
+    np.testing.assert_array_equal(merged.X.toarray(), np.vstack([FIRST, SECOND]))
+
+
+def test_a_symbol_that_repeats_in_another_order_joins_no_other_gene(tmp_path):
+    names, order = ["ACTB", "MATR3", "MATR3", "B2M"], [2, 1, 0, 3]
+    merged = merged_of(
+        tmp_path,
+        a=folder_of(tmp_path / "a", FIRST, [(name,) for name in names]),
+        b=folder_of(tmp_path / "b", SECOND[:, order], [(names[at],) for at in order]),
+    )
+    assert list(merged.var_names) == ["ACTB", "B2M"]
+    np.testing.assert_array_equal(merged.X.toarray(), np.vstack([FIRST, SECOND])[:, [0, 3]])
+    assert "2 genes share a symbol and have no id" in merged.uns["scpress"]["messages"][0]
+
+
+def test_a_panel_beside_a_whole_transcriptome_stops_with_the_way_out(tmp_path, capsys):
+    whole = folder_of(tmp_path / "a", FIRST, [(name,) for name in SYMBOLS])
+    panel = folder_of(tmp_path / "b", SECOND[:, :2], [(name,) for name in SYMBOLS[:2]])
+    with pytest.raises(AssertionError):
+        merged_of(tmp_path, a=whole, b=panel)
+    error = capsys.readouterr().err
+    assert "a loses 2 of its 4 genes and 57.7 % of its molecules" in error
+    assert "Set `genes` to union, or leave out" in error
+    assert not (tmp_path / "m.h5ad").exists()

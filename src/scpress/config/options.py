@@ -15,19 +15,33 @@ class IngestOptions(Options):
         choices=("h5ad", "10x_h5", "10x_mtx", "loom", "csv", "tsv", "zarr"),
     )
     layer: str | None = option(
-        None, "where the raw counts of an h5ad, zarr or loom file are: a layer's name, 'raw' or 'X'"
+        None,
+        "where the counts of an h5ad, zarr or loom file are: 'X', 'raw', a layer, or layers joined "
+        "by '+', which are added (spliced+unspliced); of a folder with a matrix for each of these, "
+        "the parts to add, all when not given; other formats have no layers",
     )
     orientation: str = option(
         "cells_by_genes",
-        "what the rows of a CSV or TSV file are",
+        "what the rows of a CSV or TSV file, the obs of an h5ad or zarr and the columns of a loom "
+        "file are; the files of 10x and their like say it themselves",
         choices=("cells_by_genes", "genes_by_cells"),
     )
     genome: str | None = option(
-        None, "which genome of a 10x HDF5 v2 file with several; not needed when there is one"
+        None,
+        "which genome's genes to keep, of any format: its name in front of theirs (GRCh38_), in "
+        "the column genome, or the group of a 10x HDF5 v2 file; several joined by '+'; not needed "
+        "when there is one",
     )
     label_key: str | None = option(
         None, "obs column of known labels, kept as obs['label'] to score the results against"
     )
+    rounding: str = option(
+        "none",
+        "how fractions of counts (SoupX, expected counts of an EM) become whole: none refuses "
+        "them; nearest; stochastic: up or down by chance, so that sums stay on average",
+        choices=("none", "nearest", "stochastic"),
+    )
+    seed: int = option(0, "seed of stochastic rounding", minimum=0, maximum=MAX_SEED)
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,18 @@
-"""Which gene is which: digests, joins by id or symbol, mitochondrial and ribosomal genes."""
+"""What the id and the symbol of each gene are, and which are mitochondrial or ribosomal."""
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from scpress import slots
+from scpress.counts.names import (
+    are_gene_or_transcript_ids,
+    are_mostly_ids,
+    are_mostly_numbers,
+    is_gene_id,
+    split_names,
+)
 
 # The 37 mitochondrial genes start with MT- in human and mt- in mouse; 13 of them code for proteins
 # and are what an RNA count contains. Ensembl releases 75 to 113 agree on these ids.
@@ -41,63 +47,33 @@ RIBOSOMAL_IDS = frozenset(
     ).split()
 )
 
-# Stable ids of Ensembl (ENSG..., ENSMUSG...), FlyBase and WormBase; "hg19_" and the like in front
-# are what Cell Ranger writes for references of two species.
-_STABLE = r"(ENS[A-Z]*{}\d{{11}}(\.\d+)?(_PAR_Y)?|FB{}\d{{7}}|WBGene\d{{8}})$"
-_ID = re.compile(r"([A-Za-z0-9.]+_+)?" + _STABLE.format("G", "gn"))
-# Files of genes and of transcripts alike: what is not a symbol.
-_GENE_OR_TRANSCRIPT = re.compile(r"([A-Za-z0-9.]+_+)?" + _STABLE.format("[GT]", "(gn|tr)"))
-# Rows of a count table that count what is no gene: of STAR, htseq, featureCounts and
-# CITE-seq-Count, and the spike-ins of ERCC.
-_NO_GENE = re.compile(
-    r"N_(unmapped|multimapping|noFeature|ambiguous)$"
-    r"|__(no_feature|ambiguous|too_low_aQual|not_aligned|alignment_not_unique)$"
-    r"|Unassigned_\w+$|(unmapped|no_match|bad_struct|total_reads)$",
-    re.IGNORECASE,
-)
-_SPIKE_IN = re.compile(r"([A-Za-z0-9.]+_+)?ERCC[-_.]\d{5}$", re.IGNORECASE)
-# Each name that either matches holds one of these.
-_HINTS = (
-    *("n_multimapping", "n_nofeature", "n_ambiguous", "unmapped", "__", "unassigned_"),
-    *("no_match", "bad_struct", "total_reads", "ercc"),
-)
-# Assemblies by their usual names, as references of two species put them before every symbol.
-_ASSEMBLY = re.compile(r"((?:GRC[a-z]\d+|hg\d+|mm\d+|rn\d+|mRatBN\d+)[A-Za-z0-9.]*?)_+(?=.)")
-_BARCODE = re.compile(r"(.*[^A-Za-z])?[ACGTN]{10,}([^A-Za-z].*)?$")
-# Genes that nearly every count table of human or mouse holds.
-_WELL_KNOWN = frozenset(
-    (  # noqa: SIM905
-        "ACTB GAPDH MALAT1 B2M EEF1A1 TMSB4X FTL FTH1 PTPRC CD3D CD3E CD8A CD4 CD79A MS4A1 LYZ "
-        "NKG7 GNLY CST3 HLA-A HLA-B HLA-DRA EPCAM VIM KRT8 KRT18 COL1A1 PECAM1 MKI67 TOP2A HBB "
-        "HBA1 CD14 FCGR3A PPBP TP53 GATA3 JUN FOS MYC RPLP0 RPS6 RPL13 MT-CO1 MT-ND1 MT-CYB"
-    ).split()
-)
-# NCBI's numbers of genes.
-_NUMBER = re.compile(r"\d+$")
 # Names of var columns in files of scanpy, CELLxGENE, Seurat's converters and loom.
 _ID_COLUMNS = (  # noqa: SIM905
     "gene_id gene_ids ensembl_id ensembl_ids ensembl ensemblid ensembl_gene_id feature_id "
     "accession gene_accession"
 ).split()
 _SYMBOL_COLUMNS = (  # noqa: SIM905
-    "gene_symbol gene_symbols symbol symbols gene_name gene_names feature_name gene"
+    "gene_symbol gene_symbols symbol symbols gene_name gene_names feature_name gene "
+    "gene_short_name external_gene_name hgnc_symbol mgi_symbol"
 ).split()
-
-
-def is_gene_id(names: Sequence[str]) -> np.ndarray:
-    """[genes] True where a name is a stable id rather than a symbol."""
-    return np.array([_ID.match(name) is not None for name in names], dtype=bool)
 
 
 def find_ids_and_symbols(var: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """[genes] ids and [genes] symbols of a var table, '' where it has none.
 
-    Either comes from a column with one of the usual names, or from the index. Symbols that stand
-    where ids are expected are symbols (`tell_ids_from_symbols`).
+    Either comes from a column with one of the usual names, or from the index; ids that are not
+    there, from a column of any name that holds them. Symbols that stand where ids are expected are
+    symbols (`tell_ids_from_symbols`).
     """
     index = np.asarray(var.index.astype(str), dtype=object)
     ids = _find_column(var, _ID_COLUMNS)
     symbols = _find_column(var, _SYMBOL_COLUMNS)
+    if ids is None and (both := split_names(index)) is not None:
+        ids, symbols = both[0], both[1] if symbols is None else symbols
+    if ids is None and not are_mostly_ids(index):
+        ids = _find_column(
+            var, [str(name).lower() for name in var.columns if _holds_ids(var[name])]
+        )
     index_is_id = is_gene_id(list(index))
     most_are_ids = len(index) > 0 and bool(index_is_id.mean() > 0.5)
     if ids is None:
@@ -126,20 +102,22 @@ def tell_ids_from_symbols(
     The columns are exchanged where the second has the stable ids. A first column without stable
     ids is symbols where nothing else makes it ids: where it is alone, repeats a name, or says what
     the second says. Names that are unique and have symbols beside them (NCBI's numbers, the locus
-    tags of plants and microbes) are ids.
+    tags of plants and microbes) are ids. Names that hold both (ENSG00000198888_MT-ND1) are split.
     """
     if second is None:
         second = np.full(len(first), "", dtype=object)
-    if _are_mostly(_GENE_OR_TRANSCRIPT, second):
-        if not _are_mostly(_GENE_OR_TRANSCRIPT, first):
+    for names in (first, second):
+        if (both := split_names(names)) is not None:
+            return both
+    if are_mostly_ids(second):
+        if not are_mostly_ids(first):
             return second, first
         # Ids twice: no gene has a symbol, but for those that are no ids.
-        is_id = np.array([_GENE_OR_TRANSCRIPT.match(name) is not None for name in second], bool)
-        return first, np.where(is_id, "", second)
+        return first, np.where(are_gene_or_transcript_ids(second), "", second)
     named = first != ""
-    if not named.any() or _are_mostly(_GENE_OR_TRANSCRIPT, first):
+    if not named.any() or are_mostly_ids(first):
         return first, second
-    if _are_mostly(_NUMBER, first) and not _are_mostly(_NUMBER, second):
+    if are_mostly_numbers(first) and not are_mostly_numbers(second):
         return first, second
     says_the_same = float((first[named] == second[named]).mean()) > 0.5
     is_repeated = len(set(first[named])) < int(named.sum())
@@ -148,9 +126,14 @@ def tell_ids_from_symbols(
     return first, second
 
 
-def _are_mostly(pattern: re.Pattern[str], names: np.ndarray) -> bool:
-    named = [name for name in names if name]
-    return sum(pattern.match(name) is not None for name in named) > len(named) / 2
+def _holds_ids(column: pd.Series) -> bool:
+    if column.dtype.kind in "biuf":
+        return False
+    # The first values tell of nearly every column that it does not.
+    for part in (column.iloc[:50], column):
+        if not len(part) or is_gene_id(list(part.astype(object).map(str))).mean() <= 0.5:
+            return False
+    return True
 
 
 def _find_column(var: pd.DataFrame, names: Sequence[str]) -> np.ndarray | None:
@@ -224,58 +207,3 @@ def _written(var: pd.DataFrame, column: str) -> list[str]:
         return [str(name) for name in var.index]
     values = var[column].astype(object)
     return [str(value) for value in values.where(values.notna(), "")]
-
-
-def find_rows_of_no_gene(names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """[genes] True for reads of no gene (N_unmapped), and [genes] for spike-ins (ERCC-00002)."""
-    # Nearly every list has none: one look at all of it is enough to say so.
-    text = "\n".join(names).lower()
-    if not any(word in text for word in _HINTS):
-        return np.zeros(len(names), dtype=bool), np.zeros(len(names), dtype=bool)
-    no_gene = np.array([_NO_GENE.match(name) is not None for name in names], dtype=bool)
-    spike_in = np.array([_SPIKE_IN.match(name) is not None for name in names], dtype=bool)
-    return no_gene, spike_in
-
-
-def find_genomes(ids: Sequence[str], symbols: Sequence[str]) -> np.ndarray:
-    """[genes] Genome in front of each name ('mm10' of 'mm10_ENSMUSG...'), '' where there is none.
-
-    Any word in front of a stable id, or the name of an assembly in front of a symbol. References of
-    one genome have none, so a few such names among others do not count.
-    """
-    # Genomes count where most names have one, and all of them end in an underscore.
-    pairs = list(zip(ids, symbols, strict=True))
-    if 2 * sum("_" in gene_id or "_" in symbol for gene_id, symbol in pairs) <= len(pairs):
-        return np.full(len(pairs), "", dtype=object)
-    found = []
-    for gene_id, symbol in pairs:
-        match = _ID.match(gene_id)
-        word = match.group(1) if match else None
-        if word is None and (match := _ASSEMBLY.match(symbol or gene_id)):
-            word = match.group(1)
-        found.append((word or "").rstrip("_"))
-    genomes = np.array(found, dtype=object)
-    return genomes if 2 * (genomes != "").sum() > len(genomes) else np.full(len(found), "", object)
-
-
-def without_genome(name: str, genome: str) -> str:
-    """GRCh38_ENSG00000198888 or GRCh38___MT-ND1 without what is in front; other names unchanged."""
-    if genome and name.startswith(f"{genome}_"):
-        return name[len(genome) :].lstrip("_") or name
-    return name
-
-
-def are_exchanged(cells: Sequence[str], genes: Sequence[str]) -> bool:
-    """Whether names that should be of cells are plainly of genes, or those of genes of cells."""
-    return (_are_barcodes(genes) and not _are_barcodes(cells)) or (
-        _are_genes(cells) and not _are_genes(genes)
-    )
-
-
-def _are_barcodes(names: Sequence[str]) -> bool:
-    return len(names) > 0 and _are_mostly(_BARCODE, np.asarray(names, dtype=object))
-
-
-def _are_genes(names: Sequence[str]) -> bool:
-    known = {name.upper() for name in names} & _WELL_KNOWN
-    return len(known) > 2 or (len(names) > 0 and _are_mostly(_ID, np.asarray(names, dtype=object)))

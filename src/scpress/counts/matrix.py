@@ -56,10 +56,17 @@ def iter_chunks(
     for start, stop in slabs:
         if rows is None:
             with damage_named(name_of(X)):
-                block = sparse.csr_matrix(X[start:stop])
+                block = to_csr(X[start:stop])
         else:
             block = rows.read(start, stop)
         yield start, stop, block
+
+
+def to_csr(values: Any) -> sparse.csr_matrix:
+    """[rows, columns] Values as CSR; scipy has no sparse matrix of float16."""
+    if values.dtype == np.float16:
+        values = np.asarray(values, dtype=np.float32)
+    return sparse.csr_matrix(values)
 
 
 def iter_slabs(pointers: np.ndarray, max_nonzeros: int) -> Iterator[tuple[int, int]]:

@@ -2,28 +2,25 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from scpress import settings, slots
-from scpress.counts.genes import (
-    find_genomes,
-    find_name_columns,
-    find_rows_of_no_gene,
-    without_genome,
-)
+from scpress import settings
 from scpress.counts.matrix import iter_chunks, kept_columns, remap_columns
 from scpress.errors import InputError
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
+# What floats leave of a whole number: of decimals and logarithms there and back.
+_NOISE, _RELATIVE_NOISE = 1e-3, 1e-6
 # Counts are stored as int32. A power of two is itself in every type, where 2^31 - 1 as float32 is
 # 2^31 and lets that through.
 _TOO_LARGE = 2**31
+
+
+class NoisyCountsError(InputError):
+    """A value that is a count but for the noise of floats (`is_noise`)."""
 
 
 @dataclass
@@ -46,6 +43,10 @@ class RawCounts:
         Where else in the file a matrix is, named when this one does not hold counts.
     source
         Name of the file or folder, and its format.
+    read_columns
+        The same of the transposed matrix, where the file holds columns together.
+    rounding
+        How values that were no whole numbers were rounded, where they were.
     """
 
     obs: pd.DataFrame
@@ -55,6 +56,8 @@ class RawCounts:
     messages: list[str] = field(default_factory=list)
     places: tuple[str, ...] = ()
     source: str = "memory"
+    read_columns: Callable[[int], Iterator[sparse.csr_matrix]] | None = None
+    rounding: dict[str, Any] | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -111,6 +114,7 @@ def require_counts(
     value = values[at]
     where = f" in gene {genes[columns[at]]!r}" if columns is not None and genes is not None else ""
     known = f" (the file also holds {', '.join(places)})" if places else ""
+    kind_of_error = InputError
     if not np.isfinite(value):
         advice = "The file is damaged, or a value is missing in it."
     elif value >= _TOO_LARGE and value == np.rint(value):
@@ -118,134 +122,25 @@ def require_counts(
     else:
         was = "scaled" if value < 0 else "normalized"
         advice = f"A {was} matrix was given? Point `layer` at the raw counts{known}."
-    raise InputError(
-        f"counts must be non-negative integers; found {value:g}{where} of sample {sample!r}. "
-        f"{advice}"
+        if value > 0:
+            advice += (
+                " Fractions that a correction of ambient RNA (SoupX, CellBender) or an EM (salmon, "
+                "alevin, RSEM) makes of counts are taken with `rounding`."
+            )
+        if is_noise(values[at : at + 1]).all():
+            kind_of_error = NoisyCountsError
+    shown = f"{value:g}"
+    if float(shown) == np.rint(value) != value:  # a few digits look like what it is not
+        shown = str(value)
+    raise kind_of_error(
+        f"counts must be non-negative integers; found {shown}{where} of sample {sample!r}. {advice}"
     )
 
 
-def raw_from_anndata(adata: "AnnData", layer: str | None) -> RawCounts:
-    """View an AnnData in memory as the readers of files show theirs."""
-    keys = ["X"] if adata.X is not None else []
-    keys += [f"layers/{name}" for name in slots.names_in(adata.layers)]
-    keys += ["raw/X"] if adata.raw is not None else []
-    key, var_key = find_matrix(keys, layer, "the AnnData")
-    X = adata.raw.X if key == "raw/X" else adata.X if key == "X" else adata.layers[key[7:]]
-    var = adata.raw.var if var_key == "raw/var" else adata.var
-
-    def read_blocks(max_bytes: int) -> Iterator[sparse.csr_matrix]:
-        return (block for _, _, block in iter_chunks(X, max_bytes=max_bytes))
-
-    raw = RawCounts(
-        pd.DataFrame(adata.obs),
-        pd.DataFrame(var),
-        read_blocks,
-        obsm=dict(adata.obsm),
-        places=name_places(keys, key),
-    )
-    return keep_genes(raw)
-
-
-def keep_genes(raw: RawCounts) -> RawCounts:
-    """Set aside rows that count what is no gene, and spike-ins, which are not of the cell's.
-
-    Reads the counts once more where there are such rows, to say how many molecules they hold.
-    """
-    names = [str(name) for name in raw.var.index]
-    _, symbols = find_name_columns(raw.var)
-    pairs = zip(find_rows_of_no_gene(names), find_rows_of_no_gene(list(symbols)), strict=True)
-    no_gene, spike_in = (by_name | by_symbol for by_name, by_symbol in pairs)
-    if not (no_gene | spike_in).any():
-        return raw
-    per_gene = np.zeros(len(names))
-    for block in raw.chunks():
-        per_gene += np.asarray(block.sum(axis=0, dtype=np.float64)).ravel()
-    for aside, what in ((no_gene, "rows that are no genes"), (spike_in, "spike-ins")):
-        shown = [name for name, is_aside in zip(names, aside, strict=True) if is_aside]
-        if shown:
-            raw.messages.append(
-                f"{len(shown)} {what} set aside ({', '.join(shown[:4])}"
-                f"{', ...' if len(shown) > 4 else ''}): {per_gene[aside].sum():.0f} of "
-                f"{per_gene.sum():.0f} molecules"
-            )
-    return select_genes(raw, ~(no_gene | spike_in))
-
-
-def choose_genome(raw: RawCounts, genome: str | None, where: str) -> RawCounts:
-    """Keep the genes of one genome, without its name in front of theirs.
-
-    A genome is the column `genome` of var, or what stands in front of the names.
-
-    Parameters
-    ----------
-    genome
-        The genome to keep, or several joined by '+'; None where there is one.
-
-    Raises
-    ------
-    InputError
-        Several genomes and none is named, or the named one is not there.
-    """
-    ids, symbols = find_name_columns(raw.var)
-    genomes = find_genomes(list(ids), list(symbols))
-    if not (genomes != "").any() and "genome" in raw.var:
-        column = raw.var["genome"].astype(object)
-        genomes = np.asarray(column.where(column.notna(), "").astype(str), dtype=object)
-    found = pd.Series(genomes[genomes != ""], dtype=object).value_counts()
-    there = ", ".join(f"{name} ({count} genes)" for name, count in found.items())
-    if genome is None and len(found) < 2:
-        wanted = list(found.index)
-        kept = np.ones(len(genomes), dtype=bool)
-    elif genome is None:
-        raise InputError(
-            f"'{where}' holds genes of {len(found)} genomes, {there}. "
-            "Set `genome` to one of them, or to several joined by '+'."
-        )
-    else:
-        wanted = genome.split("+")
-        if missing := [name for name in wanted if name not in found]:
-            raise InputError(
-                f"'{where}' has no genes of genome {missing[0]!r}; found {there}."
-                if there
-                else f"`genome` {genome!r} has no effect: '{where}' names no genome. Leave it out."
-            )
-        kept = np.isin(genomes, wanted)
-        if not kept.all():
-            raw.messages.append(
-                f"{int((~kept).sum())} genes of other genomes set aside; "
-                f"{int(kept.sum())} of {genome} kept"
-            )
-            raw = select_genes(raw, kept)
-    names = "\n".join([*map(str, raw.var.index), *ids[kept], *symbols[kept]])
-    if not any(f"{name}_" in names for name in wanted):
-        return raw
-    return _without_genomes(raw, genomes[kept])
-
-
-def _without_genomes(raw: RawCounts, genomes: np.ndarray) -> RawCounts:
-    index = raw.var.index.astype(str)
-    bare = [without_genome(name, genome) for name, genome in zip(index, genomes, strict=True)]
-    columns = [
-        name
-        for name in raw.var.columns
-        if any(
-            without_genome(str(value), genome) != str(value)
-            for value, genome in zip(raw.var[name].astype(object), genomes, strict=True)
-        )
-    ]
-    # Of two species that share symbols, the genome tells which is which.
-    if len(set(bare)) < len(set(index)) or (bare == list(index) and not columns):
-        return raw
-    var = raw.var.set_axis(pd.Index(bare, dtype=object), axis=0)
-    for name in columns:
-        values = raw.var[name].astype(object)
-        var[name] = [
-            without_genome(value, genome) if isinstance(value, str) else value
-            for value, genome in zip(values, genomes, strict=True)
-        ]
-    shown = ", ".join(sorted({str(genome) for genome in genomes} - {""}))
-    raw.messages.append(f"names of genes are given without the genome in front of them ({shown})")
-    return replace(raw, var=var)
+def is_noise(values: np.ndarray) -> np.ndarray:
+    """[values] True where a number is a whole one but for what floats leave of it."""
+    off = np.abs(values - np.rint(values))
+    return (off <= np.maximum(_NOISE, _RELATIVE_NOISE * values)) & (values >= -_NOISE)
 
 
 def select_genes(raw: RawCounts, kept: np.ndarray) -> RawCounts:
@@ -260,26 +155,23 @@ def select_genes(raw: RawCounts, kept: np.ndarray) -> RawCounts:
     return replace(raw, var=raw.var[kept], read_blocks=read_blocks)
 
 
-def find_matrix(keys: list[str], layer: str | None, where: str) -> tuple[str, str]:
-    """Where the counts and their genes are, from the matrices there are and the `layer` option.
+def transpose(raw: RawCounts) -> RawCounts:
+    """The same counts with cells for genes; arrays of what were cells are left out."""
 
-    Raises
-    ------
-    InputError
-        There is no such matrix.
-    """
-    key = "X" if layer in (None, "X") else "raw/X" if layer == "raw" else f"layers/{layer}"
-    if key not in keys:
-        found = ", ".join(name_places(keys, "")) or "no matrix"
-        wanted = "X" if layer is None else repr(layer)
-        raise InputError(
-            f"{where} has no counts at {wanted}; it holds {found}. "
-            "Set `layer` to where the raw counts are."
-        )
-    return key, "raw/var" if key == "raw/X" else "var"
+    def read_whole(max_bytes: int) -> Iterator[sparse.csr_matrix]:
+        # A row of the transpose is complete only at the end, so the sparse whole is kept.
+        whole = sparse.vstack(list(raw.read_blocks(max_bytes)), format="csr").T.tocsr()
+        return (block for _, _, block in iter_chunks(whole, max_bytes=max_bytes))
 
-
-def name_places(keys: list[str], used: str) -> tuple[str, ...]:
-    """Name the matrices other than the used one as the option `layer` does."""
-    names = {"X": "X", "raw/X": "raw"}
-    return tuple(names.get(key, f"layer {key[7:]!r}") for key in keys if key != used)
+    messages = list(raw.messages)
+    if raw.obsm:
+        messages.append(f"obsm of what are genes is set aside: {', '.join(raw.obsm)}")
+    return replace(
+        raw,
+        obs=raw.var,
+        var=raw.obs,
+        obsm={},
+        messages=messages,
+        read_blocks=raw.read_columns or read_whole,
+        read_columns=raw.read_blocks,
+    )

@@ -59,6 +59,8 @@ class StoredRows:
         with damage_named(self.where):
             data, indices = self._data[part], self._indices[part]
         require_inside(indices, self.shape[1], self.where)
+        if data.dtype == np.float16:  # of which scipy has no sparse matrix
+            data = data.astype(np.float32)
         pointers = self.pointers[start : stop + 1] - part.start
         return sparse.csr_matrix((data, indices, pointers), shape=(stop - start, self.shape[1]))
 

@@ -2,8 +2,8 @@
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import anndata as ad
 import numpy as np
@@ -12,13 +12,17 @@ from scipy import sparse
 
 from scpress import slots
 from scpress.config.options import IngestOptions
+from scpress.counts.axes import raw_from_anndata, settle_axes
 from scpress.counts.digests import genes_digest
 from scpress.counts.frames import plain_frame
 from scpress.counts.genes import find_ids_and_symbols, without_version
-from scpress.counts.raw import RawCounts, raw_from_anndata, require_counts
+from scpress.counts.raw import NoisyCountsError, RawCounts, require_counts
+from scpress.counts.rounding import round_fractions, round_noise
 from scpress.errors import InputError
 
 _log = logging.getLogger("scpress")
+
+_Made = TypeVar("_Made")
 
 # An unfiltered 10x matrix has every barcode of the chemistry or every one ever seen, 10^5 to 10^7,
 # and most of them hold a few stray molecules. No filtered sample looks like this.
@@ -59,11 +63,33 @@ def ingest(
         Not raw counts, names that repeat, no label column, or a single cell or gene.
     """
     options = options or IngestOptions()
-    raw = raw_from_anndata(adata, options.layer)
-    rest, kept = describe_sample(raw, sample=sample, metadata=metadata or {}, options=options)
-    blocks = list(record_taken(iter_counts(raw, kept, sample=sample), rest))
-    rest.X = sparse.vstack(blocks, format="csr", dtype=np.int32)
-    return rest
+    raw = settle_axes(raw_from_anndata(adata, options.layer), options, "the AnnData")
+
+    def make(raw: RawCounts) -> ad.AnnData:
+        rest, kept = describe_sample(raw, sample=sample, metadata=metadata or {}, options=options)
+        blocks = list(record_taken(iter_counts(raw, kept, sample=sample), rest))
+        rest.X = sparse.vstack(blocks, format="csr", dtype=np.int32)
+        return rest
+
+    made = with_counts(raw, make, sample=sample, options=options)
+    tell_messages(made)
+    return made
+
+
+def with_counts(
+    raw: RawCounts, make: Callable[[RawCounts], _Made], *, sample: str, options: IngestOptions
+) -> _Made:
+    """What `make` makes of a sample, whose values are rounded first where they have to be.
+
+    Only where a value turns out to be no whole number is there anything to round, so ordinary
+    counts are read no second time for it.
+    """
+    if options.rounding != "none":
+        return make(round_fractions(raw, options.rounding, options.seed))
+    try:
+        return make(raw)
+    except NoisyCountsError:
+        return make(round_noise(raw, sample))
 
 
 def describe_sample(
@@ -100,9 +126,20 @@ def describe_sample(
         "n_cells_input": raw.shape[0],
         "messages": np.array(messages, dtype=str),
     }
-    for message in messages:
-        _log.info("%s: %s", sample, message)
+    if raw.rounding is not None:
+        rest.uns[slots.RECORD.name]["rounding"] = raw.rounding
     return rest, kept
+
+
+def tell_messages(rest: ad.AnnData) -> None:
+    """Log what an ingested sample says of itself, and what was taken of it."""
+    record = rest.uns[slots.RECORD.name]
+    for message in record["messages"]:
+        _log.info("%s: %s", record["sample"], message)
+    _log.info(
+        "%s: took %d cells, %d genes and %d molecules from %s",
+        record["sample"], *rest.shape, record["n_molecules"], record["source"],
+    )  # fmt: skip
 
 
 def iter_counts(
@@ -149,17 +186,12 @@ def iter_counts(
 def record_taken(
     blocks: Iterator[sparse.csr_matrix], rest: ad.AnnData
 ) -> Iterator[sparse.csr_matrix]:
-    """Pass the counts on, and tell and record how many molecules they were."""
+    """Pass the counts on, and record how many molecules they were."""
     n_molecules = 0
     for block in blocks:
         n_molecules += int(block.data.sum(dtype=np.int64))
         yield block
-    record = rest.uns[slots.RECORD.name]
-    record["n_molecules"] = n_molecules
-    _log.info(
-        "%s: took %d cells, %d genes and %d molecules from %s",
-        record["sample"], *rest.shape, n_molecules, record["source"],
-    )  # fmt: skip
+    rest.uns[slots.RECORD.name]["n_molecules"] = n_molecules
 
 
 def _require_size(raw: RawCounts, sample: str) -> None:

@@ -19,6 +19,9 @@ from scpress.errors import InputError
 
 _log = logging.getLogger("scpress")
 
+# A sample that loses more than this share of its molecules is not the sample any more.
+_MOST = 0.5
+
 Samples = Mapping[str, tuple[ad.AnnData, ad.AnnData]]
 
 
@@ -78,6 +81,8 @@ def plan_merge(samples: Samples, options: MergeOptions) -> MergePlan:
     }
     names = _join_names(samples, messages)
     genes = _choose_genes(names, options.genes)
+    if options.genes == "intersection":
+        _tell_losses(samples, names, genes, passing, messages)
     n_cells = pd.Series(0, index=genes, dtype=np.int64)
     for sample, (_, marks) in samples.items():
         values = pd.Series(marks.var[slots.N_CELLS.name].to_numpy(), index=names[sample])
@@ -195,6 +200,52 @@ def _choose_genes(names: dict[str, pd.Index], how: str) -> pd.Index:
             )
         genes = common
     return genes
+
+
+def _tell_losses(
+    samples: Samples,
+    names: dict[str, pd.Index],
+    genes: pd.Index,
+    passing: dict[str, np.ndarray],
+    messages: list[str],
+) -> None:
+    """Say what each sample loses to genes that others lack.
+
+    Raises
+    ------
+    InputError
+        A sample loses most of its molecules.
+    """
+    smallest = min(samples, key=lambda sample: samples[sample][0].n_vars)
+    for sample, (counts, marks) in samples.items():
+        # What must not join at all (None) has a message of its own.
+        lost = names[sample].notna() & ~names[sample].isin(genes)
+        if not lost.any():
+            continue
+        share = 0.0
+        # Only genes with molecules are worth reading the counts.
+        if (marks.var[slots.N_CELLS.name].to_numpy()[lost] > 0).any():
+            share = _share_of_molecules(counts, passing[sample], lost)
+        loss = (
+            f"{sample} loses {int(lost.sum())} of its {counts.n_vars} genes and {100 * share:.1f} "
+            "% of its molecules, because not all samples have them"
+        )
+        if share > _MOST:
+            raise InputError(
+                f"{loss}. Set `genes` to union, or leave out the sample with few genes (fewest has "
+                f"{smallest!r}, {samples[smallest][0].n_vars})."
+            )
+        messages.append(loss)
+
+
+def _share_of_molecules(counts: ad.AnnData, rows: np.ndarray, columns: np.ndarray) -> float:
+    """Share of the molecules of some cells that is of some genes."""
+    total = part = 0
+    for start, stop, block in iter_chunks(counts.X):
+        kept = block[rows[start:stop]]
+        total += int(kept.data.sum(dtype=np.int64))
+        part += int(kept.data[columns[kept.indices]].sum(dtype=np.int64))
+    return part / max(1, total)
 
 
 def _merge_obs(samples: Samples, passing: dict[str, np.ndarray]) -> pd.DataFrame:

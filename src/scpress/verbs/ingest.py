@@ -2,10 +2,16 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scpress.config.fields import require_name
 from scpress.config.options import IngestOptions
 from scpress.errors import InputError
+
+if TYPE_CHECKING:
+    import anndata as ad
+
+    from scpress.counts.raw import RawCounts
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,17 +34,24 @@ def run(arguments: argparse.Namespace, options: IngestOptions) -> None:
 
     from scpress.io.formats import open_raw
     from scpress.io.h5ad import write_h5ad_streamed
-    from scpress.steps.ingest import describe_sample, iter_counts, record_taken
-
-    metadata = read_metadata(arguments.metadata)
-    raw = open_raw(arguments.path, options)
-    rest, kept = describe_sample(raw, sample=arguments.sample, metadata=metadata, options=options)
-    write_h5ad_streamed(
-        arguments.output,
-        rest,
-        {"X": record_taken(iter_counts(raw, kept, sample=arguments.sample), rest)},
-        dtypes={"X": np.int32},
+    from scpress.steps.ingest import (
+        describe_sample,
+        iter_counts,
+        record_taken,
+        tell_messages,
+        with_counts,
     )
+
+    sample, metadata = arguments.sample, read_metadata(arguments.metadata)
+
+    def write(raw: "RawCounts") -> "ad.AnnData":
+        rest, kept = describe_sample(raw, sample=sample, metadata=metadata, options=options)
+        counts = record_taken(iter_counts(raw, kept, sample=sample), rest)
+        write_h5ad_streamed(arguments.output, rest, {"X": counts}, dtypes={"X": np.int32})
+        return rest
+
+    raw = open_raw(arguments.path, options)
+    tell_messages(with_counts(raw, write, sample=sample, options=options))
 
 
 def read_metadata(words: list[str]) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """AnnData files: which matrix and which genes are read."""
 
 import importlib.util
+import shutil
 from pathlib import Path
 
 import anndata as ad
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import zarr
+from anndata.io import write_elem
 from builders import write_zarr
 from raw_files import BARCODES, IDS, N_OBS, N_VARS, SYMBOLS, annotated
 from scipy import sparse
@@ -16,7 +18,7 @@ from scipy import sparse
 from scpress.config.options import IngestOptions
 from scpress.errors import InputError
 from scpress.io.formats import open_raw
-from scpress.io.formats.annotated import is_annotated_h5
+from scpress.io.formats.annotated import is_annotated_h5, is_zipped_zarr
 
 
 def test_a_missing_layer_names_those_there_are(cases):
@@ -113,3 +115,164 @@ def test_an_anndata_is_known_by_both_its_tables(cases, tmp_path):
     (tmp_path / "text.h5").write_text("not hdf5")
     assert not is_annotated_h5(tmp_path / "text.h5")
     assert not is_annotated_h5(tmp_path / "none.h5")
+
+
+def write(adata, path):
+    if path.suffix == ".h5ad":
+        adata.write_h5ad(path)
+    elif path.suffix == ".zip":
+        write_zarr(adata, path.with_suffix(""), 2)
+        shutil.make_archive(str(path.with_suffix("")), "zip", path.with_suffix(""))
+    else:
+        write_zarr(adata, path, 3)
+    return path
+
+
+NAMES = ["a.h5ad", "a.zarr", "a.zarr.zip"]
+
+
+def read(path, max_bytes=300, **options):
+    raw = open_raw(path, IngestOptions(**options))
+    return raw, sparse.vstack(list(raw.chunks(max_bytes))).toarray()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("kind", [sparse.csr_matrix, sparse.csc_matrix, np.array])
+def test_layers_of_parts_are_added_and_a_part_alone_is_told(tmp_path, counts, name, kind):
+    half = counts // 2
+    layers = {"S": kind(half), "U": kind(counts - half)}
+    path = write(annotated(kind(half), layers=layers), tmp_path / name)
+    raw, values = read(path, layer="S+U")
+    np.testing.assert_array_equal(values, counts)
+    assert raw.messages == ["molecules that are counted: S + U"]
+    assert raw.places == ("X",)
+    raw, values = read(path)
+    np.testing.assert_array_equal(values, half)
+    assert raw.messages == [
+        f"X holds {half.sum()} molecules and the layers S, U together {counts.sum()}: X may be a "
+        "part of them. `layer` S+U counts them all"
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("kind", [sparse.csr_matrix, sparse.csc_matrix, np.array])
+@pytest.mark.parametrize("max_bytes", [1, 300, 2**20])
+def test_genes_in_obs_are_turned_when_the_option_says_so(tmp_path, counts, name, kind, max_bytes):
+    turned = annotated(sparse.csr_matrix(counts)).T
+    made = ad.AnnData(kind(counts.T), obs=turned.obs, var=turned.var)
+    made.obsm["PCs"] = np.ones((N_VARS, 2))
+    path = write(made, tmp_path / name)
+    raw, values = read(path, max_bytes, orientation="genes_by_cells")
+    np.testing.assert_array_equal(values, counts)
+    assert (list(raw.obs.index), list(raw.var.index)) == (BARCODES, SYMBOLS)
+    assert set(raw.obs["donor"]) == {"a", "b"}
+    assert raw.messages == ["obsm of what are genes is set aside: PCs"]
+    blocks = list(open_raw(path, IngestOptions(orientation="genes_by_cells")).chunks(max_bytes))
+    assert len(blocks) == (N_OBS if max_bytes == 1 else len(blocks))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_genes_in_obs_are_refused_by_their_names(tmp_path, counts, name):
+    made = ad.AnnData(
+        counts.T.copy(), obs=pd.DataFrame(index=IDS), var=pd.DataFrame(index=BARCODES)
+    )
+    path = write(made, tmp_path / name)
+    with pytest.raises(InputError, match="Set `orientation` to genes_by_cells"):
+        open_raw(path, IngestOptions())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_float16_is_read_with_a_word_on_what_it_cannot_hold(tmp_path, counts, name):
+    small = np.minimum(counts, 2000)
+    raw, values = read(write(annotated(small.astype(np.float16)), tmp_path / name))
+    np.testing.assert_array_equal(values, small)
+    assert raw.messages == ["the counts are stored as float16, which has no odd ones above 2048"]
+    raw, values = read(tmp_path / name, orientation="genes_by_cells")
+    np.testing.assert_array_equal(values, small.T)
+
+
+def test_sparse_float16_is_read_too(tmp_path, counts):
+    small = np.minimum(counts, 2000)
+    path = write(annotated(sparse.csr_matrix(small.astype(np.float32))), tmp_path / "a.h5ad")
+    with h5py.File(path, "a") as file:
+        data = file["X/data"][:].astype(np.float16)
+        del file["X/data"]
+        file["X/data"] = data
+    np.testing.assert_array_equal(read(path)[1], small)
+
+
+def modalities(path, counts, names):
+    """An h5mu file: an AnnData for every modality, the first with the counts."""
+    with h5py.File(path, "w") as file:
+        inside = file.create_group("mod")
+        for at, name in enumerate(names):
+            made = annotated(sparse.csr_matrix(counts * (at + 1)))
+            write_elem(inside, name, made)
+        write_elem(file, "obs", annotated(None).obs)
+        write_elem(file, "var", annotated(None).var)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["rna", "prot"], "the modality rna is read; prot set aside"),
+        (["GEX", "atac"], "the modality GEX is read; atac set aside"),
+        (["cells"], "the modality cells is read"),
+    ],
+)
+def test_gene_expression_of_an_h5mu_file_is_read(tmp_path, counts, names, said):
+    path = modalities(tmp_path / "a.h5mu", counts, names)
+    raw, values = read(path)
+    np.testing.assert_array_equal(values, counts)
+    assert raw.messages == [said]
+
+
+def test_modalities_without_a_known_name_are_named(tmp_path, counts):
+    path = modalities(tmp_path / "a.h5mu", counts, ["one", "two"])
+    with pytest.raises(InputError, match=r"holds the modalities one, two, .*write_h5ad"):
+        open_raw(path, IngestOptions())
+
+
+def test_a_folder_in_a_zip_file_is_found_and_another_zip_file_is_none(tmp_path, counts):
+    write_zarr(annotated(sparse.csr_matrix(counts)), tmp_path / "in" / "a.zarr", 3)
+    shutil.make_archive(str(tmp_path / "a"), "zip", tmp_path / "in")
+    np.testing.assert_array_equal(read(tmp_path / "a.zip")[1], counts)
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / "x.txt").write_text("x")
+    shutil.make_archive(str(tmp_path / "b"), "zip", tmp_path / "t")
+    (tmp_path / "c.zip").write_bytes(b"PK no zip")
+    for name in ("b.zip", "c.zip"):
+        assert not is_zipped_zarr(tmp_path / name)
+        with pytest.raises(InputError, match="is not known from its name"):
+            open_raw(tmp_path / name, IngestOptions())
+    with pytest.raises(InputError, match="holds no zarr group"):
+        open_raw(tmp_path / "b.zip", IngestOptions(format="zarr"))
+
+
+@pytest.mark.parametrize("kind", [sparse.csr_matrix, sparse.csc_matrix, np.array])
+def test_zarr_of_format_3_with_shards_is_read(tmp_path, counts, kind):
+    write_zarr(annotated(kind(counts)), tmp_path / "a.zarr", 3)
+    group = zarr.open_group(str(tmp_path / "a.zarr"), mode="a")
+    for name in ["X"] if kind is np.array else ["X/data", "X/indices", "X/indptr"]:
+        values, attributes = group[name][:], dict(group[name].attrs)
+        sizes = {"chunks": (2,) * values.ndim, "shards": (4,) * values.ndim}
+        group.create_array(name, data=values, overwrite=True, attributes=attributes, **sizes)
+    raw, values = read(tmp_path / "a.zarr")
+    np.testing.assert_array_equal(values, counts)
+    assert list(raw.obs.index) == BARCODES
+
+
+def test_probes_of_an_anndata_are_summed_by_gene(tmp_path, counts):
+    var = pd.DataFrame(
+        {"gene_id": [*IDS, *IDS[:2]], "filtered_probes": [True] * N_VARS + [True, False]},
+        index=[f"{one}|probe{at}" for at, one in enumerate([*IDS, *IDS[:2]])],
+    )
+    probes = np.hstack([counts, counts[:, :2]])
+    path = tmp_path / "a.h5ad"
+    ad.AnnData(sparse.csr_matrix(probes), annotated(None).obs, var).write_h5ad(path)
+    raw, values = read(path)
+    expected = counts.copy()
+    expected[:, 0] *= 2
+    np.testing.assert_array_equal(values, expected)
+    assert list(raw.var.index) == IDS

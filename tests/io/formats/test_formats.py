@@ -183,3 +183,26 @@ def test_a_damaged_index_of_links_is_one_line(cases, tmp_path):
     (tmp_path / path.name).write_bytes(data)
     with pytest.raises(InputError, match="cannot be read"):
         list(open_raw(tmp_path / path.name, IngestOptions(**options)).chunks())
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "value"),
+    [
+        ("10x_v3", "orientation", "genes_by_cells"),
+        ("mtx_v2", "orientation", "genes_by_cells"),
+        ("10x_v2", "layer", "spliced"),
+        ("csv", "layer", "counts"),
+        ("tsv", "layer", "raw"),
+        ("mtx_v3", "layer", "counts"),
+        *[(name, "genome", "GRCh38") for name in ("h5ad_csr", "zarr_csr", "loom", "csv", "mtx_v2")],
+    ],
+)
+def test_an_option_without_effect_is_refused_by_its_name(cases, name, option, value):
+    with pytest.raises(InputError, match=f"`{option}` '{value}' has no effect"):
+        open_raw(cases[name][0], IngestOptions(**{option: value}))
+
+
+@pytest.mark.parametrize("name", ["10x_v3", "csv", "mtx_v2", "loom", "h5ad_csr"])
+def test_the_main_matrix_may_be_named_in_every_format(cases, counts, name):
+    raw = open_raw(cases[name][0], IngestOptions(layer="X"))
+    np.testing.assert_array_equal(sparse.vstack(list(raw.chunks())).toarray(), counts)

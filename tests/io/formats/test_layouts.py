@@ -45,6 +45,18 @@ def kb_split(folder):
         lines(folder / f"{part}.genes.txt", GENES)
 
 
+def atlas(folder):
+    mtx(folder / "E-1.aggregated_counts.mtx", X.T)
+    lines(folder / "E-1.aggregated_counts.mtx_cols", CELLS)
+    lines(folder / "E-1.aggregated_counts.mtx_rows", [f"{one}\t{one}" for one in GENES])
+
+
+def only_the_matrix_has_a_prefix(folder):
+    mtx(folder / "gene_sorted-matrix.mtx", X.T)
+    lines(folder / "barcodes.tsv", CELLS)
+    lines(folder / "genes.tsv", [f"{i}\t{s}" for i, s in zip(GENES, SYMBOLS, strict=True)])
+
+
 def alevin_usa(folder):
     thirds = np.hstack([X // 3, X // 3, X - 2 * (X // 3)])
     mtx(folder / "quants_mat.mtx", thirds)
@@ -99,6 +111,8 @@ LAYOUTS = {
     alevin_plain: ("", False),
     parse: ("", True),
     velocyto: ("", True),
+    atlas: ("", False),
+    only_the_matrix_has_a_prefix: ("", True),
     series: ("GSM1_matrix.mtx", True),
     plain_and_packed: ("", True),
 }
@@ -172,3 +186,36 @@ def test_a_folder_of_something_else_is_none(tmp_path):
     (tmp_path / "._matrix.mtx").write_text("left by another system")
     assert not is_mtx_folder(tmp_path)
     assert not is_mtx_folder(tmp_path / "notes.txt")
+
+
+def test_a_matrix_with_a_prefix_does_not_take_the_barcodes_of_another(tmp_path):
+    only_the_matrix_has_a_prefix(tmp_path)
+    mtx(tmp_path / "other-matrix.mtx", X.T)
+    with pytest.raises(InputError, match=r"must hold one of gene_sorted-barcodes\.tsv"):
+        find_layout(tmp_path / "gene_sorted-matrix.mtx")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("n_columns", [2, 3])
+@pytest.mark.parametrize("at", [0, 2, 4])
+def test_a_line_without_its_last_column_is_damage(tmp_path, packed, n_columns, at):
+    end = ".gz" if packed else ""
+    mtx(tmp_path / "matrix.mtx", X.T)
+    if packed:
+        (tmp_path / "matrix.mtx.gz").write_bytes(
+            gzip.compress((tmp_path / "matrix.mtx").read_bytes())
+        )
+        (tmp_path / "matrix.mtx").unlink()
+    lines(tmp_path / f"barcodes.tsv{end}", CELLS, packed=packed)
+    features = [[g, s, "Gene Expression"][:n_columns] for g, s in zip(GENES, SYMBOLS, strict=True)]
+    features[at].pop()
+    lines(tmp_path / f"features.tsv{end}", ["\t".join(words) for words in features], packed=packed)
+    with pytest.raises(InputError, match=r"fewer fields|Expected \d fields in line"):
+        open_raw(tmp_path, IngestOptions())
+
+
+def test_one_matrix_has_no_layers_to_choose(tmp_path):
+    kb(tmp_path)
+    with pytest.raises(InputError, match=r"`layer` 'spliced' has no effect: .* holds one matrix"):
+        open_raw(tmp_path, IngestOptions(layer="spliced"))
+    open_raw(tmp_path, IngestOptions(layer="X"))

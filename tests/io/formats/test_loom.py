@@ -19,7 +19,7 @@ def test_loom_keeps_attributes(cases):
 
 
 def test_a_missing_layer_names_those_there_are(cases):
-    with pytest.raises(InputError, match="no layer 'spliced'; it holds X, halved"):
+    with pytest.raises(InputError, match="no counts at 'spliced'; it holds X, layer 'halved'"):
         open_raw(cases["loom"][0], IngestOptions(layer="spliced"))
 
 
@@ -27,7 +27,7 @@ def test_a_layer_is_read_in_place_of_the_matrix(cases, counts):
     raw = open_raw(cases["loom"][0], IngestOptions(layer="halved"))
     np.testing.assert_array_equal(sparse.vstack(list(raw.chunks(200))).toarray(), counts / 2)
     assert open_raw(cases["loom"][0], IngestOptions()).places == ("layer 'halved'",)
-    assert raw.places == ()
+    assert raw.places == ("X",)
 
 
 @pytest.mark.parametrize(
@@ -114,3 +114,64 @@ def test_records_are_set_aside_and_named(tmp_path, counts):
     assert raw.messages == [
         "set aside, because they hold records: col_attrs/Embedding, row_attrs/Regulons"
     ]
+
+
+def turned_loom(path, counts, *, names=("Gene", "CellID")):
+    """Genes on the axis of cells, as a transposed matrix was written."""
+    with h5py.File(path, "w") as file:
+        file.create_dataset("matrix", data=counts, chunks=(4, 5))
+        file[f"col_attrs/{names[0]}"] = np.array(IDS, dtype="S")
+        file[f"row_attrs/{names[1]}"] = np.array(BARCODES, dtype="S")
+        file.create_group("layers")
+    return path
+
+
+@pytest.mark.parametrize("names", [("Gene", "CellID"), ("CellID", "Gene")])
+@pytest.mark.parametrize("max_bytes", [1, 300, 2**20])
+def test_a_loom_file_that_lies_on_its_side_is_turned(tmp_path, counts, names, max_bytes):
+    path = turned_loom(tmp_path / "a.loom", counts, names=names)
+    with pytest.raises(InputError, match=r"does not name its cells|`orientation` to genes_by"):
+        open_raw(path, IngestOptions())
+    raw = open_raw(path, IngestOptions(orientation="genes_by_cells"))
+    values = sparse.vstack(list(raw.chunks(max_bytes))).toarray()
+    np.testing.assert_array_equal(values, counts)
+    assert (list(raw.obs.index), list(raw.var.index)) == (BARCODES, IDS)
+
+
+def test_layers_of_parts_are_added_and_a_part_alone_is_told(tmp_path, counts):
+    path = tmp_path / "a.loom"
+    write_loom(path, counts)
+    half = counts // 2
+    with h5py.File(path, "a") as file:
+        del file["layers/halved"], file["matrix"]
+        file["matrix"] = half.T
+        file["layers/spliced"] = half.T
+        file["layers/unspliced"] = (counts - half).T
+    raw = open_raw(path, IngestOptions(layer="spliced+unspliced"))
+    np.testing.assert_array_equal(sparse.vstack(list(raw.chunks(200))).toarray(), counts)
+    raw = open_raw(path, IngestOptions())
+    np.testing.assert_array_equal(sparse.vstack(list(raw.chunks(200))).toarray(), half)
+    assert f"X holds {half.sum()} molecules" in raw.messages[0]
+    assert "`layer` spliced+unspliced counts them all" in raw.messages[0]
+
+
+def test_a_layer_of_another_shape_is_damage(tmp_path, counts):
+    write_loom(tmp_path / "a.loom", counts)
+    with h5py.File(tmp_path / "a.loom", "a") as file:
+        del file["layers/halved"]
+        file["layers/halved"] = counts[:, :5].T
+    with pytest.raises(InputError, match=r"layers/halved is \(5, 23\), the matrix \(11, 23\)"):
+        open_raw(tmp_path / "a.loom", IngestOptions(layer="halved"))
+
+
+@pytest.mark.parametrize("repeats", [False, True])
+def test_numbers_name_cells_unless_they_repeat(tmp_path, counts, repeats):
+    write_loom(tmp_path / "a.loom", counts)
+    numbers = np.arange(N_OBS)[::-1] // (2 if repeats else 1)
+    with h5py.File(tmp_path / "a.loom", "a") as file:
+        del file["col_attrs/CellID"]
+        file["col_attrs/Cell"] = numbers
+    raw = open_raw(tmp_path / "a.loom", IngestOptions())
+    named = range(N_OBS) if repeats else numbers
+    assert list(raw.obs.index) == [str(number) for number in named]
+    assert list(raw.obs.get("Cell", [])) == (list(numbers) if repeats else [])

@@ -102,3 +102,58 @@ def test_probes_are_summed_by_their_genes_without_the_filtered_ones(tmp_path, ma
 def test_tables_that_do_not_fit_are_damage(tmp_path, counts, change, says):
     with pytest.raises(InputError, match=says):
         open_raw(changed(tmp_path / "a.h5", counts, change), IngestOptions())
+
+
+def test_what_cellbender_writes_beside_the_matrix_is_not_read(tmp_path, counts):
+    def add(file):
+        latents = file.create_group("droplet_latents")
+        latents["cell_probability"] = np.ones(len(BARCODES))
+        latents["gene_expression_encoding"] = np.zeros((len(BARCODES), 3))
+        latents["barcode_indices_for_latents"] = np.arange(len(BARCODES))
+        file["global_latents/ambient_expression"] = np.zeros(len(IDS))
+        file["metadata/barcodes_analyzed_inds"] = np.arange(len(BARCODES))
+
+    raw, found = read(changed(tmp_path / "out_filtered.h5", counts, add))
+    np.testing.assert_array_equal(found, counts)
+    assert raw.obsm == {}
+
+
+def test_peaks_of_a_multiome_are_set_aside(tmp_path, counts):
+    def add(file):
+        features = file["matrix/features"]
+        features["feature_type"][3:5] = b"Peaks"
+        features["id"][3:5] = features["name"][3:5] = [b"chr1:100-600", b"chr2:5-505"]
+        features["interval"] = np.array(["chr1:1-2"] * (len(IDS) + 2), "S")
+        features["_all_tag_keys"] = np.array(["genome", "interval"], "S")
+
+    raw, found = read(changed(tmp_path / "a.h5", counts, add))
+    np.testing.assert_array_equal(found, counts)
+    assert raw.messages == [f"2 of type Peaks set aside; {len(IDS)} of type Gene Expression kept"]
+
+
+def test_sets_and_tags_of_cell_ranger_9_are_not_features(tmp_path, counts):
+    def add(file):
+        file.attrs["software_version"] = "cellranger-9.0.0"
+        file.attrs["filetype"] = "matrix"
+        file["matrix/features/target_sets/Probe Set"] = np.arange(5)
+        for name in ("pattern", "read", "sequence"):
+            file[f"matrix/features/{name}"] = np.array([""] * (len(IDS) + 2), "S1")
+        file["matrix/features/feature_type"][3:5] = [b"Multiplexing Capture", b"Antigen Capture"]
+
+    raw, found = read(changed(tmp_path / "sample_filtered_feature_bc_matrix.h5", counts, add))
+    np.testing.assert_array_equal(found, counts)
+    assert list(raw.var["gene_id"]) == IDS
+
+
+def test_a_matrix_of_probes_without_the_filter_leaves_out_deprecated_genes(tmp_path, counts):
+    def add(file):
+        n_features = len(IDS) + 2
+        genes = [IDS[0], "DEPRECATED_" + IDS[1], *(IDS[0] for _ in range(n_features - 2))]
+        file["matrix/features/gene_id"] = np.array(genes, "S")
+        file["matrix/features/gene_name"] = np.array(["A"] * n_features, "S")
+        file["matrix/features/probe_region"] = np.array(["spliced"] * n_features, "S")
+
+    raw, found = read(changed(tmp_path / "a.h5", counts, add))
+    assert list(raw.var["gene_symbol"]) == ["A"]
+    # The nines are the antibodies' of the file, probes like all others here.
+    np.testing.assert_array_equal(found[:, 0], counts.sum(axis=1) - counts[:, 1] + 18)

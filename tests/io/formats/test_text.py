@@ -1,12 +1,18 @@
 """Tables of text: what their rows are, and what is wrong with others."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 
 from scpress.config.options import IngestOptions
+from scpress.counts.genes import find_ids_and_symbols
 from scpress.errors import InputError
 from scpress.io.formats import open_raw
+from scpress.steps.ingest import iter_counts
+
+ACTB = ("ACTB", "GAPDH", "MALAT1", "B2M")
+CELLS = ("AAACCCAAGGAGAGTA-1", "AAACGCTTCAGCCCAG-1", "AAAGAACAGACGACTG-1")
 
 
 @pytest.mark.parametrize(
@@ -14,7 +20,7 @@ from scpress.io.formats import open_raw
     [
         (",A,B\n", "no rows"),
         (",A,B\nc1,1\n", "Are the fields separated by commas"),
-        (";A;B\nc1;1;2\n", "Are the fields separated by commas"),
+        ("|A|B\nc1|1|2\n", "Are the fields separated by commas"),
         (",A,B\nc1,1,2\nc2,1,x\n", "could not convert string to float"),
         (",A,B\nc1,1,2\nc2,1,2,3,4\n", "cannot be read as csv"),
     ],
@@ -82,20 +88,75 @@ def test_a_name_may_hold_the_separator_and_stays_text(tmp_path):
     assert list(raw.obs.index) == ["007"]
 
 
-def test_a_separator_of_the_other_kind_is_named(tmp_path):
-    (tmp_path / "a.tsv").write_text(TABLE)
-    with pytest.raises(InputError, match="Are the fields separated by tabs"):
-        open_raw(tmp_path / "a.tsv", IngestOptions())
+@pytest.mark.parametrize(
+    ("name", "separator", "said"),
+    [
+        ("a.csv", ";", "semicolons"),
+        ("a.csv", "\t", "tabs"),
+        ("a.tsv", ",", "commas"),
+        ("a.txt", " ", "spaces"),
+    ],
+)
+@pytest.mark.parametrize("has_corner", [True, False])
+def test_a_separator_of_another_kind_is_found_and_named(
+    tmp_path, name, separator, said, has_corner
+):
+    text = TABLE if has_corner else TABLE.removeprefix("cell,")
+    (tmp_path / name).write_text(text.replace(",", separator))
+    raw = open_raw(tmp_path / name, IngestOptions())
+    assert (list(raw.obs.index), list(raw.var.index)) == (["c1", "c2"], ["A", "B", "C"])
+    np.testing.assert_array_equal(next(raw.chunks()).toarray(), [[1, 2, 3], [4, 5, 6]])
+    assert raw.messages == [f"the fields are separated by {said}"]
+
+
+def test_columns_of_text_in_front_name_the_rows_too(tmp_path):
+    text = f"id,symbol,{CELLS[0]},{CELLS[1]}\nENSG00000000001,ACTB,1,2\nENSG00000000002,B2M,3,4\n"
+    (tmp_path / "a.csv").write_text(text)
+    raw = open_raw(tmp_path / "a.csv", IngestOptions(orientation="genes_by_cells"))
+    ids, symbols = find_ids_and_symbols(raw.var)
+    assert list(ids) == ["ENSG00000000001", "ENSG00000000002"]
+    assert list(symbols) == ["ACTB", "B2M"]
+    assert list(raw.obs.index) == list(CELLS[:2])
+    np.testing.assert_array_equal(next(raw.chunks()).toarray(), [[1, 3], [2, 4]])
+    (tmp_path / "b.csv").write_text("cell,type,A,B\nc1,T cell,1,2\nc2,,3,4\n")
+    raw = open_raw(tmp_path / "b.csv", IngestOptions())
+    assert list(raw.obs["type"]) == ["T cell", ""]
+    assert raw.messages == ["columns of text: type"]
+    np.testing.assert_array_equal(next(raw.chunks()).toarray(), [[1, 2], [3, 4]])
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("cell,A,type\nc1,1,T cell\n", "the column 'type' holds 'T cell', which is no count"),
+        ("cell,A,B\nc1,x,y\n", "the column 'B' holds 'y', which is no count"),
+        ("cell,A,B,\nc1,1,2,\n", "its lines end with a separator"),
+        (",A,B\nc1,1,2,\n", "its lines end with a separator"),
+        ("gene,cell,count\nA,c1,3\nB,c1,1\n", r"one column of numbers, 'count', behind 2 of text"),
+        ("gene,µ\nc1,1\n", "holds the byte 0xb5, which is no text in UTF-8"),
+        ("gene,A\nµ,1\n", "holds the byte 0xb5, which is no text in UTF-8"),
+    ],
+)
+def test_what_stands_where_no_count_can_is_named(tmp_path, text, match):
+    (tmp_path / "a.csv").write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match=match):
+        list(open_raw(tmp_path / "a.csv", IngestOptions()).chunks())
+
+
+@pytest.mark.parametrize("orientation", ["cells_by_genes", "genes_by_cells"])
+def test_a_gene_that_is_none_by_its_name_is_told_and_stays(tmp_path, orientation):
+    table = pd.DataFrame({"cell": ["c1", "c2"], "ACTB": [1, 2], "seurat_clusters": [3, 3]})
+    table = table.set_index("cell")
+    (table if orientation == "cells_by_genes" else table.T).to_csv(tmp_path / "a.csv")
+    raw = open_raw(tmp_path / "a.csv", IngestOptions(orientation=orientation))
+    assert list(raw.var.index) == ["ACTB", "seurat_clusters"]
+    assert raw.messages == ["taken for genes, though none by their names: seurat_clusters"]
 
 
 def test_a_missing_value_is_not_taken_for_a_zero(tmp_path):
     (tmp_path / "a.csv").write_text(",A,B\nc1,1,\n")
     block = next(open_raw(tmp_path / "a.csv", IngestOptions()).chunks())
     assert np.isnan(block.toarray()[0, 1])  # which require_counts refuses
-
-
-ACTB = ("ACTB", "GAPDH", "MALAT1", "B2M")
-CELLS = ("AAACCCAAGGAGAGTA-1", "AAACGCTTCAGCCCAG-1", "AAAGAACAGACGACTG-1")
 
 
 @pytest.mark.parametrize("genes", [ACTB, [f"ENSG{i:011d}" for i in range(4)]])
@@ -140,3 +201,20 @@ def test_rows_of_no_gene_are_set_aside_with_their_molecules(tmp_path):
         "2 rows that are no genes set aside (N_unmapped, __no_feature): 19 of 29 molecules",
         "1 spike-ins set aside (ERCC-00002): 3 of 29 molecules",
     ]
+
+
+def test_a_column_of_numbers_beside_barcodes_is_told_and_stays(tmp_path):
+    lines = [f"gene,length,{CELLS[0]},{CELLS[1]},{CELLS[2]}", "ACTB,1000,1,2,3", "B2M,500,4,5,6"]
+    (tmp_path / "a.csv").write_text("\n".join(lines) + "\n")
+    raw = open_raw(tmp_path / "a.csv", IngestOptions(orientation="genes_by_cells"))
+    assert list(raw.obs.index) == ["length", *CELLS]
+    assert raw.messages == ["taken for cells, though none by their names: length"]
+
+
+@pytest.mark.parametrize("value", ["NA", "nan", "", "1,5", "1'000", "-", "N/A", "null"])
+def test_what_is_no_number_in_the_first_row_does_not_lose_a_gene(tmp_path, value):
+    (tmp_path / "a.tsv").write_text(f"cell\tA\tB\nc1\t{value}\t2\nc2\t3\t4\n")
+    raw = open_raw(tmp_path / "a.tsv", IngestOptions())
+    assert list(raw.var.index) == ["A", "B"]
+    with pytest.raises(InputError, match=r"could not convert|non-negative integers; found nan"):
+        list(iter_counts(raw, None, sample="s"))

@@ -8,7 +8,8 @@ from pathlib import Path
 from scipy import sparse
 
 from scpress.config.options import IngestOptions
-from scpress.counts.raw import RawCounts, choose_genome, keep_genes
+from scpress.counts.axes import settle_axes
+from scpress.counts.raw import RawCounts
 from scpress.errors import InputError
 from scpress.io.files import raise_unreadable, require_file
 from scpress.io.formats import annotated, loom, mtx, tenx_h5, text
@@ -34,6 +35,13 @@ _SUFFIXES = {
     ".tsv": "tsv",
     ".txt": "tsv",
     ".zarr": "zarr",
+    ".h5mu": "h5ad",
+}
+# Formats whose files say themselves what they would be told by these options; of a folder with
+# several matrices `layer` chooses.
+_NO_EFFECT = {
+    "orientation": ("10x_h5", "10x_mtx"),
+    "layer": ("10x_h5", "csv", "tsv"),
 }
 _HDF5 = ("h5ad", "10x_h5", "loom")
 _NOT_DAMAGE = (errno.EACCES, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENOMEM)
@@ -53,14 +61,28 @@ def open_raw(path: Path, options: IngestOptions) -> RawCounts:
     kind = options.format or recognize_format(path)
     if path.is_file() and path.stat().st_size == 0:
         raise InputError(f"'{path}' is empty (0 bytes). Was its download or copy complete?")
+    for name, kinds in _NO_EFFECT.items():
+        value = getattr(options, name)
+        if kind in kinds and value not in (None, "X", "cells_by_genes"):
+            raise InputError(f"`{name}` {value!r} has no effect on {kind} files. Leave it out.")
     with _explain_damage(path, kind):
         if kind in _HDF5:
             require_own_storage(path)
         raw = _READERS[kind](path, options)
-    read_blocks = raw.read_blocks
+    raw.read_blocks = _explained(raw.read_blocks, path, kind)
+    if raw.read_columns is not None:
+        raw.read_columns = _explained(raw.read_columns, path, kind)
+    raw.source = f"{path.resolve().name} ({kind})"
+    return settle_axes(raw, options, str(path))
+
+
+def _explained(
+    read: Callable[[int], Iterator[sparse.csr_matrix]], path: Path, kind: str
+) -> Callable[[int], Iterator[sparse.csr_matrix]]:
+    """The same reader, with damage that it meets as one clear error."""
 
     def read_safely(max_bytes: int) -> Iterator[sparse.csr_matrix]:
-        blocks = read_blocks(max_bytes)
+        blocks = read(max_bytes)
         while True:
             with _explain_damage(path, kind):
                 block = next(blocks, None)
@@ -68,9 +90,7 @@ def open_raw(path: Path, options: IngestOptions) -> RawCounts:
                 return
             yield block
 
-    raw.read_blocks = read_safely
-    raw.source = f"{path.resolve().name} ({kind})"
-    return keep_genes(choose_genome(raw, options.genome, str(path)))
+    return read_safely
 
 
 def recognize_format(path: Path) -> str:
@@ -106,6 +126,8 @@ def recognize_format(path: Path) -> str:
     if suffixes and suffixes[-1] == ".gz":
         suffixes.pop()
     kind = _SUFFIXES.get(suffixes[-1] if suffixes else "")
+    if kind is None and suffixes[-1:] == [".zip"] and annotated.is_zipped_zarr(path):
+        return "zarr"
     if kind is None:
         raise InputError(
             f"the format of '{path}' is not known from its name. Name it with `format`: {known}."

@@ -1,26 +1,32 @@
 """How AnnData files, HDF5 or zarr, become raw counts: X, a layer or raw; CSR, CSC or dense."""
 
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, nullcontext
-from pathlib import Path
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import anndata as ad
 import h5py
 import numpy as np
+import pandas as pd
 import zarr
 from anndata.io import read_elem, sparse_dataset
 from scipy import sparse
 
 from scpress.config.options import IngestOptions
-from scpress.counts.matrix import iter_chunks
-from scpress.counts.raw import RawCounts, find_matrix, name_places, raw_from_anndata
+from scpress.counts.axes import raw_from_anndata, reader_of_sum
+from scpress.counts.matrix import gene_totals, iter_chunks, iter_slabs, to_csr
+from scpress.counts.parts import find_matrices, name_places, tell_parts
+from scpress.counts.raw import RawCounts
 from scpress.counts.stored import stored_rows
 from scpress.errors import InputError
 from scpress.io.guards import require_zarr_matrix, require_zarr_names
 
 _Opener = Callable[[], AbstractContextManager[Any]]
+# What the modality of genes is called in an h5mu file.
+_EXPRESSION = ("rna", "gex", "gene expression")
 
 
 def is_annotated_h5(path: Path) -> bool:
@@ -33,49 +39,151 @@ def is_annotated_h5(path: Path) -> bool:
 
 
 def open_h5ad(path: Path, options: IngestOptions) -> RawCounts:
-    """Open an h5ad file."""
+    """Open an h5ad file, or the gene expression of an h5mu file."""
     return _open(lambda: closing(h5py.File(path, "r")), path, options)
 
 
 def open_zarr(path: Path, options: IngestOptions) -> RawCounts:
-    """Open an AnnData in a zarr folder, format 2 or 3."""
+    """Open an AnnData in a zarr folder, format 2 or 3, or in a zip file of one."""
+    if path.is_file():
+        return _open(lambda: _open_zip(path), path, options)
     return _open(lambda: nullcontext(zarr.open_group(str(path), mode="r")), path, options)
 
 
+def is_zipped_zarr(path: Path) -> bool:
+    """Whether a zip file holds a zarr group."""
+    try:
+        _find_root(path)
+    except (InputError, OSError, zipfile.BadZipFile):
+        return False
+    return True
+
+
+@contextmanager
+def _open_zip(path: Path) -> Iterator[Any]:
+    root = _find_root(path)
+    store = zarr.storage.ZipStore(path, mode="r")
+    try:
+        yield zarr.open_group(store, path=root, mode="r")
+    finally:
+        store.close()
+
+
+def _find_root(path: Path) -> str:
+    """Folder of the uppermost group in a zip file: '' where the files of a folder were packed."""
+    with zipfile.ZipFile(path) as packed:
+        names = [PurePosixPath(name) for name in packed.namelist()]
+    groups = [name.parent for name in names if name.name in (".zgroup", "zarr.json")]
+    if not groups:
+        raise InputError(f"'{path}' holds no zarr group. Give a zip file of one zarr folder.")
+    root = min(groups, key=lambda folder: len(folder.parts))
+    return "" if root == PurePosixPath(".") else str(root)
+
+
 def _open(opener: _Opener, path: Path, options: IngestOptions) -> RawCounts:
-    with opener() as store:
+    with opener() as whole:
+        place, messages = _find_expression(whole, path)
+        store = whole[place] if place else whole
         if "obs" not in store or "var" not in store:
             found = ", ".join(sorted(store)[:8]) or "nothing"
-            raise InputError(f"'{path}' is not an AnnData file: it holds {found}, no obs and var.")
+            inside = f" in {place}" if place else ""
+            raise InputError(
+                f"'{path}' is not an AnnData file: it holds {found}{inside}, no obs and var."
+            )
         if not _is_current(store):
-            return _read_old(path, options)
-        key, var_key = find_matrix(_keys(store), options.layer, str(path))
-        if not isinstance(store, h5py.File):
-            require_zarr_matrix(store[key])
-            for table in (store["obs"], store[var_key]):
+            return _read_old(whole, path, options)
+        found_keys = _keys(store)
+        keys, var_key = find_matrices(found_keys, options.layer, str(path))
+        tables = [store["obs"], store[var_key]]
+        if not isinstance(store, h5py.Group):
+            for key in keys:
+                require_zarr_matrix(store[key])
+            for table in tables:
                 require_zarr_names(table)
-        obs = read_elem(store["obs"])
-        var = read_elem(store[var_key])
+        obs, var = (read_elem(table) for table in tables)
         obsm = read_elem(store["obsm"]) if "obsm" in store else {}
-        shape = _require_matrix(store[key])
-        places = name_places(_keys(store), key)
+        for key in keys:
+            _require_shape(_require_matrix(store[key]), obs, var, f"'{path}': {key}")
+
+        def total(key: str) -> float:
+            return float(gene_totals(_matrix(store[key])).sum())
+
+        messages += tell_parts(found_keys, keys, options.layer, total)
+        if any(_matrix(store[key]).dtype == np.float16 for key in keys):
+            messages.append("the counts are stored as float16, which has no odd ones above 2048")
+        is_by_column = len(keys) == 1 and _is_by_column(store[keys[0]])
+
+    def reader(key: str, read: Callable[[Any, int], Iterator[sparse.csr_matrix]]) -> Any:
+        def read_blocks(max_bytes: int) -> Iterator[sparse.csr_matrix]:
+            with opener() as store:
+                yield from read(store[f"{place}/{key}" if place else key], max_bytes)
+
+        return read_blocks
+
+    return RawCounts(
+        obs,
+        var,
+        reader_of_sum([reader(key, _read_rows) for key in keys]),
+        obsm=dict(obsm),
+        messages=messages,
+        places=name_places(found_keys, keys),
+        read_columns=reader(keys[0], _read_columns) if is_by_column else None,
+    )
+
+
+def _find_expression(store: Any, path: Path) -> tuple[str, list[str]]:
+    """Where the AnnData of a file is: '', or of several modalities that of gene expression."""
+    if "mod" not in store or "X" in store:
+        return "", []
+    names = list(store["mod"])
+    wanted = [name for name in names if name.lower() in _EXPRESSION] or names
+    if len(wanted) != 1:
+        raise InputError(
+            f"'{path}' holds the modalities {', '.join(names) or 'none'}, and none or several of "
+            "them are called rna. Write the one of genes into a file of its own: "
+            "mudata.read(...).mod[NAME].write_h5ad(...)."
+        )
+    others = [name for name in names if name not in wanted]
+    aside = f"; {', '.join(others)} set aside" if others else ""
+    return f"mod/{wanted[0]}", [f"the modality {wanted[0]} is read{aside}"]
+
+
+def _require_shape(
+    shape: tuple[int, ...], obs: pd.DataFrame, var: pd.DataFrame, where: str
+) -> None:
     if shape != (len(obs), len(var)):
         raise InputError(
-            f"'{path}': {key} is {shape[0]} x {shape[1]}, but there are {len(obs)} cells and "
+            f"{where} is {shape[0]} x {shape[1]}, but there are {len(obs)} cells and "
             f"{len(var)} genes. The file is damaged."
         )
 
-    def read_blocks(max_bytes: int) -> Iterator[sparse.csr_matrix]:
-        with opener() as store:
-            for _, _, block in iter_chunks(_matrix(store[key]), max_bytes=max_bytes):
-                yield block
 
-    return RawCounts(obs, var, read_blocks, obsm=dict(obsm), places=places)
+def _read_rows(element: Any, max_bytes: int) -> Iterator[sparse.csr_matrix]:
+    return (block for _, _, block in iter_chunks(_matrix(element), max_bytes=max_bytes))
+
+
+def _is_by_column(element: Any) -> bool:
+    """Whether columns can be read without all the others."""
+    kind = element.attrs.get("encoding-type", "array")
+    return kind == "csc_matrix" or (kind == "array" and hasattr(element, "dtype"))
+
+
+def _read_columns(element: Any, max_bytes: int) -> Iterator[sparse.csr_matrix]:
+    """Blocks of columns, as rows."""
+    matrix = _matrix(element)
+    if hasattr(matrix, "group"):
+        columns = stored_rows(matrix.group, matrix.shape, matrix.format)
+        for start, stop in iter_slabs(columns.pointers, max_bytes // 8):
+            yield columns.read(start, stop)
+        return
+    step = max(1, max_bytes // max(1, matrix.shape[0] * matrix.dtype.itemsize))
+    for start in range(0, matrix.shape[1], step):
+        yield to_csr(matrix[:, start : start + step].T)
 
 
 def _keys(store: Any) -> list[str]:
     keys = ["X"] if "X" in store else []
-    keys += [f"layers/{name}" for name in store["layers"]] if "layers" in store else []
+    keys += [f"layers/{name}" for name in sorted(store["layers"])] if "layers" in store else []
     # AnnData without `raw` may be stored with an empty element of that name.
     has_raw = hasattr(store.get("raw"), "keys") and "X" in store["raw"]
     return keys + (["raw/X"] if has_raw else [])
@@ -86,11 +194,14 @@ def _is_current(store: Any) -> bool:
     return all("encoding-type" in store[name].attrs for name in ("obs", "var"))
 
 
-def _read_old(path: Path, options: IngestOptions) -> RawCounts:
+def _read_old(store: Any, path: Path, options: IngestOptions) -> RawCounts:
     # Only anndata knows the older layouts; they are rare and small enough to be read as a whole.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it tells how it translates what is not used here
-        return raw_from_anndata(ad.read_h5ad(path), options.layer)
+        is_hdf5 = isinstance(store, h5py.Group)
+        return raw_from_anndata(
+            ad.read_h5ad(path) if is_hdf5 else ad.read_zarr(store), options.layer
+        )
 
 
 def _require_matrix(element: Any) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from scpress.counts.genes import tell_ids_from_symbols
 from scpress.counts.matrix import kept_columns
+from scpress.counts.names import split_names
 from scpress.errors import InputError
 
 _EXPRESSION = "gene expression"
@@ -63,6 +64,8 @@ def find_genes(
         if len(aside):
             listed = ", ".join(f"{count} of type {kind}" for kind, count in aside.items())
             messages.append(f"{listed} set aside; {int(kept.sum())} of type Gene Expression kept")
+    if split_names(first) is not None:
+        messages.append(f"the names hold ids and symbols and were split, as {first[0]!r}")
     ids, symbols = tell_ids_from_symbols(first[kept], None if second is None else second[kept])
     columns = {"gene_id": ids, "gene_symbol": symbols}
     if genomes is not None:

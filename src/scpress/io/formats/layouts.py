@@ -14,6 +14,8 @@ _MATRIX = re.compile(r"(?P<prefix>.*)matrix(?P<suffix>[^.]*)\.mtx$")
 _PART = re.compile(r"(?:cells_x_genes\.)?(spliced|unspliced|ambiguous|mature|nascent)\.mtx$")
 _KB = "cells_x_genes.mtx"
 _ALEVIN = "quants_mat.mtx"
+# The Expression Atlas: X.mtx, X.mtx_rows, X.mtx_cols.
+_ROWS, _COLUMNS = ".mtx_rows", ".mtx_cols"
 _PARSE = ("count_matrix.mtx", "DGE.mtx", "gene_mat.mtx")
 
 
@@ -53,7 +55,7 @@ def is_mtx_folder(folder: Path) -> bool:
         return False
     names = {_bare(name) for name in _list(folder)}
     return (
-        any(_MATRIX.match(name) or _PART.match(name) for name in names)
+        any(_MATRIX.match(name) or _PART.match(name) or name.endswith(_ROWS) for name in names)
         or not names.isdisjoint({_KB, _ALEVIN, "DGE.mtx"})
         or {"gene_mat.mtx", "all_genes.csv"} <= names
         or is_mtx_folder(folder / "alevin")
@@ -82,6 +84,12 @@ def find_layout(path: Path) -> Layout:
         matrix = files.pick_matrix(_ALEVIN, matrices)
         cells, genes = (files.pick(f"quants_mat_{what}.txt") for what in ("rows", "cols"))
         return Layout({"": matrix}, (cells,), (genes,), is_usa=True, messages=files.messages)
+    atlas = [name for name in bare if name + "_rows" in map(_bare, files.names)]
+    if atlas:
+        matrix = files.pick_matrix(atlas[0], matrices)
+        stem = atlas[0].removesuffix(".mtx")
+        cells, genes = files.pick(stem + _COLUMNS), files.pick(stem + _ROWS)
+        return Layout({"": matrix}, (cells,), (genes,), cells_first=False, messages=files.messages)
     parts = {match.group(1): name for name in bare if (match := _PART.match(name))}
     if parts:
         return _split(files, {part: files.pick_matrix(parts[part], matrices) for part in parts})
@@ -134,7 +142,12 @@ def _cell_ranger(files: "_Files", path: Path, found: list[str]) -> Layout:
         matrix, match = files.pick_matrix(found[0], files.names), _MATRIX.match(found[0])
     prefix, suffix = match.groups() if match else ("", "")
     is_any = not (prefix or suffix)
-    cells = files.pick(f"{prefix}barcodes{suffix}.tsv", is_any=is_any)
+    name = f"{prefix}barcodes{suffix}.tsv"
+    bare = {_bare(one) for one in files.names}
+    n_matrices = sum(_MATRIX.match(one) is not None for one in bare)
+    if name not in bare and n_matrices == 1 and "barcodes.tsv" in bare:
+        name = "barcodes.tsv"  # of the only matrix there is
+    cells = files.pick(name, is_any=is_any)
     wanted = [f"{prefix}{what}{suffix}.tsv" for what in ("features", "genes")]
     if not is_any and not any(_bare(name) in wanted for name in files.names):
         wanted = _find_of_series(files, prefix) or wanted

@@ -1,6 +1,6 @@
 """How a loom file becomes raw counts, read with h5py alone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +9,17 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from scpress import settings
 from scpress.config.options import IngestOptions
+from scpress.counts.axes import reader_of_sum
+from scpress.counts.matrix import to_csr
+from scpress.counts.parts import find_matrices, name_places, tell_parts
 from scpress.counts.raw import RawCounts
 from scpress.errors import InputError
+from scpress.io.guards import DAMAGED
 
 # What the writers of loom files call the names of cells and genes, most usual first.
-_CELL_NAMES = ("CellID", "obs_names", "cell_names", "barcode", "barcodes", "cell_id", "Cell")
+_CELL_NAMES = "CellID obs_names cell_names barcode barcodes cell_id Cell".split()  # noqa: SIM905
 _GENE_NAMES = (  # noqa: SIM905
     "Gene var_names gene_names gene gene_short_name gene_name Accession gene_ids gene_id"
 ).split()
@@ -27,29 +32,63 @@ def open_loom(path: Path, options: IngestOptions) -> RawCounts:
             found = ", ".join(sorted(file)[:6]) or "nothing"
             raise InputError(f"'{path}' is not a loom file: it holds {found}.")
         layers = list(file["layers"]) if "layers" in file else []
-        if options.layer not in (None, "X") and options.layer not in layers:
-            raise InputError(
-                f"'{path}' has no layer {options.layer!r}; it holds X"
-                f"{''.join(', ' + name for name in layers)}."
-            )
-        key = "matrix" if options.layer in (None, "X") else f"layers/{options.layer}"
-        n_vars, n_obs = file[key].shape
+        there = ["X", *(f"layers/{name}" for name in layers)]
+        keys, _ = find_matrices(there, options.layer, str(path))
+        n_vars, n_obs = file["matrix"].shape
+        for key in keys:
+            if file[_stored(key)].shape != (n_vars, n_obs):
+                raise InputError(
+                    f"'{path}': {key} is {file[key].shape}, the matrix {(n_vars, n_obs)}. {DAMAGED}"
+                )
         messages = _name_records(file)
-        obs, obsm = _read_attributes(file["col_attrs"], n_obs, _CELL_NAMES, "cells", path)
-        var, _ = _read_attributes(file["row_attrs"], n_vars, _GENE_NAMES, "genes", path)
-        places = tuple(f"layer {name!r}" for name in layers if f"layers/{name}" != key)
+        of_columns, of_rows = _CELL_NAMES, _GENE_NAMES
+        if options.orientation == "genes_by_cells":
+            of_columns, of_rows = _GENE_NAMES + _CELL_NAMES, _CELL_NAMES + _GENE_NAMES
+        obs, obsm = _read_attributes(file["col_attrs"], n_obs, of_columns, "cells", path)
+        var, _ = _read_attributes(file["row_attrs"], n_vars, of_rows, "genes", path)
 
-    def read_blocks(max_bytes: int) -> Iterator[sparse.csr_matrix]:
-        with h5py.File(path, "r") as file:
-            matrix = file[key]
-            # Whole HDF5 chunks where the budget allows, so that none is unpacked twice.
-            columns = max(1, max_bytes // max(1, n_vars * matrix.dtype.itemsize))
-            wide = matrix.chunks[1] if matrix.chunks else 1
-            columns = max(columns // wide * wide, min(columns, wide))
-            for start in range(0, n_obs, columns):
-                yield sparse.csr_matrix(matrix[:, start : start + columns].T)
+        def total(key: str) -> float:
+            blocks = _read(path, key, settings.chunk_bytes, by_row=True)
+            return sum(float(block.sum(dtype=np.float64)) for block in blocks)
 
-    return RawCounts(obs, var, read_blocks, obsm=obsm, messages=messages, places=places)
+        messages += tell_parts(there, keys, options.layer, total)
+
+    def reader(key: str) -> Callable[[int], Iterator[sparse.csr_matrix]]:
+        return lambda max_bytes: _read(path, key, max_bytes)
+
+    return RawCounts(
+        obs,
+        var,
+        reader_of_sum([reader(key) for key in keys]),
+        obsm=obsm,
+        messages=messages,
+        places=name_places(there, keys),
+        read_columns=(
+            (lambda max_bytes: _read(path, keys[0], max_bytes, by_row=True))
+            if len(keys) == 1
+            else None
+        ),
+    )
+
+
+def _stored(key: str) -> str:
+    return "matrix" if key == "X" else key
+
+
+def _read(
+    path: Path, key: str, max_bytes: int, *, by_row: bool = False
+) -> Iterator[sparse.csr_matrix]:
+    """Blocks of the columns of a matrix, as rows; `by_row`: of its rows."""
+    with h5py.File(path, "r") as file:
+        matrix = file[_stored(key)]
+        axis = 0 if by_row else 1
+        # Whole HDF5 chunks where the budget allows, so that none is unpacked twice.
+        step = max(1, max_bytes // max(1, matrix.shape[1 - axis] * matrix.dtype.itemsize))
+        wide = matrix.chunks[axis] if matrix.chunks else 1
+        step = max(step // wide * wide, min(step, wide))
+        for start in range(0, matrix.shape[axis], step):
+            part = slice(start, start + step)
+            yield to_csr(matrix[part] if by_row else matrix[:, part].T)
 
 
 def _name_records(file: h5py.File) -> list[str]:
@@ -84,8 +123,10 @@ def _read_attributes(
             f"'{path}' does not name its {what}: it has {found}; "
             f"one of {', '.join(names)} is needed."
         )
-    index = pd.Index(columns.pop(key).astype(str).astype(object))
-    return pd.DataFrame(columns, index=index), arrays
+    named = columns.pop(key)
+    if named.dtype.kind in "iuf" and len(np.unique(named)) < len(named):
+        columns[key], named = named, np.arange(size)  # numbers that repeat name nothing
+    return pd.DataFrame(columns, index=pd.Index(named.astype(str).astype(object))), arrays
 
 
 def _decode(values: Any) -> np.ndarray:

@@ -1,6 +1,5 @@
 """How a sparse matrix in a text file, with its tables of cells and genes, becomes raw counts."""
 
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,9 @@ import pandas as pd
 from scipy import sparse
 
 from scpress.config.options import IngestOptions
-from scpress.counts.genes import is_gene_id
+from scpress.counts.axes import reader_of_sum
 from scpress.counts.matrix import column_joiner
+from scpress.counts.parts import choose_parts
 from scpress.counts.raw import RawCounts
 from scpress.errors import InputError
 from scpress.io.formats.features import are_types, find_genes
@@ -28,7 +28,6 @@ _HEADER = frozenset(
         "ensembl_gene_id feature features feature_id feature_name"
     ).split()
 )
-_SEPARATORS = {" ": "spaces", ",": "commas", ";": "semicolons"}
 
 _Reader = Callable[[int], Iterator[sparse.csr_matrix]]
 
@@ -39,12 +38,12 @@ def open_mtx(path: Path, options: IngestOptions) -> RawCounts:
     messages = list(layout.messages)
     matrices = layout.matrices
     if "" not in matrices:
-        chosen = _choose_parts(options.layer, list(matrices), path, messages)
+        chosen = choose_parts(options.layer, list(matrices), str(path), messages)
         matrices = {part: matrices[part] for part in chosen}
     shapes = {part: read_shape(matrix) for part, matrix in matrices.items()}
     sizes = {size for shape in shapes.values() for size in shape[:2]}
     cells = _read_cells(layout, list(matrices), sizes, shapes)
-    table = _read_genes(layout, list(matrices), sizes, messages)
+    table = _read_genes(layout, list(matrices), sizes)
     first = table[0].to_numpy(dtype=object)
     columns: np.ndarray | None = None
     n_features = len(first)
@@ -52,6 +51,10 @@ def open_mtx(path: Path, options: IngestOptions) -> RawCounts:
         first, columns = _read_usa(first, options.layer, path, messages)
         table = table.iloc[: len(first)]
         n_features = len(columns)
+    elif "" in matrices and options.layer not in (None, "X"):
+        raise InputError(
+            f"`layer` {options.layer!r} has no effect: '{path}' holds one matrix. Leave it out."
+        )
     others = [table[column].to_numpy(dtype=object) for column in table.columns[1:]]
     types = next((column for column in others if are_types(column)), None)
     second = others[0] if others and not are_types(others[0]) else None
@@ -66,21 +69,6 @@ def open_mtx(path: Path, options: IngestOptions) -> RawCounts:
     names, read_blocks = _add_parts(list(cells.values()), readers)
     obs = pd.DataFrame(index=pd.Index(names, dtype=object))
     return RawCounts(obs, var, read_blocks, messages=messages + said)
-
-
-def _choose_parts(
-    layer: str | None, parts: list[str], path: Path, messages: list[str]
-) -> list[str]:
-    """Parts of the molecules that are added up: all, or those that `layer` joins by '+'."""
-    chosen = parts if layer in (None, "X") else str(layer).split("+")
-    if missing := [part for part in chosen if part not in parts]:
-        raise InputError(
-            f"'{path}' has no layer {missing[0]!r}; it holds {', '.join(parts)}. "
-            "Name some of them, joined by '+', or none to add them all."
-        )
-    if len(parts) > 1:
-        messages.append(f"molecules that are counted: {' + '.join(chosen)}; `layer` chooses others")
-    return chosen
 
 
 def _open_matrix(
@@ -116,11 +104,7 @@ def _add_parts(cells: list[list[str]], readers: list[_Reader]) -> tuple[list[str
     if len(readers) == 1:
         return cells[0], readers[0]
     if all(names == cells[0] for names in cells):
-
-        def read_aligned(max_bytes: int) -> Iterator[sparse.csr_matrix]:
-            return _add_blocks([read(max_bytes // len(readers)) for read in readers])
-
-        return cells[0], read_aligned
+        return cells[0], reader_of_sum(readers)
     union = list(dict.fromkeys(name for names in cells for name in names))
 
     def read_whole(max_bytes: int) -> Iterator[sparse.csr_matrix]:
@@ -137,25 +121,6 @@ def _add_parts(cells: list[list[str]], readers: list[_Reader]) -> tuple[list[str
     return union, read_whole
 
 
-def _add_blocks(
-    parts: list[Iterator[sparse.csr_matrix]],
-) -> Iterator[sparse.csr_matrix]:
-    """Sum of blocks of rows that are cut at different places."""
-    blocks = [next(part, None) for part in parts]
-    while all(block is not None for block in blocks):
-        there = [block for block in blocks if block is not None]
-        n_rows = min(block.shape[0] for block in there)
-        total = there[0][:n_rows]
-        for block in there[1:]:
-            total = total + block[:n_rows]
-        yield total
-        rests = [block[n_rows:] for block in there]
-        blocks = [
-            rest if rest.shape[0] else next(part, None)
-            for part, rest in zip(parts, rests, strict=True)
-        ]
-
-
 def _read_cells(
     layout: Layout, parts: list[str], sizes: set[int], shapes: dict[str, tuple[int, int, int]]
 ) -> dict[str, list[str]]:
@@ -169,9 +134,7 @@ def _read_cells(
     return dict(zip(parts, lists * (len(parts) // len(lists)), strict=True))
 
 
-def _read_genes(
-    layout: Layout, parts: list[str], sizes: set[int], messages: list[str]
-) -> pd.DataFrame:
+def _read_genes(layout: Layout, parts: list[str], sizes: set[int]) -> pd.DataFrame:
     """[features] Columns 0, 1, ... of the table of genes, and `genome` where it is named."""
     paths = layout.genes
     if len(paths) > 1:
@@ -188,16 +151,6 @@ def _read_genes(
                 "Do they belong together?"
             )
         return pd.DataFrame({0: table[0], 1: symbols})
-    return _split_words(table, messages) if table.shape[1] == 1 else table
-
-
-def _split_words(table: pd.DataFrame, messages: list[str]) -> pd.DataFrame:
-    """Ids and symbols that something else than tabs separates."""
-    for separator, name in _SEPARATORS.items():
-        words = table[0].str.split(re.escape(separator) + "+", n=1, regex=True, expand=True)
-        if words.shape[1] == 2 and is_gene_id(list(words[0])).mean() > 0.5:
-            messages.append(f"the genes' ids and symbols are separated by {name}, not by tabs")
-            return words.fillna("")
     return table
 
 
@@ -243,7 +196,7 @@ def _read_usa(
 ) -> tuple[np.ndarray, np.ndarray]:
     """[genes] their names, and [columns] the gene of each, or -1 where its part is not chosen."""
     n_genes = len(names) // 3 if _has_usa_names(names) else len(names)
-    chosen = _choose_parts(layer, list(_USA), path, messages)
+    chosen = choose_parts(layer, list(_USA), str(path), messages)
     columns = np.concatenate(
         [np.arange(n_genes) if part in chosen else np.full(n_genes, -1) for part in _USA]
     )

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
@@ -37,15 +38,22 @@ class _Text(io.TextIOWrapper):
         self._path = name
 
     def read(self, size: int | None = -1, /) -> str:
-        return self._without_nul(super().read(-1 if size is None else size))
+        return self._checked(lambda: super(_Text, self).read(-1 if size is None else size))
 
     def readline(self, size: int = -1, /) -> str:  # type: ignore[override]
-        return self._without_nul(super().readline(size))
+        return self._checked(lambda: super(_Text, self).readline(size))
 
     def __next__(self) -> str:  # type: ignore[override]
-        return self._without_nul(super().__next__())
+        return self._checked(super().__next__)
 
-    def _without_nul(self, text: str) -> str:
+    def _checked(self, read: Callable[[], str]) -> str:
+        try:
+            text = read()
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"'{self._path}' holds the byte 0x{error.object[error.start]:02x}, which is no "
+                "text in UTF-8. Was it written in Latin-1 or UTF-16? Write it again in UTF-8."
+            ) from error
         if "\0" in text:
             raise InputError(f"'{self._path}' holds a NUL byte, so it is not a text. {DAMAGED}")
         return text

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import sparse
 
 from scpress.config.options import IngestOptions
+from scpress.counts.axes import is_of_probes
 from scpress.counts.matrix import column_joiner, iter_slabs
 from scpress.counts.raw import RawCounts
 from scpress.counts.stored import StoredRows
@@ -38,8 +39,9 @@ def open_10x_h5(path: Path, options: IngestOptions) -> RawCounts:
     lengths = {len(column) for column in columns.values()}
     if len(obs) != n_obs or lengths != {n_features}:
         raise InputError(f"'{path}': its tables do not fit its shape, {n_features} x {n_obs}.")
-    if "is_kept" in columns:
-        var, target, messages = _join_probes(columns)
+    messages: list[str] = []
+    if is_of_probes(columns):
+        var, target = pd.DataFrame(columns, index=known), np.arange(n_features)
     else:
         symbols = columns.get("name") if "id" in columns else None
         types, genomes = columns.get("feature_type"), columns.get("genome")
@@ -67,7 +69,8 @@ def _find_genome(file: h5py.File, genome: str | None, path: Path) -> str:
     if genome not in genomes:
         raise InputError(
             f"'{path}' holds the genomes {', '.join(genomes)}; "
-            f"found genome {genome!r}. Set `genome` to one of them."
+            f"{'none is named' if genome is None else f'found genome {genome!r}'}. "
+            "Set `genome` to one of them."
         )
     return str(genome)
 
@@ -75,45 +78,20 @@ def _find_genome(file: h5py.File, genome: str | None, path: Path) -> str:
 def _read_features(group: h5py.Group) -> dict[str, np.ndarray]:
     """[features] The columns there are of id, name, feature_type and genome.
 
-    Of a matrix of probes: the id and name of the gene of each, and `is_kept`.
+    Of a matrix of probes also those that say which gene each is of.
     """
     if "features" not in group:  # version 2
         names = {"id": "genes", "name": "gene_names"}
         return {key: _text(group[name]) for key, name in names.items() if name in group}
     features = group["features"]
-    is_of_probes = "gene_id" in features and (
-        "filtered_probes" in features or "probe_region" in features
-    )
-    names = {"id": "gene_id", "name": "gene_name"} if is_of_probes else {"id": "id", "name": "name"}
-    names |= {"feature_type": "feature_type", "genome": "genome"}
-    columns = {key: _text(features[name]) for key, name in names.items() if name in features}
-    if is_of_probes:
-        # True for the probes that Cell Ranger counts: not for those of deprecated genes and those
-        # that bind genomic DNA.
-        columns["is_kept"] = (
-            features["filtered_probes"][:].astype(bool)
-            if "filtered_probes" in features
-            else np.array([not name.startswith("DEPRECATED") for name in columns["id"]], bool)
-        )
-    return columns
-
-
-def _join_probes(columns: dict[str, np.ndarray]) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
-    """Genes of a matrix with a row for every probe, and the gene of each probe (or -1)."""
-    kept = columns["is_kept"]
-    target = np.full(len(kept), -1, dtype=np.int64)
-    target[kept], ids = pd.factorize(columns["id"][kept])
-    first = np.flatnonzero(kept)[np.unique(target[kept], return_index=True)[1]]
-    table = {"gene_id": np.asarray(ids, dtype=object)}
-    for key, name in (("name", "gene_symbol"), ("genome", "genome")):
-        if key in columns:
-            table[name] = columns[key][first]
-    var = pd.DataFrame(table, index=pd.Index(table["gene_id"], dtype=object))
-    message = f"{int(kept.sum())} probes are summed by their {len(var)} genes"
-    if not kept.all():
-        message += f"; {int((~kept).sum())} that are filtered or deprecated set aside"
-    return var, target, [message]
+    columns = ["id", "name", "feature_type", "genome"]
+    if is_of_probes(features):
+        columns += ["gene_id", "gene_name", "probe_region", "filtered_probes"]
+    return {key: _text(features[key]) for key in columns if key in features}
 
 
 def _text(dataset: Any) -> np.ndarray:
-    return np.array([value.decode() for value in dataset[:]], dtype=object)
+    values = dataset[:]
+    if values.dtype.kind == "b":
+        return np.asarray(values)
+    return np.array([value.decode() for value in values], dtype=object)
