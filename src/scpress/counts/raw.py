@@ -131,7 +131,7 @@ def raw_from_anndata(adata: "AnnData", layer: str | None) -> RawCounts:
     var = adata.raw.var if var_key == "raw/var" else adata.var
 
     def read_blocks(max_bytes: int) -> Iterator[sparse.csr_matrix]:
-        return (block for _, _, block in iter_chunks(X, max_bytes=max_bytes))
+        return (block for _, _, block in iter_chunks(X, max_bytes=max_bytes, values="anything"))
 
     raw = RawCounts(
         pd.DataFrame(adata.obs),

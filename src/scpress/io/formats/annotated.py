@@ -67,7 +67,8 @@ def _open(opener: _Opener, path: Path, options: IngestOptions) -> RawCounts:
 
     def read_blocks(max_bytes: int) -> Iterator[sparse.csr_matrix]:
         with opener() as store:
-            for _, _, block in iter_chunks(_matrix(store[key]), max_bytes=max_bytes):
+            matrix = _matrix(store[key])
+            for _, _, block in iter_chunks(matrix, max_bytes=max_bytes, values="anything"):
                 yield block
 
     return RawCounts(obs, var, read_blocks, obsm=dict(obsm), places=places)
