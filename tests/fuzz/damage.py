@@ -168,7 +168,7 @@ class Worker:
     def __init__(self, script):
         self._script, self._process = Path(__file__).with_name(script), None
 
-    def ask(self, question):
+    def ask(self, question, *, timeout=TIMEOUT):
         """The answer, or what became of the process: signal or hang, and why."""
         if self._process is None:
             self._process = subprocess.Popen(
@@ -181,9 +181,9 @@ class Worker:
             self._process.stdout.readline()
         self._process.stdin.write((json.dumps(question) + "\n").encode())
         self._process.stdin.flush()
-        if not select.select([self._process.stdout], [], [], TIMEOUT)[0]:
+        if not select.select([self._process.stdout], [], [], timeout)[0]:
             self.close()
-            return "hang", f"{TIMEOUT:g} s"
+            return "hang", f"{timeout:g} s"
         line = self._process.stdout.readline()
         if not line:
             code = self._process.wait()

@@ -89,6 +89,8 @@ OPTIONAL = (  # noqa: SIM905
     "threads log1p models n_training_cells n_validation_cells cell_types parents "
     "n_genes_found n_genes_listed candidates groups nll seed format_version messages"
 ).split()
+# Some libraries take a quarter of a minute to start, and a machine may do other work, too.
+TIMEOUT = 120.0
 # Tables of names that differ from run to run.
 OPEN = ("options", "versions", "limits", "failures", "samples")
 
@@ -114,7 +116,7 @@ def write_run(folder, adata, worker, verbs):
     adata.write_h5ad(folder / "raw.h5ad")
     begin = ["ingest", folder / "raw.h5ad", "--sample", "s", "--label-key", "kind"]
     begin += ["--output", folder / "sample.h5ad"]
-    assert worker.ask([[str(one) for one in begin], str(made)])[0] == 0
+    assert worker.ask([[str(one) for one in begin], str(made)], timeout=TIMEOUT)[0] == 0
     seeds = {seed: SeedScores(**scores) for seed, scores in SEEDS.items()}
     facts = {"n_cells": adata.n_obs, "n_scored_cells": 9, "has_labels": True, "has_batches": False}
     evaluation = Evaluation(
@@ -127,7 +129,9 @@ def write_run(folder, adata, worker, verbs):
             write_clusters(folder)
         if verb not in verbs and verb in ("cluster", "evaluate"):
             continue
-        code, said, right[verb] = worker.ask([words(verb, folder, made), str(made)])
+        code, said, right[verb] = worker.ask(
+            [words(verb, folder, made), str(made)], timeout=TIMEOUT
+        )
         assert code == 0, (verb, said)
         for name, place in zip(("made", "made.tsv"), MADE_BY.get(verb, ()), strict=False):
             shutil.copy(made / name, folder / place)
@@ -374,7 +378,7 @@ def outcomes(folder, n, adata, *, seed, verbs=tuple(VERBS)):
             name = names[rng.integers(len(names))]
             shutil.copy(run / name, aside)
             told, impossible = damage_own(run / name, rng)
-            answer = worker.ask([words(verb, run, made), str(made)])
+            answer = worker.ask([words(verb, run, made), str(made)], timeout=TIMEOUT)
             yield verb, i, *judge(answer, verb, right[verb], impossible, f"{name}: {told}")
             shutil.copy(aside, run / name)
     finally:

@@ -70,7 +70,5 @@ def test_no_field_may_be_missing(full_compression):
     for name in full_compression.as_plain():
         values = json.loads(json.dumps(full_compression.as_plain()))
         del values[name]
-        with pytest.raises(
-            InputError, match=rf"x lacks '{name}'; .*scpress compress` again"
-        ):
+        with pytest.raises(InputError, match=rf"x lacks '{name}'; .*scpress compress` again"):
             Compression.from_plain(values, "x")
