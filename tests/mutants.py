@@ -90,6 +90,13 @@ MUTANTS = [
             "if names.equals(others):",
             "if set(names) == set(others):",
         ),
+        ("a slot may hold less than it can", "if low < slot.low:", "if False:"),
+        ("a slot may hold what is not finite", "if high > slot.high", "if False"),
+        ("a number may be missing in every slot", "if not slot.may_lack:", "if False:"),
+        ("true and false may be numbers", '"b": ("b", "true', '"b": ("biuf", "true'),
+        ("text may be missing", "if lacks and not may_lack", "if False"),
+        ("the axes of an array are not counted", "if held.ndim != n_axes or", "if"),
+        ("two cells may have one name", "if not names.is_unique:", "if False:"),
     ),
     *_in(
         "slurm",
@@ -155,6 +162,13 @@ MUTANTS = [
     ),
     *_in(
         "counts/matrix",
+        ("counts may be fractions", "good &= found == np.rint(found)", "pass"),
+        ("counts may be endless", " & (found < np.inf)", ""),
+        (
+            "whole counts may be negative",
+            "        good = found >= 0\n",
+            "        good = found == found\n",
+        ),
         ("a block that just fits is cut", 'side="right")) - 1', 'side="left")) - 1'),
         (
             "pointers of later blocks are one short",
@@ -330,9 +344,33 @@ MUTANTS = [
             "            yield path\n            temporary.touch()\n",
         ),
         ("a result is for its owner alone", "0o666 & ~umask", "0o600"),
+        (
+            "an old result stands beside a new table",
+            "        Path(outputs[-1][0]).unlink(missing_ok=True)\n",
+            "",
+        ),
+        (
+            "the result takes its place first",
+            "for path, _ in outputs[::-1]]",
+            "for path, _ in outputs]",
+        ),
         ("what is left is of any host", "{socket.gethostname()} {numbers}", "{numbers}"),
         ("what is left is of any container", "{socket.gethostname()} {numbers}", "x"),
         ("what a process that runs writes is removed", " and _is_gone(int(number))", ""),
+    ),
+    *_in(
+        "io/results",
+        (
+            "a record is not looked at",
+            "        result.require(adata, f\"'{path}'\")\n",
+            "        pass\n",
+        ),
+        ("names may repeat", "    slots.require_unique(adata, f\"'{path}'\")\n", ""),
+    ),
+    *_in(
+        "io/rows",
+        ("a line may be short", "if len(line) != len(header):", "if len(line) > len(header):"),
+        ("a column may be there twice", "header.count(name) != 1", "name not in header"),
     ),
     *_in(
         "counts/stored",
@@ -1104,8 +1142,17 @@ MUTANTS = [
     # tables ---------------------------------------------------------------------------------------
     *_in(
         "tables/records",
-        ("a missing number is 0", "found[item.name] = None", "found[item.name] = 0"),
         ("fields in any order", "dict(sorted(values.items()))", "dict(reversed(values.items()))"),
+        ("whole numbers may be negative", "int: Range(low=0)", "int: Range()"),
+        ("true is a number of a table", " and not isinstance(value, bool)", ""),
+        ("NaN may stand for any number", "self.may_lack and math.isnan", "math.isnan"),
+        ("columns may be of unlike lengths", "if len(set(lengths.values())) > 1:", "if False:"),
+        (
+            "what a wider record must have may be missing",
+            "        return type(None) in typing.get_args(hint)\n    return item",
+            "        return True\n    return item",
+        ),
+        ("options are not looked at", "return is_finite and not", "return True or not"),
     ),
     *_in(
         "tables/training",
@@ -1145,6 +1192,23 @@ MUTANTS = [
             '("chosen_resolution", "n_clusters_chosen")',
             "tests/report/test_sections.py",
         ),
+        ("a score may be lost", "if not _is_same(", "if False and not _is_same("),
+        ("a seed without a score counts as one", "if v is not None]", "]"),
+    ),
+    *_in(
+        "tables/results",
+        ("what a step always writes may be missing", "RECORD, *self.slots, where", "RECORD, where"),
+        (
+            "slots are not looked at",
+            "slots.require_present(adata, models=models, where=where)",
+            "pass",
+        ),
+        (
+            "the joined file may lack what its steps wrote",
+            "slots.require(adata, *chain(*written), where=where)",
+            "pass",
+        ),
+        ("the format is asked last", "if self.record is FinalRecord:", "if False:"),
     ),
     # steps ----------------------------------------------------------------------------------------
     *_in(

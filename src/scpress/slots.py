@@ -1,7 +1,8 @@
-"""Every AnnData key scpress reads or writes: name, axis, shape, dtype and one sentence."""
+"""Every AnnData key scpress reads or writes: name, axis, shape, dtype, range and one sentence."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,70 +16,120 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Slot:
-    """One key of an AnnData. A `{model}` in the name stands for the model's name."""
+    """One key of an AnnData. A `{model}` in the name stands for the model's name.
+
+    Attributes
+    ----------
+    dtype
+        What is written; a number of another width, or text that is no category, is read, too.
+    low, high
+        The least and the greatest value; numbers are finite.
+    may_lack
+        Whether there may be rows without a value: NaN, or no category.
+    """
 
     axis: str
     name: str
     shape: str
     dtype: str
     text: str
+    low: float = -sys.float_info.max
+    high: float = sys.float_info.max
+    may_lack: bool = False
 
     def of(self, model: str) -> str:
         """The key for one model."""
         return self.name.format(model=model)
 
 
-def _obs(name: str, dtype: str, text: str) -> Slot:
-    return Slot("obs", name, "[cells]", dtype, text)
+_POSITIVE = sys.float_info.min
 
 
-def _var(name: str, dtype: str, text: str) -> Slot:
-    return Slot("var", name, "[genes]", dtype, text)
+def _obs(name: str, dtype: str, text: str, **values: Any) -> Slot:
+    return Slot("obs", name, "[cells]", dtype, text, **values)
+
+
+def _var(name: str, dtype: str, text: str, **values: Any) -> Slot:
+    return Slot("var", name, "[genes]", dtype, text, **values)
 
 
 SAMPLE = _obs("sample", "category", "Name of the sample in the sample sheet.")
-LABEL = _obs("label", "category", "Known label, from the column the sheet's `label_key` names.")
-LIBRARY_SIZE = _obs("library_size", "int64", "Molecules of the cell over all genes.")
-N_GENES = _obs("n_genes", "int64", "Genes detected in the cell.")
-PCT_MT = _obs("pct_counts_mt", "float32", "Mitochondrial molecules, percent of the cell's.")
-PCT_RIBO = _obs("pct_counts_ribo", "float32", "Ribosomal molecules, percent of the cell's.")
-DOUBLET_SCORE = _obs("doublet_score", "float32", "Scrublet's score; NaN where not computed.")
+LABEL = _obs(
+    "label",
+    "category",
+    "Known label, from the column the sheet's `label_key` names.",
+    may_lack=True,
+)
+LIBRARY_SIZE = _obs("library_size", "int64", "Molecules of the cell over all genes.", low=0)
+N_GENES = _obs("n_genes", "int64", "Genes detected in the cell.", low=0)
+PCT_MT = _obs(
+    "pct_counts_mt", "float32", "Mitochondrial molecules, percent of the cell's.", low=0, high=100
+)
+PCT_RIBO = _obs(
+    "pct_counts_ribo", "float32", "Ribosomal molecules, percent of the cell's.", low=0, high=100
+)
+DOUBLET_SCORE = _obs(
+    "doublet_score", "float32", "Scrublet's score; NaN where not computed.", low=0, may_lack=True
+)
 PASS_QC = _obs("pass_qc", "bool", "Whether the cell is kept.")
 QC_REASON = _obs("qc_reason", "category", "Why the cell failed, reasons joined by ';', or ''.")
-SIZE_FACTOR = _obs("size_factor", "float64", "library_size over its median; linear.")
+SIZE_FACTOR = _obs("size_factor", "float64", "library_size over its median; linear.", low=_POSITIVE)
 LEIDEN = _obs("leiden", "category", "Cluster at the chosen resolution.")
 CELL_TYPE = _obs("cell_type", "category", "Type named from marker genes, or 'unassigned'.")
-CELL_TYPE_CONFIDENCE = _obs("cell_type_confidence", "float32", "Confidence of it, 0 to 1.")
+CELL_TYPE_CONFIDENCE = _obs(
+    "cell_type_confidence", "float32", "Confidence of it, 0 to 1.", low=0, high=1
+)
 SUBTYPE = _obs("subtype", "category", "Type, or type and subtype number where supported.")
 NLL = _obs("nll_{model}", "float32", "Negative log-likelihood of the cell, nats.")
 IS_VALIDATION = _obs("is_validation_{model}", "bool", "Held out to decide when to stop.")
 
 GENE_ID = _var("gene_id", "str", "Stable id (Ensembl) where the input has one.")
 GENE_SYMBOL = _var("gene_symbol", "str", "Symbol as given; may repeat.")
-N_CELLS = _var("n_cells", "int64", "Passing cells the gene is detected in.")
+N_CELLS = _var("n_cells", "int64", "Passing cells the gene is detected in.", low=0)
 HIGHLY_VARIABLE = _var("highly_variable", "bool", "Whether the gene is modelled.")
-MEANS = _var("means", "float64", "Mean count over all cells.")
-VARIANCES = _var("variances", "float64", "Variance of the counts over all cells.")
+MEANS = _var("means", "float64", "Mean count over all cells.", low=0)
+VARIANCES = _var("variances", "float64", "Variance of the counts over all cells.", low=0)
 VARIANCES_NORM = _var("variances_norm", "float64", "seurat_v3's score, mean over batches.")
 RESIDUAL_VARIANCES = _var(
     "residual_variances", "float64", "Variance of Pearson residuals, mean over batches."
 )
 HIGHLY_VARIABLE_RANK = _var(
-    "highly_variable_rank", "float64", "Median rank over the batches that choose the gene."
+    "highly_variable_rank",
+    "float64",
+    "Median rank over the batches that choose the gene.",
+    low=0,
+    may_lack=True,
 )
 HIGHLY_VARIABLE_NBATCHES = _var(
-    "highly_variable_nbatches", "int64", "Batches that choose the gene."
+    "highly_variable_nbatches", "int64", "Batches that choose the gene.", low=0
 )
-THETA = _var("theta_{model}", "float32", "Inverse dispersion; NaN for genes not modelled.")
-PI_MEAN = _var("pi_mean_{model}", "float32", "Mean fraction of extra zeros over the cells.")
+THETA = _var(
+    "theta_{model}",
+    "float32",
+    "Inverse dispersion; NaN for genes not modelled.",
+    low=0,
+    may_lack=True,
+)
+PI_MEAN = _var(
+    "pi_mean_{model}",
+    "float32",
+    "Mean fraction of extra zeros over the cells.",
+    low=0,
+    high=1,
+    may_lack=True,
+)
 
 LATENT = Slot("obsm", "X_{model}", "[cells, n_latent]", "float32", "Posterior mean or code.")
-LATENT_SD = Slot("obsm", "X_{model}_sd", "[cells, n_latent]", "float32", "Posterior deviation.")
+LATENT_SD = Slot(
+    "obsm", "X_{model}_sd", "[cells, n_latent]", "float32", "Posterior deviation.", low=0
+)
 UMAP = Slot("obsm", "X_umap", "[cells, 2]", "float32", "Layout for looking at, not for measuring.")
-DISTANCES = Slot("obsp", "distances", "[cells, cells]", "float32", "Neighbours graph.")
-CONNECTIVITIES = Slot("obsp", "connectivities", "[cells, cells]", "float32", "Fuzzy graph.")
-COUNTS = Slot("layers", "counts", "[cells, genes]", "int32", "Raw counts, CSR.")
-DENOISED = Slot("layers", "denoised", "[cells, genes]", "float32", "mu over size factor.")
+DISTANCES = Slot("obsp", "distances", "[cells, cells]", "float32", "Neighbours graph.", low=0)
+CONNECTIVITIES = Slot("obsp", "connectivities", "[cells, cells]", "float32", "Fuzzy graph.", low=0)
+COUNTS = Slot("layers", "counts", "[cells, genes]", "int32", "Raw counts, CSR.", low=0)
+DENOISED = Slot(
+    "layers", "denoised", "[cells, genes]", "float32", "mu over size factor.", may_lack=True
+)
 # Of scpress.h5ad, in uns["scpress"]; a file of 0.1.0, which has none, is version 1.
 FORMAT_VERSION = 1
 # uns["scpress"] is a dictionary; its entries are named in docs/formats.md.
@@ -95,22 +146,121 @@ def names_in(axis: Iterable[Any]) -> list[str]:
     return [str(name) for name in axis if name is not None]
 
 
-def require(adata: AnnData, *slots: Slot, model: str = "") -> None:
-    """Check that an AnnData has the slots a step reads.
+def require(adata: AnnData, *slots: Slot, model: str = "", where: str = "") -> None:
+    """Check that an AnnData has the slots a step reads, each as it is declared.
+
+    Parameters
+    ----------
+    where
+        What the AnnData is, for the message; its file where it is on disk, when not given.
 
     Raises
     ------
     InputError
-        A slot is missing.
+        A slot is missing, or of another type or shape, or holds a value that it cannot have.
     """
     for slot in slots:
         key = slot.of(model)
-        if key not in getattr(adata, slot.axis):
-            found = ", ".join(names_in(getattr(adata, slot.axis))[:8]) or "nothing"
+        found = getattr(adata, slot.axis)
+        if key not in found:
+            has = ", ".join(names_in(found)[:8]) or "nothing"
             raise InputError(
-                f"{slot.axis}[{key!r}] is missing ({slot.text[0].lower()}{slot.text[1:-1]}); "
-                f"{slot.axis} holds {found}. Was the step that writes it run?"
+                f"{_where(adata, where)}{slot.axis}[{key!r}] is missing ({_meaning(slot)}); "
+                f"{slot.axis} holds {has}. Was the step that writes it run?"
             )
+        fault = _fault(found[key], slot)
+        if fault:
+            raise InputError(
+                f"{_where(adata, where)}{slot.axis}[{key!r}] ({_meaning(slot)}) {fault}. "
+                "Run the step that writes it again."
+            )
+
+
+def require_present(adata: AnnData, *, models: Iterable[str] = (), where: str = "") -> None:
+    """Check all slots that a file of ours has, as `require` does; layers are left to their readers.
+
+    Parameters
+    ----------
+    models
+        Names of the models whose slots there may be.
+    """
+    for slot in SLOTS:
+        names = models if slot.of("") != slot.name else [""]
+        if slot.axis in ("obs", "var", "obsm", "obsp"):
+            for name in names:
+                if slot.of(name) in getattr(adata, slot.axis):
+                    require(adata, slot, model=name, where=where)
+
+
+def require_unique(adata: AnnData, where: str = "") -> None:
+    """Check that no two cells have one name, and no two genes.
+
+    Raises
+    ------
+    InputError
+        A name that is there twice.
+    """
+    for axis, names in (("obs", adata.obs_names), ("var", adata.var_names)):
+        if not names.is_unique:
+            twice = names[names.duplicated()][0]
+            raise InputError(
+                f"{_where(adata, where)}{axis}_names has {twice!r} twice, and names tell "
+                "what is what. Make the file again with `scpress ingest`."
+            )
+
+
+def _where(adata: AnnData, where: str) -> str:
+    file = getattr(adata, "filename", None)
+    name = where or (f"'{file}'" if file else "")
+    return f"{name}: " if name else ""
+
+
+def _meaning(slot: Slot) -> str:
+    return f"{slot.text[0].lower()}{slot.text[1:-1]}"
+
+
+# First letters of a slot's dtype -> kinds of numpy that hold the same, and what they are called.
+_KINDS = {"i": ("iu", "whole numbers"), "f": ("iuf", "numbers"), "b": ("b", "true or false")}
+_AXES = {"[cells, n_latent]": (2, None), "[cells, 2]": (2, 2)}
+
+
+def _fault(held: Any, slot: Slot) -> str:
+    """What is wrong with what a slot holds; nothing where it is as declared."""
+    if slot is RECORD:
+        return "" if hasattr(held, "keys") else f"is {held!r:.60} and no table of named values"
+    if not hasattr(held, "dtype"):
+        return f"is a {type(held).__name__} and no array"
+    n_axes, n_columns = _AXES.get(slot.shape, (held.ndim, None))
+    if held.ndim != n_axes or n_columns not in (None, held.shape[-1]):
+        return f"is of shape {tuple(held.shape)}"
+    if slot.dtype in ("category", "str"):
+        return _fault_of_text(held, slot.may_lack)
+    kinds, noun = _KINDS[slot.dtype[0]]
+    if held.dtype.kind not in kinds:
+        return f"is of type {held.dtype} and must hold {noun}"
+    if hasattr(held, "tocsr"):
+        held = held.data
+    lacks = held != held  # NaN is what is not itself
+    if lacks.any() or getattr(held, "hasnans", False):
+        if not slot.may_lack:
+            return f"lacks {noun} in some of its places"
+        held = held[~lacks]
+    if slot.dtype == "bool" or not held.size:
+        return ""
+    low, high = float(held.min()), float(held.max())
+    if low < slot.low:
+        return f"holds {low:g}, which is less than it can be"
+    return f"holds {high:g}, which is more than it can be" if high > slot.high else ""
+
+
+def _fault_of_text(held: Any, may_lack: bool) -> str:
+    codes = getattr(getattr(held, "cat", None), "codes", None)
+    words = held.dropna() if codes is None else held.cat.categories
+    odd = [word for word in words if not isinstance(word, str)]
+    if odd:
+        return f"must be text; found {odd[0]!r}"
+    lacks = len(words) < len(held) if codes is None else (codes < 0).any()
+    return "lacks text in some of its places" if lacks and not may_lack else ""
 
 
 def require_same_cells(cells: Index, others: Index, what: str) -> None:

@@ -15,6 +15,7 @@ from scpress.counts.matrix import (
     remap_columns,
     select_columns,
 )
+from scpress.errors import InputError
 
 
 @pytest.mark.parametrize("max_bytes", [1, 100, 10**6])
@@ -54,6 +55,55 @@ def test_the_size_of_a_block_is_a_setting(monkeypatch, dense):
     parts, given = (list(iter_chunks(sparse.csr_matrix(dense), max_bytes=b)) for b in (None, 80))
     assert [part[:2] for part in parts] == [part[:2] for part in given]
     assert len(parts) > 5
+
+
+@pytest.fixture
+def on_disk(tmp_path):
+    """Write a matrix as h5ad stores it, and open it."""
+    import h5py
+    from anndata.io import sparse_dataset, write_elem
+
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+
+        def write(matrix):
+            write_elem(file, "X", matrix, dataset_kwargs={"chunks": True})
+            held = file["X"]
+            return held if isinstance(held, h5py.Dataset) else sparse_dataset(held)
+
+        yield write
+
+
+@pytest.mark.parametrize("layout", [sparse.csr_matrix, sparse.csc_matrix, np.asarray])
+@pytest.mark.parametrize(
+    ("odd", "dtype", "values", "says"),
+    [
+        (-1, np.int32, "counts", "holds -1, and counts are whole numbers, none negative"),
+        (0.5, np.float32, "counts", r"holds 0\.5, and counts are whole numbers"),
+        (np.nan, np.float64, "counts", "holds nan, and counts are whole numbers"),
+        (np.inf, np.float64, "counts", "holds inf, and"),
+        (np.nan, np.float32, "logs", "holds nan, and its values are numbers, none negative"),
+        (np.inf, np.float32, "logs", "holds inf, and its values"),
+        (-0.5, np.float32, "logs", r"holds -0\.5, and its values"),
+        (0.5, np.float32, "logs", None),
+        (-0.5, np.float32, "anything", None),
+        (7, np.float32, "counts", None),
+    ],
+)
+def test_values_on_disk_are_what_they_are_said_to_be(on_disk, layout, odd, dtype, values, says):
+    dense = np.eye(4, dtype=dtype)
+    dense[2, 2] = odd
+    found = on_disk(layout(dense))
+    if says is None:
+        blocks = [block for _, _, block in iter_chunks(found, values=values)]
+        np.testing.assert_array_equal(sparse.vstack(blocks).toarray(), dense)
+        return
+    with pytest.raises(InputError, match=rf"m\.h5': X {says}"):
+        list(iter_chunks(found, values=values))
+
+
+def test_text_on_disk_is_no_count(on_disk):
+    with pytest.raises(InputError, match="X is of type object and must hold numbers"):
+        list(iter_chunks(on_disk(np.array([["a", "b"]], dtype=object))))
 
 
 def test_no_cells_are_no_blocks():

@@ -162,28 +162,28 @@ def damage(source, target, rng):
         one.write_bytes(damage_bytes(data, rng))
 
 
-class Readers:
-    """The package and the judge, in a process that is begun again whenever it ends."""
+class Worker:
+    """A script that answers a line with a line, in a process that is begun again when it ends."""
 
-    def __init__(self):
-        self._process = None
+    def __init__(self, script):
+        self._script, self._process = Path(__file__).with_name(script), None
 
-    def judge(self, path, case):
-        """One of right, refused, wrong, traceback, signal, hang; and why."""
+    def ask(self, question, *, timeout=TIMEOUT):
+        """The answer, or what became of the process: signal or hang, and why."""
         if self._process is None:
             self._process = subprocess.Popen(
-                [sys.executable, "-u", Path(__file__).with_name("worker.py")],
+                [sys.executable, "-u", self._script],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 env=os.environ | {"OMP_NUM_THREADS": "1"},
             )
             self._process.stdout.readline()
-        self._process.stdin.write((json.dumps([str(path), CASES[case]]) + "\n").encode())
+        self._process.stdin.write((json.dumps(question) + "\n").encode())
         self._process.stdin.flush()
-        if not select.select([self._process.stdout], [], [], TIMEOUT)[0]:
+        if not select.select([self._process.stdout], [], [], timeout)[0]:
             self.close()
-            return "hang", f"{TIMEOUT:g} s"
+            return "hang", f"{timeout:g} s"
         line = self._process.stdout.readline()
         if not line:
             code = self._process.wait()
@@ -198,6 +198,17 @@ class Readers:
             self._process.stdin.close()
             self._process.stdout.close()
             self._process = None
+
+
+class Readers(Worker):
+    """The package and the judge."""
+
+    def __init__(self):
+        super().__init__("worker.py")
+
+    def judge(self, path, case):
+        """One of right, refused, wrong, traceback, signal, hang; and why."""
+        return self.ask([str(path), CASES[case]])
 
 
 def outcomes(folder, n, *, seed):

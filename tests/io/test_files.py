@@ -1,7 +1,6 @@
 """Files are either whole or not there, and what cannot be read or written is one line."""
 
 import errno
-import json
 import os
 import stat
 import subprocess
@@ -19,9 +18,10 @@ from scpress.io.files import (
     read_json,
     read_lines,
     require_file,
+    save_table,
     temporary_path,
     write_json,
-    write_table,
+    write_together,
 )
 
 
@@ -31,10 +31,13 @@ def test_json_tables_and_lists(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         write_json({"a": float("nan")}, tmp_path / "b.json")
     assert not (tmp_path / "b.json").exists()
-    (tmp_path / "bad.json").write_text(json.dumps([1])[:-1])
+    for bad in (b"[1", b"", b'"\xff"', b"[" * 100_000):
+        (tmp_path / "bad.json").write_bytes(bad)
+        with pytest.raises(InputError, match="is not JSON"):
+            read_json(tmp_path / "bad.json")
     with pytest.raises(InputError, match="is not JSON"):
-        read_json(tmp_path / "bad.json")
-    write_table(pd.DataFrame({"x": [1]}), tmp_path / "t.tsv")
+        read_json(tmp_path)
+    save_table(pd.DataFrame({"x": [1]}), tmp_path / "t.tsv")
     assert (tmp_path / "t.tsv").read_text() == "x\n1\n"
     (tmp_path / "list.txt").write_text("# genes\nA\n\n B \n")
     assert read_lines(tmp_path / "list.txt") == ["A", "B"]
@@ -129,6 +132,58 @@ def test_a_process_of_another_user_is_not_gone(tmp_path, ended, monkeypatch):
     monkeypatch.setattr(files.os, "kill", refuse)
     write_json([1], tmp_path / "a")
     assert left.exists()
+
+
+def _outputs(folder, text):
+    return [(folder / name, lambda path: path.write_text(text)) for name in ("table", "proof")]
+
+
+def _texts(folder):
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+def test_outputs_that_belong_together_are_written_together(tmp_path):
+    write_together(*_outputs(tmp_path / "deep", "1"))
+    assert _texts(tmp_path / "deep") == {"table": "1", "proof": "1"}
+
+
+def test_both_old_ones_stay_where_one_new_one_fails(tmp_path):
+    write_together(*_outputs(tmp_path, "old"))
+
+    def fail(path):
+        path.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for number, name in enumerate(("table", "proof")):
+        outputs = _outputs(tmp_path, "new")
+        outputs[number] = (tmp_path / name, fail)
+        with pytest.raises(InputError, match=rf"cannot write '.*{name}': No space"):
+            write_together(*outputs)
+        assert _texts(tmp_path) == {"table": "old", "proof": "old"}
+
+
+class _KilledError(BaseException):
+    """What comes after it is not done."""
+
+
+@pytest.mark.parametrize("n_replaced", [0, 1])
+def test_a_kill_between_two_outputs_leaves_no_proof_of_a_mixture(tmp_path, monkeypatch, n_replaced):
+    write_together(*_outputs(tmp_path, "old"))
+    done = []
+    replace = os.replace
+
+    def replace_until_killed(*paths):
+        if len(done) == n_replaced:
+            raise _KilledError
+        done.append(replace(*paths))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "replace", replace_until_killed)
+        with pytest.raises(_KilledError):
+            write_together(*_outputs(tmp_path, "new"))
+    assert _texts(tmp_path) == {"table": "new" if n_replaced else "old"}
+    write_together(*_outputs(tmp_path, "new"))
+    assert _texts(tmp_path) == {"table": "new", "proof": "new"}
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o027])

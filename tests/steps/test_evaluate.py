@@ -9,8 +9,8 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score, s
 from scpress.config.options import EvaluateOptions
 from scpress.errors import InputError
 from scpress.steps import evaluate as step
-from scpress.steps.evaluate import _summarize, evaluate
-from scpress.tables.evaluation import Evaluation, SeedScores, Spread
+from scpress.steps.evaluate import evaluate
+from scpress.tables.evaluation import Evaluation, SeedScores
 
 QUICK = EvaluateOptions(resolutions=(0.2, 1.0))
 
@@ -40,16 +40,6 @@ def _latent(obs, points, seed):
         obsm={"X_model": points.astype(np.float32)},
         uns={"scpress": {"model": "model", "seed": seed}},
     )
-
-
-def test_the_middle_seed_stands_for_all():
-    scores = [(0.9, None), (0.1, 0.5), (0.8, None)]
-    seeds = {str(n): SeedScores(ari_best=a, nmi_best=b) for n, (a, b) in enumerate(scores)}
-    found = _summarize(seeds)
-    assert found["ari_best"] == Spread(median=0.8, low=0.1, high=0.9, n_seeds=3)
-    # A score that a seed does not have is not counted as 0.
-    assert found["nmi_best"] == Spread(median=0.5, low=0.5, high=0.5, n_seeds=1)
-    assert set(found) == {"ari_best", "nmi_best"}
 
 
 def test_the_best_resolution_is_the_labels_and_the_chosen_one_is_stabilitys(monkeypatch):

@@ -3,6 +3,9 @@
 import dataclasses
 import json
 
+import pytest
+
+from scpress.errors import InputError
 from scpress.tables.compression import Code, Compression, Precision, Scores, WithDecoder
 
 
@@ -35,3 +38,37 @@ def test_fixed_bytes_are_all_but_the_latent():
 def test_every_field_of_the_table_is_read_again(full_compression):
     text = json.dumps(full_compression.as_plain())
     assert Compression.from_plain(json.loads(text), "x") == full_compression
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "says"),
+    [
+        (("precision",), [], "x has no code in 'precision'"),
+        (("precision",), {}, "'precision' in x is {}, which"),
+        (("seed",), "0", "'seed' in x is '0', which"),
+        (("n_cells",), -1, "'n_cells' in x is -1, which"),
+        (("n_cells",), 9.5, r"'n_cells' in x is 9\.5, which"),
+        (("stored", "ratio"), 0.0, r"'ratio' in 'stored' in x is 0\.0, which"),
+        (("stored", "ratio"), float("nan"), "'ratio' in 'stored' in x is nan, which"),
+        (("distortion", "ari_label"), 1.5, "'ari_label' in 'distortion' in x is"),
+        (("tensors", "decoder", "eta.weight"), "28", r"'tensors.decoder.eta.weight' in x is '28'"),
+        (("with_decoder",), None, "'with_decoder' in x is not a table of named values; found None"),
+        (("curve", 1, "bytes_per_cell"), None, "'bytes_per_cell' in 'curve' in x is None"),
+    ],
+)
+def test_what_cannot_be_is_named(full_compression, path, value, says):
+    values = json.loads(json.dumps(full_compression.as_plain()))
+    inside = values
+    for key in path[:-1]:
+        inside = inside[key]
+    inside[path[-1]] = value
+    with pytest.raises(InputError, match=says):
+        Compression.from_plain(values, "x")
+
+
+def test_no_field_may_be_missing(full_compression):
+    for name in full_compression.as_plain():
+        values = json.loads(json.dumps(full_compression.as_plain()))
+        del values[name]
+        with pytest.raises(InputError, match=rf"x lacks '{name}'; .*scpress compress` again"):
+            Compression.from_plain(values, "x")

@@ -1,7 +1,8 @@
 """Tables between steps survive JSON and h5ad, and say what they lack."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import anndata as ad
 import numpy as np
@@ -10,13 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scpress.errors import InputError
-from scpress.tables.records import Record, plain
+from scpress.tables.records import (
+    Agreement,
+    AnyInt,
+    MayLack,
+    Positive,
+    Record,
+    Share,
+    plain,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part(Record):
     size: int
-    share: float | None
+    share: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +39,9 @@ class Whole(Record):
 
 
 PARTS = st.builds(
-    Part, size=st.integers(0, 2**40), share=st.none() | st.floats(allow_nan=False, width=32)
+    Part,
+    size=st.integers(0, 2**40),
+    share=st.none() | st.floats(allow_nan=False, allow_infinity=False, width=32),
 )
 WHOLES = st.builds(
     Whole,
@@ -72,12 +83,100 @@ def test_h5ad_gives_the_same_table(tmp_path):
 def test_what_is_missing_is_named_and_what_is_more_passed_over():
     values = {"size": 1, "share": 0.5}
     assert Part.from_plain(values | {"of a newer scpress": 1}, "x") == Part(size=1, share=0.5)
-    with pytest.raises(InputError, match=r"^the file lacks 'size'; it has share\. Was it"):
+    with pytest.raises(InputError, match=r"^the file lacks 'size'; it has share\. Is it"):
         Part.from_plain({"share": 1.0}, "the file")
-    with pytest.raises(InputError, match="the file is not a table of named values; found 3"):
+    with pytest.raises(InputError, match="the file is not a table of named values; found 3\\."):
         Part.from_plain(3, "the file")
 
 
 def test_plain_takes_numpy_apart():
     value = {"a": np.array([np.int64(1)]), "b": np.float32(0.5), "c": (np.bool_(True),)}
     assert json.dumps(plain(value)) == '{"a": [1], "b": 0.5, "c": [true]}'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbers(Record):
+    columns = (("low", "high"),)
+
+    low: tuple[float, ...] = ()
+    high: tuple[Share, ...] | None = None
+    count: int = 0
+    any_count: AnyInt = 0
+    positive: Positive = 1.0
+    agreement: Agreement = 0.0
+    gap: MayLack = 0.0
+    is_on: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"count": np.int32(3), "positive": 1, "agreement": -1, "is_on": np.bool_(True)},
+        {"any_count": -1, "gap": np.float64("nan"), "low": np.array([-1e300]), "high": [1]},
+        {"low": [1, 2.5], "high": None, "options": {"a": [1, "b"], "c": None, "d": True}},
+        {"low": np.zeros(0), "high": []},
+    ],
+)
+def test_numbers_that_a_field_can_have(values):
+    found = Numbers.from_plain(values, "x")
+    assert {type(getattr(found, name)) for name in ("count", "any_count")} == {int}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("count", -1),
+        ("count", 1.0),
+        ("count", True),
+        ("count", "1"),
+        ("count", None),
+        ("any_count", 1.5),
+        ("positive", 0),
+        ("positive", float("inf")),
+        ("positive", False),
+        ("agreement", 1.01),
+        ("agreement", float("nan")),
+        ("gap", -1.0),
+        ("gap", float("inf")),
+        ("is_on", 1),
+        ("is_on", "true"),
+        ("low", 1.0),
+        ("low", "word"),
+        ("low", [float("nan")]),
+        ("low", {"0": 1.0}),
+        ("high", [-0.1]),
+        ("high", {}),
+        ("options", [1]),
+        ("options", {"a": {"b": 1}}),
+        ("options", {"a": [1, float("nan")]}),
+    ],
+)
+def test_values_that_a_field_cannot_have_are_named(name, value):
+    with pytest.raises(InputError, match=rf"^'{name}.*' in x is .*, which it cannot be\. Is it"):
+        Numbers.from_plain({name: value}, "x")
+
+
+def test_columns_are_of_one_length():
+    with pytest.raises(InputError, match=r"x has columns of unlike lengths: {'low': 2, 'high': 1}"):
+        Numbers.from_plain({"low": [1, 2], "high": [1]}, "x")
+
+
+def test_a_field_that_a_wider_record_must_have_is_asked_for():
+    @dataclass(frozen=True, kw_only=True)
+    class Strict(Whole):
+        note: str
+
+    values = Whole(name="w", parts=(), by_name={}, best=None).as_plain()
+    del values["note"]
+    assert Whole.from_plain(values, "x").note is None
+    with pytest.raises(InputError, match="x lacks 'note'"):
+        Strict.from_plain(values, "x")
+
+
+def test_a_row_of_text_has_numbers_where_its_fields_want_them():
+    texts = {"count": "3", "positive": "1e-5", "agreement": "-1"}
+    assert Numbers.from_texts(texts, "x") == Numbers(count=3, positive=1e-5, agreement=-1)
+    for text in ("", "three", "3.0", "1_0", "0x3", " 3"):
+        with pytest.raises(InputError, match="'count' in x is"):
+            Numbers.from_texts({"count": text}, "x")

@@ -1,6 +1,8 @@
 """A small run of every verb's files, and what all verbs must do with bad input and a full disk."""
 
 import errno
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -81,6 +83,36 @@ def require_full_disk_refused(run_folder, tmp_path, capsys):
             )
             assert made.read_text() == "old"
             assert files_under(tmp_path) == given
+
+    return require
+
+
+@pytest.fixture
+def require_pair_repaired(run_folder, tmp_path):
+    """Check that a kill between the outputs of a verb leaves no result, and a rerun the same ones.
+
+    `names` are its outputs by their flags, the one that is taken for the result last.
+    """
+
+    def require(command, names):
+        words = command(run_folder, tmp_path)
+        words += [word for flag, name in names.items() for word in (flag, tmp_path / name)]
+        assert run(words) == 0
+        paths = [tmp_path / name for name in names.values()]
+        whole = [path.read_bytes() for path in paths]
+        for path in paths:
+            path.write_text("of another run")
+        # The first that takes its place is the last thing the process does.
+        ends = "import os, sys; r = os.replace; "
+        ends += "os.replace = lambda a, b: (r(a, b), os.kill(os.getpid(), 9)); "
+        ends += "from scpress import cli; cli.main(sys.argv[1:])"
+        killed = subprocess.run([sys.executable, "-c", ends, *map(str, words)], check=False)
+        assert killed.returncode == -9
+        assert [path.exists() for path in paths] == [True, False]
+        assert paths[0].read_bytes() == whole[0]
+        assert run(words) == 0
+        assert [path.read_bytes() for path in paths] == whole
+        assert sorted(path for path in tmp_path.iterdir() if path.is_file()) == sorted(paths)
 
     return require
 

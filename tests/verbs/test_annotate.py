@@ -106,3 +106,8 @@ def test_own_labels_need_no_table(run_folder, tmp_path):
     written = ad.read_h5ad(tmp_path / "out/annotation.h5ad")
     labels = read_h5ad(run_folder / "counts.h5ad").obs["label"]
     assert written.obs["cell_type"].tolist() == labels.tolist()
+
+
+def test_a_kill_between_annotation_and_markers_leaves_no_annotation(require_pair_repaired):
+    command = of_run("annotate", *DATA, "--clusters", "@clusters.h5ad")
+    require_pair_repaired(command, {"--markers": "markers.tsv", "--output": "annotation.h5ad"})

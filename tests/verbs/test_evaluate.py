@@ -79,4 +79,4 @@ def test_a_latent_without_a_seed_is_named(run_folder, tmp_path, capsys):
     del latent.uns["scpress"]["seed"]
     write_h5ad(latent, tmp_path / "none.h5ad")
     assert run(evaluating(run_folder, tmp_path, tmp_path / "none.h5ad")) == 2
-    require_one_line("evaluate", capsys.readouterr().err, "none.h5ad' does not say its seed")
+    require_one_line("evaluate", capsys.readouterr().err, "none.h5ad' lacks 'seed'")

@@ -1,12 +1,16 @@
 """`report`: whose names its samples, models and seeds get, and files that are missing."""
 
 import json
+from dataclasses import fields
 
 import pandas as pd
 import pytest
 from verbs.commands import DATA, must, of_run, require_one_line, run
 
 from scpress.io.h5ad import read_h5ad, write_h5ad
+from scpress.tables.training import HistoryRow
+
+LOSSES = [item.name for item in fields(HistoryRow) if item.type is not int]
 
 
 @pytest.fixture
@@ -36,7 +40,8 @@ def test_a_sample_is_named_as_its_file_says_or_else_as_its_folder_is(cells, run_
 
 
 def test_a_history_is_of_the_model_and_seed_its_path_names(cells, tmp_path):
-    history = pd.DataFrame({"step": [50, 100], "validation_loss": [9.0, 8.0]})
+    history = pd.DataFrame({name: [9.0, 8.0] for name in LOSSES})
+    history["step"] = history["cells_seen"] = [50, 100]
     path = tmp_path / "models" / "mymodel" / "mysplit" / "41" / "history.tsv"
     path.parent.mkdir(parents=True)
     history.to_csv(path, sep="\t", index=False)
@@ -69,3 +74,11 @@ def test_a_missing_file_is_one_line_and_leaves_nothing(cells, tmp_path, capsys, 
     assert reporting(cells, tmp_path, flag, tmp_path / name) == 2
     require_one_line("report", capsys.readouterr().err, f"no such file.*{name}")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_kill_between_page_and_metrics_leaves_no_page(cells, require_pair_repaired, tmp_path):
+    inside = tmp_path / "inputs" / "scpress.h5ad"
+    inside.parent.mkdir()
+    cells.rename(inside)
+    names = {"--metrics": "metrics.json", "--output": "report.html"}
+    require_pair_repaired(lambda *_: ["report", "--input", inside], names)

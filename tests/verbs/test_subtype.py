@@ -3,7 +3,7 @@
 import anndata as ad
 import pandas as pd
 import pytest
-from verbs.commands import DATA, Case, mixed, run
+from verbs.commands import DATA, Case, mixed, of_run, run
 
 from scpress.config.options import SimulateOptions, SubtypeOptions
 from scpress.counts.sizes import library_sizes, size_factors
@@ -81,3 +81,8 @@ def test_verb_writes_an_empty_table_where_there_are_no_subtypes(parts, tmp_path)
     assert pd.read_csv(tmp_path / "subtype_markers.tsv", sep="\t").empty
     found = set(read_h5ad(tmp_path / "subtypes.h5ad").obs["subtype"])
     assert found == {"type1", "type2", "unassigned"}
+
+
+def test_a_kill_between_subtypes_and_markers_leaves_no_subtypes(require_pair_repaired):
+    command = of_run("subtype", *DATA, "--clusters", "@clusters.h5ad", "--groupby", "leiden")
+    require_pair_repaired(command, {"--markers": "markers.tsv", "--output": "subtypes.h5ad"})

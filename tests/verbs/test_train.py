@@ -74,6 +74,11 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_file(require_full_disk_refus
     require_full_disk_refused(WRITING)
 
 
+def test_a_kill_between_model_and_history_leaves_no_model(require_pair_repaired):
+    names = {"--history": "history.tsv", "--output": "model.safetensors"}
+    require_pair_repaired(WRITING, names)
+
+
 TRAINING = (
     *("--preset", "pca", "--n-latent", "5", "--batch-key", "null"),
     *("--max-steps", "40", "--validate-every", "20", "--allow-failed-fit"),

@@ -12,7 +12,7 @@ from scpress import slots
 from scpress.config.options import IngestOptions
 from scpress.counts.genes import find_name_columns
 from scpress.counts.genomes import choose_genome
-from scpress.counts.matrix import column_joiner, gene_totals, iter_chunks
+from scpress.counts.matrix import column_joiner, iter_chunks, sum_of_all
 from scpress.counts.names import are_exchanged, are_hashtags, find_rows_of_no_gene
 from scpress.counts.parts import add_blocks, find_matrices, name_places, tell_parts
 from scpress.counts.raw import RawCounts, select_genes, transpose
@@ -59,7 +59,7 @@ def raw_from_anndata(adata: "AnnData", layer: str | None) -> RawCounts:
     used, var_key = find_matrices(list(matrices), layer, "the AnnData")
     var = adata.raw.var if var_key == "raw/var" else adata.var
     messages = tell_parts(
-        list(matrices), used, layer, lambda key: float(gene_totals(matrices[key]).sum())
+        list(matrices), used, layer, lambda key: sum_of_all(matrices[key])
     )
     return RawCounts(
         adata.obs,
@@ -73,7 +73,9 @@ def raw_from_anndata(adata: "AnnData", layer: str | None) -> RawCounts:
 
 def reader_of(X: object) -> Callable[[int], Iterator[sparse.csr_matrix]]:
     """Give the rows of a matrix as `RawCounts.read_blocks` does; X as for `iter_chunks`."""
-    return lambda max_bytes: (block for _, _, block in iter_chunks(X, max_bytes=max_bytes))
+    return lambda max_bytes: (
+        block for _, _, block in iter_chunks(X, max_bytes=max_bytes, values="anything")
+    )
 
 
 def reader_of_sum(

@@ -8,13 +8,30 @@ from scipy import sparse
 
 from scpress import settings
 from scpress.counts.stored import damage_named, name_of, stored_rows
+from scpress.errors import InputError
 
 # More nonzeros than this need int64 indices; a test lowers it.
 _INT32_MAX = 2**31 - 1
 
 
+def _require_values(found: np.ndarray, values: str, where: str) -> None:
+    """Check what is stored of a block that was just unpacked: numbers, none negative, no NaN."""
+    if found.dtype.kind == "f":
+        good = (found >= 0) & (found < np.inf)
+        if values == "counts":
+            good &= found == np.rint(found)
+    else:
+        good = found >= 0
+    if not good.all():
+        wanted = "counts are whole numbers" if values == "counts" else "its values are numbers"
+        raise InputError(
+            f"{where} holds {found[~good][0]}, and {wanted}, none negative. Run the step that "
+            "writes it again, or give raw counts."
+        )
+
+
 def iter_chunks(
-    X: Any, *, max_bytes: int | None = None
+    X: Any, *, max_bytes: int | None = None, values: str = "counts"
 ) -> Iterator[tuple[int, int, sparse.csr_matrix]]:
     """Walk over the rows of a CSR matrix in memory or on disk.
 
@@ -25,6 +42,8 @@ def iter_chunks(
         in memory or on disk. CSC is turned into CSR as a whole, never into a dense array.
     max_bytes
         Size of a block; `settings.chunk_bytes` when not given. A block has at least one row.
+    values
+        What a matrix on disk holds: counts, logs, or anything.
 
     Yields
     ------
@@ -34,9 +53,13 @@ def iter_chunks(
     Raises
     ------
     InputError
-        What is on disk is not a matrix of that shape.
+        What is on disk is not a matrix of that shape and of these values.
     """
     rows = None
+    is_on_disk = hasattr(X, "group") or hasattr(X, "chunks")
+    where = name_of(getattr(X, "group", X)) if is_on_disk and values != "anything" else ""
+    if where and X.dtype.kind not in "biuf":
+        raise InputError(f"{where} is of type {X.dtype} and must hold numbers. Give raw counts.")
     if hasattr(X, "group"):  # anndata's: its own loops would trust what is in the file
         rows = stored_rows(X.group, X.shape, X.format)
         if X.format == "csc":
@@ -59,6 +82,8 @@ def iter_chunks(
                 block = to_csr(X[start:stop])
         else:
             block = rows.read(start, stop)
+        if where:
+            _require_values(block.data, values, where)
         yield start, stop, block
 
 
@@ -118,10 +143,13 @@ def column_joiner(
     return join
 
 
-def select_columns(X: Any, columns: np.ndarray, *, dtype: Any = np.int32) -> sparse.csr_matrix:
+def select_columns(
+    X: Any, columns: np.ndarray, *, dtype: Any = np.int32, values: str = "counts"
+) -> sparse.csr_matrix:
     """[cells, columns] Some genes of all cells, CSR in memory, read block by block."""
+    blocks = iter_chunks(X, values=values)
     return stack_rows(
-        (block[:, columns].astype(dtype, copy=False) for _, _, block in iter_chunks(X)),
+        (block[:, columns].astype(dtype, copy=False) for _, _, block in blocks),
         n_vars=len(columns),
         dtype=dtype,
     )
@@ -175,6 +203,12 @@ def gene_totals(X: Any) -> np.ndarray:
     for _, _, block in iter_chunks(X):
         total += np.asarray(block.sum(axis=0, dtype=np.float64)).ravel()
     return total
+
+
+def sum_of_all(X: Any) -> float:
+    """Sum of all values, whatever they are; X as for `iter_chunks`."""
+    blocks = iter_chunks(X, values="anything")
+    return sum(float(block.data.sum(dtype=np.float64)) for _, _, block in blocks)
 
 
 def sums_of_squares(X: Any) -> np.ndarray:

@@ -6,8 +6,8 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -52,6 +52,33 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise_unwritable(error, path)
+
+
+def write_together(*outputs: tuple[Path, Callable[[Path], Any]]) -> None:
+    """Write what belongs together; the last output is the one that says that all is there.
+
+    All are whole before the first takes its place, and the old last one goes before that: where a
+    process is killed in between, there is no last one, and the next run writes all of them.
+
+    Parameters
+    ----------
+    outputs
+        Paths, and what writes a file of each to the path it is given.
+
+    Raises
+    ------
+    InputError
+        The disk is full, or a place cannot be written; nothing is left there.
+    """
+    with ExitStack() as stack:
+        # What is entered last takes its place first.
+        places = [stack.enter_context(atomic_path(path)) for path, _ in outputs[::-1]]
+        for (path, write), temporary in zip(outputs[::-1], places, strict=True):
+            try:
+                write(temporary)
+            except OSError as error:
+                raise_unwritable(error, path)
+        Path(outputs[-1][0]).unlink(missing_ok=True)
 
 
 def temporary_path(path: Path) -> Path:
@@ -133,10 +160,20 @@ def raise_unreadable(error: OSError, path: Path) -> NoReturn:
     ) from error
 
 
+def save_json(value: Any, path: Path) -> None:
+    """Write a value as sorted, indented JSON, in place."""
+    Path(path).write_text(json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def save_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as TSV without its index, in place."""
+    table.to_csv(path, sep="\t", index=False)
+
+
 def write_json(value: Any, path: Path) -> None:
     """Write a value as sorted, indented JSON."""
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+        save_json(value, temporary)
 
 
 def read_json(path: Path) -> Any:
@@ -149,8 +186,8 @@ def read_json(path: Path) -> Any:
     """
     require_file(path)
     try:
-        return json.loads(Path(path).read_text())
-    except ValueError as error:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError, IsADirectoryError) as error:
         raise InputError(f"'{path}' is not JSON: {error}.") from error
 
 
@@ -171,12 +208,6 @@ def read_lines(path: Path) -> list[str]:
     if not words:
         raise InputError(f"'{path}' lists nothing; one name a line is needed.")
     return words
-
-
-def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as TSV without its index."""
-    with atomic_path(path) as temporary:
-        table.to_csv(temporary, sep="\t", index=False)
 
 
 def require_file(path: Path) -> None:

@@ -118,9 +118,15 @@ def _read_staged(path: Path) -> ad.AnnData:
 
 def write_h5ad(adata: ad.AnnData, path: Path) -> None:
     """Write an AnnData in memory, compressed, under its final name only when whole."""
+    with atomic_path(path) as temporary:
+        save_h5ad(adata, temporary)
+
+
+def save_h5ad(adata: ad.AnnData, path: Path) -> None:
+    """Write an AnnData in memory, compressed, in place."""
     adata.strings_to_categoricals()
     _make_plain(adata)
-    with atomic_path(path) as temporary, new_hdf5(temporary) as (file, _):
+    with new_hdf5(path) as (file, _):
         write_elem(file, "/", adata, dataset_kwargs={"compression": "gzip"})
 
 

@@ -107,7 +107,7 @@ def _gene_colours(inputs: ReportInputs, rows: np.ndarray, genes: list[str]) -> l
     columns = columns[columns >= 0]
     if not len(columns):
         return []
-    values = select_columns(inputs.cells.X, columns, dtype=np.float32)[rows].tocsc()
+    values = select_columns(inputs.cells.X, columns, dtype=np.float32, values="logs")[rows].tocsc()
     labels = inputs.gene_labels()[columns]
     found = []
     for number, label in enumerate(labels):
@@ -156,7 +156,7 @@ def group_means(
     code = pd.Categorical(groups, categories=order).codes
     total = np.zeros((len(order), len(columns)))
     detected = np.zeros_like(total)
-    for start, stop, block in iter_chunks(inputs.cells.X):
+    for start, stop, block in iter_chunks(inputs.cells.X, values="logs"):
         part = block[:, columns]
         member = sparse.csr_matrix(
             (np.ones(stop - start), (code[start:stop], np.arange(stop - start))),

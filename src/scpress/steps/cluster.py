@@ -54,7 +54,10 @@ def cluster(
     slots.require(latent, slots.LATENT, model=model)
     key = slots.LATENT.of(model)
     points = np.asarray(latent.obsm[key], dtype=np.float32)
-    _require_points(points, key)
+    if len(points) < 3:
+        raise InputError(
+            f"clustering needs at least 3 cells; found {len(points)}. Loosen the thresholds of qc?"
+        )
     graph = build_graph(points, n_neighbors=options.n_neighbors, seed=seed, key=key)
 
     measured, n_measured = _measure_stability(graph, key, options, seed)
@@ -101,18 +104,6 @@ def cluster(
         }
     }
     return result
-
-
-def _require_points(points: np.ndarray, key: str) -> None:
-    if len(points) < 3:
-        raise InputError(
-            f"clustering needs at least 3 cells; found {len(points)}. Loosen the thresholds of qc?"
-        )
-    if not np.isfinite(points).all():
-        raise InputError(
-            f"obsm[{key!r}] has {int((~np.isfinite(points)).any(axis=1).sum())} cells with values "
-            "that are not finite; train the model again."
-        )
 
 
 def _measure_stability(

@@ -14,7 +14,7 @@ from scpress.cells.stability import adjusted_rand_index
 from scpress.config.options import ClusterOptions, EvaluateOptions
 from scpress.errors import InputError
 from scpress.steps.cluster import cluster
-from scpress.tables.evaluation import SCORES, SETTINGS, Evaluation, SeedScores, Spread
+from scpress.tables.evaluation import Evaluation, SeedScores, summarize_seeds
 
 log = logging.getLogger("scpress")
 
@@ -88,7 +88,7 @@ def evaluate(
         has_batches=batch is not None,
         message=message,
         seeds=seeds,
-        summary=_summarize(seeds),
+        summary=summarize_seeds(seeds),
     )
 
 
@@ -194,18 +194,3 @@ def _batch_scores(
 
 def _finite(value: float | None) -> float | None:
     return None if value is None or not np.isfinite(value) else float(value)
-
-
-def _summarize(seeds: Mapping[str, SeedScores]) -> dict[str, Spread]:
-    """Median over the seeds, with the smallest and largest."""
-    summary = {}
-    for name in (*SCORES, *SETTINGS):
-        values = [v for v in (getattr(scores, name) for scores in seeds.values()) if v is not None]
-        if values:
-            summary[name] = Spread(
-                median=float(np.median(values)),
-                low=min(values),
-                high=max(values),
-                n_seeds=len(values),
-            )
-    return summary

@@ -1,8 +1,9 @@
 """What `compress` measures of one model, and the page shows; every byte is one of a file."""
 
 from dataclasses import dataclass
+from typing import Any, Self
 
-from scpress.tables.records import Record
+from scpress.tables.records import Agreement, Positive, Record, Share
 
 # Names of the rivals.
 PCA, GENE_MEAN = "PCA", "gene mean x size factor"
@@ -27,10 +28,10 @@ class Scores(Record):
     """
 
     deviance_explained: float
-    gene_correlation: float
-    cell_correlation: float
-    neighbor_recall: float | None
-    ari_label: float | None
+    gene_correlation: Agreement
+    cell_correlation: Agreement
+    neighbor_recall: Share | None
+    ari_label: Agreement | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,7 @@ class Code(Scores):
     precision: str
     n_latent: int
     total_bytes: int
-    bytes_per_cell: float
+    bytes_per_cell: Positive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,12 +71,12 @@ class Precision(Code):
     """
 
     latent_bytes: int
-    latent_bytes_per_cell: float
+    latent_bytes_per_cell: Positive
     nll: float
     nll_held_out: float | None
-    neighbor_recall_float32: float
-    ari_float32: float
-    ari_other_seed: float
+    neighbor_recall_float32: Share
+    ari_float32: Agreement
+    ari_other_seed: Agreement
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +85,7 @@ class Nominal(Record):
 
     dense_bytes: int
     latent_bytes: int
-    ratio: float
+    ratio: Positive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,11 +93,11 @@ class Stored(Record):
     """Counts as an h5ad stores its X over the latent as stored."""
 
     counts_bytes: int
-    counts_bytes_per_cell: float
-    all_genes_bytes_per_cell: float
+    counts_bytes_per_cell: Positive
+    all_genes_bytes_per_cell: Positive
     latent_bytes: int
-    latent_bytes_per_cell: float
-    ratio: float
+    latent_bytes_per_cell: Positive
+    ratio: Positive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +109,8 @@ class WithDecoder(Record):
     gene_bytes: int
     library_bytes: int
     total_bytes: int
-    bytes_per_cell: float
-    ratio: float
+    bytes_per_cell: Positive
+    ratio: Positive
     break_even_cells: int | None
 
     @property
@@ -138,6 +139,8 @@ class Compression(Record):
         PCA over its rank.
     """
 
+    made_by = "`scpress compress`"
+
     model: str
     preset: str
     seed: int | None
@@ -155,3 +158,11 @@ class Compression(Record):
     rivals: tuple[Code, ...]
     same_bytes_rank: int | None
     curve: tuple[Code, ...]
+
+    @classmethod
+    def from_plain(cls, values: Any, where: str) -> Self:
+        """Read as a record, and check that there is the float32 code that others are beside."""
+        found = super().from_plain(values, where)
+        if not found.precision:
+            raise cls.refusal(f"{where} has no code in 'precision'")
+        return found

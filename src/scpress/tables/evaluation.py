@@ -1,8 +1,12 @@
 """What `evaluate` scores of one model's latents, and the page shows."""
 
+import math
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Any, Self
 
-from scpress.tables.records import Record
+from scpress.tables.records import Agreement, NotNegative, Record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,19 +27,19 @@ class SeedScores(Record):
 
     omits_none = True
 
-    ari_best: float | None = None
-    ari_chosen: float | None = None
-    nmi_best: float | None = None
-    nmi_chosen: float | None = None
-    silhouette: float | None = None
+    ari_best: Agreement | None = None
+    ari_chosen: Agreement | None = None
+    nmi_best: Agreement | None = None
+    nmi_chosen: Agreement | None = None
+    silhouette: Agreement | None = None
     ilisi: float | None = None
     kbet: float | None = None
     graph_connectivity: float | None = None
     silhouette_batch: float | None = None
     # Settings found along the way, not scores.
-    best_resolution: float | None = None
-    chosen_resolution: float | None = None
-    n_clusters_chosen: float | None = None
+    best_resolution: NotNegative | None = None
+    chosen_resolution: NotNegative | None = None
+    n_clusters_chosen: NotNegative | None = None
 
 
 SETTINGS = ("best_resolution", "chosen_resolution", "n_clusters_chosen")
@@ -50,6 +54,13 @@ class Spread(Record):
     low: float
     high: float
     n_seeds: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Self:
+        """Median, least and greatest of some scores."""
+        return cls(
+            median=statistics.median(values), low=min(values), high=max(values), n_seeds=len(values)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +79,8 @@ class Evaluation(Record):
         Score or setting -> its spread over the seeds.
     """
 
+    made_by = "`scpress evaluate`"
+
     model: str
     n_cells: int
     n_scored_cells: int
@@ -76,3 +89,28 @@ class Evaluation(Record):
     message: str
     seeds: dict[str, SeedScores]
     summary: dict[str, Spread]
+
+    @classmethod
+    def from_plain(cls, values: Any, where: str) -> Self:
+        """Read as a record, and check that the summary is that of the seeds."""
+        found = super().from_plain(values, where)
+        if not _is_same(found.summary, summarize_seeds(found.seeds)):
+            raise cls.refusal(
+                f"the summary in {where} is not that of its seeds: something is lost or changed"
+            )
+        return found
+
+
+def summarize_seeds(seeds: Mapping[str, SeedScores]) -> dict[str, Spread]:
+    """Score or setting -> its spread over the seeds that have it."""
+    found = {name: [getattr(one, name) for one in seeds.values()] for name in (*SCORES, *SETTINGS)}
+    known = {name: [v for v in values if v is not None] for name, values in found.items()}
+    return {name: Spread.of(values) for name, values in known.items() if values}
+
+
+def _is_same(summary: Mapping[str, Spread], other: Mapping[str, Spread]) -> bool:
+    return summary.keys() == other.keys() and all(
+        math.isclose(getattr(one, item.name), getattr(other[name], item.name), rel_tol=1e-9)
+        for name, one in summary.items()
+        for item in fields(Spread)
+    )

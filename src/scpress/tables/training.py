@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from scpress.tables.records import Record
+from scpress.tables.records import NotNegative, Positive, Record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class HeldOut(Record):
 
     n_cells: int
     n_draws: int
-    nll: float | None
+    nll: float | None = None
     reconstruction_nll: float
     likelihood: str
 
@@ -66,9 +66,9 @@ class HeldOut(Record):
 class ThetaRange(Record):
     """Range of the fitted inverse dispersion over genes, and the genes at its bounds."""
 
-    min: float
-    median: float
-    max: float
+    min: Positive
+    median: Positive
+    max: Positive
     genes_at_bound: tuple[str, ...]
 
 
@@ -95,3 +95,19 @@ class TrainingRecord(Record):
     def n_cells(self) -> int:
         """Cells of the training data, held-out ones included; 0 where it is not recorded."""
         return self.n_training_cells + self.n_validation_cells
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryRow(Record):
+    """One validation of a training; losses are nats per cell."""
+
+    made_by = "`scpress train`"
+
+    step: int
+    cells_seen: int
+    train_loss: float
+    validation_loss: float
+    validation_reconstruction: float
+    validation_kl: float
+    kl_weight: NotNegative
+    learning_rate: NotNegative

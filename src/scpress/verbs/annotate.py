@@ -17,17 +17,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, options: AnnotateOptions) -> None:
     """Read, annotate, write."""
-    from scpress.io.files import write_table
-    from scpress.io.h5ad import read_h5ad, write_h5ad
+    from scpress.io.files import save_table, write_together
+    from scpress.io.h5ad import save_h5ad
     from scpress.io.panel import read_panel
+    from scpress.io.results import read_counts, read_result
     from scpress.steps.annotate import annotate
+    from scpress.tables import results
 
     annotation, markers = annotate(
-        read_h5ad(arguments.counts, backed=True),
-        read_h5ad(arguments.normalized),
-        read_h5ad(arguments.clusters),
+        read_counts(arguments.counts),
+        read_result(arguments.normalized, results.NORMALIZED),
+        read_result(arguments.clusters, results.CLUSTERS),
         None if options.labels_column is not None else read_panel(options.panel),
         options,
     )
-    write_table(markers, arguments.markers)
-    write_h5ad(annotation, arguments.output)
+    write_together(
+        (arguments.markers, lambda path: save_table(markers, path)),
+        (arguments.output, lambda path: save_h5ad(annotation, path)),
+    )

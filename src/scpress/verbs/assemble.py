@@ -32,20 +32,22 @@ def run(arguments: argparse.Namespace, options: AssembleOptions) -> None:
     import numpy as np
 
     from scpress import slots
-    from scpress.io.h5ad import read_h5ad, write_h5ad_streamed
+    from scpress.io.h5ad import write_h5ad_streamed
+    from scpress.io.results import read_counts, read_result
     from scpress.steps.assemble import assemble_frame, count_blocks, log_blocks
+    from scpress.tables import results
 
     if options.denoised_layer and arguments.model_file is None:
         raise InputError("denoised_layer needs a model; give --model-file of the primary one.")
-    counts = read_h5ad(arguments.counts, backed=True)
-    normalized = read_h5ad(arguments.normalized)
+    counts = read_counts(arguments.counts)
+    normalized = read_result(arguments.normalized, results.NORMALIZED)
     frame = assemble_frame(
         counts,
         normalized,
         _by_model(arguments.latents),
-        read_h5ad(arguments.clusters),
-        arguments.annotation and read_h5ad(arguments.annotation),
-        arguments.subtypes and read_h5ad(arguments.subtypes),
+        read_result(arguments.clusters, results.CLUSTERS),
+        arguments.annotation and read_result(arguments.annotation, results.ANNOTATION),
+        arguments.subtypes and read_result(arguments.subtypes, results.SUBTYPES),
     )
     counts_key = f"layers/{slots.COUNTS.name}"
     matrices = {"X": log_blocks(counts, normalized), counts_key: count_blocks(counts)}
@@ -63,12 +65,13 @@ def run(arguments: argparse.Namespace, options: AssembleOptions) -> None:
 def _by_model(paths: list[Path]) -> "dict[str, AnnData]":
     """Model -> its latent; the file says the name."""
     from scpress import slots
-    from scpress.io.h5ad import read_h5ad
+    from scpress.io.results import read_result
+    from scpress.tables.results import LATENT
 
     latents: dict[str, AnnData] = {}
     for path in paths:
-        latent = read_h5ad(path)
-        name = str(latent.uns.get(slots.RECORD.name, {}).get("model", ""))
+        latent = read_result(path, LATENT)
+        name = latent.uns.get(slots.RECORD.name, {}).get("model")
         if not name:
             raise InputError(f"'{path}' does not say its model; write it with `scpress embed`.")
         if name in latents:

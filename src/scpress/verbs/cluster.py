@@ -16,10 +16,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, options: ClusterOptions) -> None:
     """Cluster and write."""
-    from scpress.io.h5ad import read_h5ad, write_h5ad
+    from scpress.io.h5ad import write_h5ad
+    from scpress.io.results import read_result
     from scpress.steps.cluster import cluster
+    from scpress.tables import results
 
-    latent = read_h5ad(arguments.latent)
+    latent = read_result(arguments.latent, results.LATENT)
     write_h5ad(
         cluster(latent, options, model=arguments.model, seed=arguments.seed), arguments.output
     )

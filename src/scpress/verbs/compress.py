@@ -19,14 +19,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, options: CompressOptions) -> None:
     """Read, measure, write."""
     from scpress.io.files import write_json
-    from scpress.io.h5ad import read_h5ad
+    from scpress.io.results import read_counts, read_result
     from scpress.model.fitted import load_model
     from scpress.steps.compress import compress
+    from scpress.tables import results
 
     result = compress(
-        read_h5ad(arguments.counts, backed=True),
-        read_h5ad(arguments.normalized),
-        read_h5ad(arguments.latent),
+        read_counts(arguments.counts),
+        read_result(arguments.normalized, results.NORMALIZED),
+        read_result(arguments.latent, results.LATENT),
         load_model(arguments.model_file),
         name=arguments.model,
         options=options,

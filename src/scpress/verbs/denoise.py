@@ -20,13 +20,15 @@ def run(arguments: argparse.Namespace, options: DenoiseOptions) -> None:
     """Read, denoise, write as it goes."""
     import numpy as np
 
-    from scpress.io.h5ad import read_h5ad, write_h5ad_streamed
+    from scpress.io.h5ad import write_h5ad_streamed
+    from scpress.io.results import read_counts, read_result
     from scpress.model.device import resolve_device
     from scpress.model.fitted import load_model
     from scpress.steps.denoise import denoise_blocks, denoised_columns, denoised_frame
+    from scpress.tables import results
 
-    counts = read_h5ad(arguments.counts, backed=True)
-    normalized = arguments.normalized and read_h5ad(arguments.normalized)
+    counts = read_counts(arguments.counts)
+    normalized = arguments.normalized and read_result(arguments.normalized, results.NORMALIZED)
     model = load_model(arguments.model_file, device=resolve_device(arguments.device))
     frame = denoised_frame(counts, model, denoised_columns(model, options))
     blocks = (block for _, block in denoise_blocks(counts, normalized, model, options))

@@ -19,14 +19,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, options: EmbedOptions) -> None:
     """Read, embed, write."""
-    from scpress.io.h5ad import read_h5ad, write_h5ad
+    from scpress.io.h5ad import write_h5ad
+    from scpress.io.results import read_counts, read_result
     from scpress.model.device import resolve_device
     from scpress.model.fitted import load_model
     from scpress.steps.embed import embed
+    from scpress.tables import results
 
-    normalized = arguments.normalized and read_h5ad(arguments.normalized)
+    normalized = arguments.normalized and read_result(arguments.normalized, results.NORMALIZED)
     latent = embed(
-        read_h5ad(arguments.counts, backed=True),
+        read_counts(arguments.counts),
         normalized,
         load_model(arguments.model_file, device=resolve_device(arguments.device)),
         options,

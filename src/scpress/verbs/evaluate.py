@@ -18,20 +18,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, options: EvaluateOptions) -> None:
     """Evaluate and write."""
+    from scpress import slots
     from scpress.errors import InputError
     from scpress.io.files import write_json
-    from scpress.io.h5ad import read_h5ad
+    from scpress.io.results import read_counts, read_result
     from scpress.steps.evaluate import evaluate
+    from scpress.tables.results import LATENT
 
     latents = {}
     for path in arguments.latent:
-        latent = read_h5ad(path)
-        seed = latent.uns.get("scpress", {}).get("seed")
+        latent = read_result(path, LATENT)
+        seed = latent.uns.get(slots.RECORD.name, {}).get("seed")
         if seed is None:
             raise InputError(f"'{path}' does not say its seed; write it with `scpress embed`.")
         if int(seed) in latents:
             raise InputError(f"two latents have the seed {seed}; the second is '{path}'.")
         latents[int(seed)] = latent
-    counts = read_h5ad(arguments.counts, backed=True)
+    counts = read_counts(arguments.counts)
     result = evaluate(counts.obs, latents, options, model=arguments.model)
     write_json(result.as_plain(), arguments.output)

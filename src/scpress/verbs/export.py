@@ -19,9 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Read, export into a temporary directory, rename."""
     from scpress.io.files import raise_unwritable, temporary_path
-    from scpress.io.h5ad import read_h5ad
+    from scpress.io.results import read_counts, read_result
     from scpress.model.fitted import load_model
     from scpress.steps.export import export
+    from scpress.tables import results
 
     output: Path = arguments.output
     if output.exists():
@@ -30,8 +31,8 @@ def run(arguments: argparse.Namespace) -> None:
     try:
         temporary.parent.mkdir(parents=True, exist_ok=True)
         export(
-            read_h5ad(arguments.counts, backed=True),
-            arguments.normalized and read_h5ad(arguments.normalized),
+            read_counts(arguments.counts),
+            arguments.normalized and read_result(arguments.normalized, results.NORMALIZED),
             load_model(arguments.model_file),
             temporary,
         )

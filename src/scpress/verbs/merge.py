@@ -23,8 +23,10 @@ def run(arguments: argparse.Namespace, options: MergeOptions) -> None:
     import numpy as np
 
     from scpress import slots
-    from scpress.io.h5ad import read_h5ad, write_h5ad_streamed
+    from scpress.io.h5ad import write_h5ad_streamed
+    from scpress.io.results import read_counts, read_result
     from scpress.steps.merge import iter_merged, plan_merge
+    from scpress.tables import results
 
     if len(arguments.counts) != len(arguments.qc):
         raise InputError(
@@ -33,7 +35,7 @@ def run(arguments: argparse.Namespace, options: MergeOptions) -> None:
         )
     samples = {}
     for counts_path, qc_path in zip(arguments.counts, arguments.qc, strict=True):
-        counts, marks = read_h5ad(counts_path, backed=True), read_h5ad(qc_path)
+        counts, marks = read_counts(counts_path), read_result(qc_path, results.QC)
         slots.require(counts, slots.SAMPLE)
         sample = str(counts.obs[slots.SAMPLE.name].iloc[0])
         if sample in samples:

@@ -15,9 +15,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, options: NormalizeOptions) -> None:
     """Read the counts block by block and write what was measured."""
     from scpress.io.files import read_lines
-    from scpress.io.h5ad import read_h5ad, write_h5ad
+    from scpress.io.h5ad import write_h5ad
+    from scpress.io.results import read_counts
     from scpress.steps.normalize import normalize
 
     gene_list = None if options.gene_list is None else read_lines(Path(options.gene_list))
-    counts = read_h5ad(arguments.counts, backed=True)
+    counts = read_counts(arguments.counts)
     write_h5ad(normalize(counts, options, gene_list=gene_list), arguments.output)

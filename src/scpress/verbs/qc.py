@@ -14,7 +14,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, options: QcOptions) -> None:
     """Read the counts block by block and write the verdict on every cell."""
-    from scpress.io.h5ad import read_h5ad, write_h5ad
+    from scpress.io.h5ad import write_h5ad
+    from scpress.io.results import read_counts
     from scpress.steps.qc import qc
 
-    write_h5ad(qc(read_h5ad(arguments.counts, backed=True), options), arguments.output)
+    write_h5ad(qc(read_counts(arguments.counts), options), arguments.output)

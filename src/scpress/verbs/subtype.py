@@ -19,17 +19,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, options: SubtypeOptions) -> None:
     """Find subtypes and write them with their markers."""
-    from scpress.io.files import write_table
-    from scpress.io.h5ad import read_h5ad, write_h5ad
+    from scpress.io.files import save_table, write_together
+    from scpress.io.h5ad import save_h5ad
+    from scpress.io.results import read_counts, read_result
     from scpress.steps.subtype import subtype
+    from scpress.tables import results
 
     subtypes, markers = subtype(
-        read_h5ad(arguments.counts, backed=True),
-        read_h5ad(arguments.normalized),
-        read_h5ad(arguments.clusters) if arguments.clusters else None,
-        read_h5ad(arguments.annotation) if arguments.annotation else None,
+        read_counts(arguments.counts),
+        read_result(arguments.normalized, results.NORMALIZED),
+        read_result(arguments.clusters, results.CLUSTERS) if arguments.clusters else None,
+        read_result(arguments.annotation, results.ANNOTATION) if arguments.annotation else None,
         options,
         seed=arguments.seed,
     )
-    write_table(markers, arguments.markers)
-    write_h5ad(subtypes, arguments.output)
+    write_together(
+        (arguments.markers, lambda path: save_table(markers, path)),
+        (arguments.output, lambda path: save_h5ad(subtypes, path)),
+    )

@@ -26,23 +26,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, options: TrainOptions) -> None:
     """Read, train, write."""
-    from scpress.io.files import atomic_path, write_table
-    from scpress.io.h5ad import read_h5ad
+    from scpress.io.files import save_table, write_together
+    from scpress.io.results import read_counts, read_result
     from scpress.steps.train import train
+    from scpress.tables import results
     from scpress.training.checkpoints import Checkpoint
 
     folder = arguments.checkpoints or arguments.output.parent / "checkpoints"
     checkpoint = Checkpoint(folder, minutes=options.checkpoint_minutes)
     model, history = train(
-        read_h5ad(arguments.counts, backed=True),
-        read_h5ad(arguments.normalized),
+        read_counts(arguments.counts),
+        read_result(arguments.normalized, results.NORMALIZED),
         options,
         seed=arguments.seed,
         device=arguments.device,
         checkpoint=checkpoint,
     )
     model.record = replace(model.record, model=arguments.model)
-    with atomic_path(arguments.output) as temporary:
-        model.save(temporary)
-    write_table(history, arguments.history)
+    write_together(
+        (arguments.history, lambda path: save_table(history, path)),
+        (arguments.output, model.save),
+    )
     checkpoint.remove()

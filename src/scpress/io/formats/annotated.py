@@ -17,7 +17,7 @@ from scipy import sparse
 
 from scpress.config.options import IngestOptions
 from scpress.counts.axes import raw_from_anndata, reader_of_sum
-from scpress.counts.matrix import gene_totals, iter_chunks, iter_slabs, to_csr
+from scpress.counts.matrix import iter_chunks, iter_slabs, sum_of_all, to_csr
 from scpress.counts.parts import find_matrices, name_places, tell_parts
 from scpress.counts.raw import RawCounts
 from scpress.counts.stored import stored_rows
@@ -106,7 +106,7 @@ def _open(opener: _Opener, path: Path, options: IngestOptions) -> RawCounts:
             _require_shape(_require_matrix(store[key]), obs, var, f"'{path}': {key}")
 
         def total(key: str) -> float:
-            return float(gene_totals(_matrix(store[key])).sum())
+            return sum_of_all(_matrix(store[key]))
 
         messages += tell_parts(found_keys, keys, options.layer, total)
         if any(_matrix(store[key]).dtype == np.float16 for key in keys):
@@ -159,7 +159,8 @@ def _require_shape(
 
 
 def _read_rows(element: Any, max_bytes: int) -> Iterator[sparse.csr_matrix]:
-    return (block for _, _, block in iter_chunks(_matrix(element), max_bytes=max_bytes))
+    blocks = iter_chunks(_matrix(element), max_bytes=max_bytes, values="anything")
+    return (block for _, _, block in blocks)
 
 
 def _is_by_column(element: Any) -> bool:
