@@ -58,9 +58,7 @@ def raw_from_anndata(adata: "AnnData", layer: str | None) -> RawCounts:
     matrices |= {"raw/X": adata.raw.X} if adata.raw is not None else {}
     used, var_key = find_matrices(list(matrices), layer, "the AnnData")
     var = adata.raw.var if var_key == "raw/var" else adata.var
-    messages = tell_parts(
-        list(matrices), used, layer, lambda key: sum_of_all(matrices[key])
-    )
+    messages = tell_parts(list(matrices), used, layer, lambda key: sum_of_all(matrices[key]))
     return RawCounts(
         adata.obs,
         var,
