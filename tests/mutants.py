@@ -403,6 +403,11 @@ MUTANTS = [
     ),
     *_in(
         "io/panel",
+        (
+            "a field beyond the header moves the columns",
+            "if not isinstance(table.index, pd.RangeIndex):",
+            "if False:",
+        ),
         ("NA is no name of a cell type", "keep_default_na=False", "keep_default_na=True"),
     ),
     *_in(
@@ -1448,6 +1453,12 @@ MUTANTS = [
     ),
     *_in(
         "report/inputs",
+        ("any column is shown", "        slots.require(self.cells, slot)\n", ""),
+        (
+            "any record is shown",
+            "        FinalRecord.from_plain(record, \"uns['scpress'] of the cells\")\n",
+            "",
+        ),
         (
             "the first model is the primary one",
             "return str(named) if named in models",
