@@ -453,6 +453,7 @@ MUTANTS = [
         "io/formats/features",
         ("antibodies are genes", "word.strip().lower() == _EXPRESSION", 'word != ""'),
         ("types in 10x's own case only", "any(word.strip().lower() in", "any(word.strip() in"),
+        ("a type that was cut off sets its gene aside", "_EXPRESSION.startswith(bare)", "False"),
     ),
     *_in(
         "io/formats/layouts",
