@@ -446,6 +446,11 @@ MUTANTS = [
     ),
     *_in(
         "io/panel",
+        (
+            "a field beyond the header moves the columns",
+            "if not isinstance(table.index, pd.RangeIndex):",
+            "if False:",
+        ),
         ("NA is no name of a cell type", "keep_default_na=False", "keep_default_na=True"),
     ),
     *_in(
@@ -491,6 +496,7 @@ MUTANTS = [
         "io/formats/features",
         ("antibodies are genes", "word.strip().lower() == _EXPRESSION", 'word != ""'),
         ("types in 10x's own case only", "any(word.strip().lower() in", "any(word.strip() in"),
+        ("a type that was cut off sets its gene aside", "_EXPRESSION.startswith(bare)", "False"),
     ),
     *_in(
         "io/formats/layouts",
@@ -1192,6 +1198,11 @@ MUTANTS = [
             '("chosen_resolution", "n_clusters_chosen")',
             "tests/report/test_sections.py",
         ),
+        (
+            "the mean seed instead of the middle one",
+            "statistics.median(values)",
+            "statistics.fmean(values)",
+        ),
         ("a score may be lost", "if not _is_same(", "if False and not _is_same("),
         ("a seed without a score counts as one", "if v is not None]", "]"),
     ),
@@ -1288,7 +1299,6 @@ MUTANTS = [
     ),
     *_in(
         "steps/evaluate",
-        ("the mean seed instead of the middle one", "np.median(values)", "np.mean(values)"),
         (
             "cells without a label are a label",
             'known = np.flatnonzero(label != "")',
@@ -1514,6 +1524,12 @@ MUTANTS = [
     ),
     *_in(
         "report/inputs",
+        ("any column is shown", "        slots.require(self.cells, slot)\n", ""),
+        (
+            "any record is shown",
+            "        FinalRecord.from_plain(record, \"uns['scpress'] of the cells\")\n",
+            "",
+        ),
         (
             "the first model is the primary one",
             "return str(named) if named in models",

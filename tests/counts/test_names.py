@@ -95,6 +95,7 @@ IDS = [f"ENSG{i:011d}" for i in range(20)]
     [
         (["A", "B", "Cell_Type"], ["Cell_Type"]),
         (["batch", "A", "B", "n_genes"], ["batch", "n_genes"]),
+        (["A", "1-Mar", "Sep-02", "B"], ["1-Mar", "Sep-02"]),
         ([*"ABCDE", "score"], ["score"]),
         (["score", *"ABCDE"], ["score"]),
         ([*"ABC", "score", *"DE"], []),  # in the middle it may be a gene

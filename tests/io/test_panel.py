@@ -48,6 +48,14 @@ def test_names_comments_and_columns_are_read_as_they_stand(tmp_path):
     assert table["gene_symbol"].tolist() == ["MS4A1", "nan"]
 
 
+def test_a_field_beyond_the_header_does_not_move_the_columns(tmp_path):
+    path = tmp_path / "table.tsv"
+    for beyond in ("", "x"):
+        path.write_text(f"cell_type\tgene_symbol\nB\tMS4A1\t{beyond}\nT\tCD3E\t{beyond}\n")
+        with pytest.raises(InputError, match=r"table\.tsv': its rows have more fields than its"):
+            read_panel(path)
+
+
 def test_a_table_that_is_not_one_is_one_line(tmp_path):
     path = tmp_path / "table.tsv"
     for content in (b"cell_type\tgene_symbol\nB\tCD19\nT\tCD3E\tx\ty\n", b"\xff\xfe\x00\x01"):

@@ -2,7 +2,9 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
+from scpress.errors import InputError
 from scpress.report.inputs import ReportInputs
 
 
@@ -21,6 +23,17 @@ def test_sizes_leave_out_empty_categories(full):
 
     assert full.sizes(slots.LEIDEN) == {"1": full.cells.n_obs}
     assert full.column(slots.UMAP) is None
+
+
+def test_what_a_column_and_the_record_cannot_hold_is_refused(full):
+    from scpress import slots
+
+    full.cells.obs["library_size"] = "many"
+    with pytest.raises(InputError, match=r"obs\['library_size'\].* must hold whole numbers"):
+        full.column(slots.LIBRARY_SIZE)
+    full.cells.uns["scpress"]["cluster"]["model"] = 3
+    with pytest.raises(InputError, match=r"'model' in 'cluster' in uns\['scpress'\] of the cells"):
+        assert full.primary
 
 
 def test_labels_of_genes_are_symbols_or_else_names(full):

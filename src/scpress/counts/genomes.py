@@ -82,7 +82,19 @@ def _find_species(
     indicator = sparse.csr_matrix(
         (np.ones(len(known)), (known, codes)), shape=(len(genomes), len(names))
     )
-    molecules = np.vstack([(block @ indicator).toarray() for block in raw.chunks()])
+    return count_species(
+        np.vstack([(block @ indicator).toarray() for block in raw.chunks()]), names
+    )
+
+
+def count_species(molecules: np.ndarray, names: list[str]) -> tuple["pd.Categorical[str]", str]:
+    """[cells] The genome of each cell, or 'mixed'; and the sentence that counts them.
+
+    Parameters
+    ----------
+    molecules
+        [cells, genomes] Molecules of each genome.
+    """
     total = molecules.sum(axis=1)
     is_pure = molecules.max(axis=1) > _PURE * total
     species = np.where(is_pure, molecules.argmax(axis=1), len(names))

@@ -61,6 +61,7 @@ _METADATA = frozenset(
         "orig.ident barcode doublet doublet_score library_size size_factor"
     ).split()
 )
+_DATE = re.compile(r"\d{1,2}-(mar|sep|dec|oct)$|(mar|sep|dec|oct)-\d{1,2}$", re.IGNORECASE)
 # NCBI's numbers of genes.
 _NUMBER = re.compile(r"\d+$")
 
@@ -116,10 +117,10 @@ def find_rows_of_no_gene(names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
 def find_no_genes_by_name(names: Sequence[str]) -> list[str]:
     """Names of columns of metadata among those of genes, as far as their names tell.
 
-    Words that name no gene; the first and the last also where all but they are stable ids, or where
-    they alone begin with a small letter.
+    Words that name no gene, and dates that a spreadsheet made of MARCH1 and SEPT2; the first and
+    the last also where all but they are stable ids, or where they alone begin with a small letter.
     """
-    found = [name for name in names if name.lower() in _METADATA]
+    found = [name for name in names if name.lower() in _METADATA or _DATE.match(name)]
     index = np.asarray(names, dtype=object)
     if len(index) > 4:
         are_ids = is_gene_id(names).sum() >= 0.9 * len(names)

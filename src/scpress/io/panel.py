@@ -30,6 +30,11 @@ def read_panel(path: Path | str | None = None) -> pd.DataFrame:
             f"'{path}' cannot be read as a marker table ({reason}). "
             "A table separated by tabs is needed."
         ) from error
+    if not isinstance(table.index, pd.RangeIndex):  # pandas takes the first field for a name
+        raise InputError(
+            f"'{path}': its rows have more fields than its header names columns. Remove what is "
+            "after the last column, or name it."
+        )
     try:
         return check_panel(table)
     except InputError as error:

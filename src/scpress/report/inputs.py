@@ -13,6 +13,7 @@ from scpress.report.figures import colours_of
 from scpress.tables.compression import Compression
 from scpress.tables.evaluation import Evaluation
 from scpress.tables.records import plain
+from scpress.tables.results import FinalRecord
 from scpress.tables.training import TrainingRecord
 
 
@@ -44,8 +45,10 @@ class ReportInputs:
 
     @property
     def record(self) -> dict[str, Any]:
-        """`uns["scpress"]` of the cells."""
-        return dict(self.cells.uns.get(slots.RECORD.name, {}))
+        """`uns["scpress"]` of the cells, as `tables.results.FinalRecord` says it must be."""
+        record = self.cells.uns.get(slots.RECORD.name, {})
+        FinalRecord.from_plain(record, "uns['scpress'] of the cells")
+        return dict(record)
 
     @property
     def models(self) -> dict[str, TrainingRecord]:
@@ -72,8 +75,11 @@ class ReportInputs:
         return dict(merged or {})
 
     def column(self, slot: slots.Slot) -> pd.Series | None:
-        """Get an obs column, or None."""
-        return self.cells.obs.get(slot.name)
+        """Get an obs column that is as its slot says, or None."""
+        if slot.name not in self.cells.obs:
+            return None
+        slots.require(self.cells, slot)
+        return self.cells.obs[slot.name]
 
     def sizes(self, slot: slots.Slot) -> dict[str, int]:
         """Category -> number of cells, in the order of the categories; empty ones left out."""

@@ -36,3 +36,15 @@ def test_features_without_genes_are_refused(tmp_path):
     types = np.array(["Peaks"] * 3, dtype=object)
     with pytest.raises(InputError, match="no features of type Gene Expression; found Peaks"):
         find_genes(FIRST, SECOND, types, None, tmp_path)
+
+
+@pytest.mark.parametrize("word", ["", " ", "Gene Expre", "gene"])
+def test_a_type_that_was_cut_off_is_damage(tmp_path, word):
+    ids = np.array(["ENSG1", "ENSG2"], dtype=object)
+    types = np.array(["Gene Expression", word], dtype=object)
+    with pytest.raises(InputError, match=f"the type of feature 'ENSG2' is '{word}', where others"):
+        find_genes(ids, None, types, None, tmp_path)
+    # Words of nobody's are as they were.
+    for other in ("Gene Expression of mine", "Multiplexing Cap"):
+        types[1] = other
+        assert f"1 of type {other} set" in find_genes(ids, None, types, None, tmp_path)[2][0]

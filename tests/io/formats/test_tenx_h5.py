@@ -3,7 +3,7 @@
 import h5py
 import numpy as np
 import pytest
-from raw_files import BARCODES, IDS, SYMBOLS, write_10x_v3
+from raw_files import BARCODES, IDS, SYMBOLS, write_10x_v2, write_10x_v3
 from scipy import sparse
 
 from scpress.config.options import IngestOptions
@@ -157,3 +157,18 @@ def test_a_matrix_of_probes_without_the_filter_leaves_out_deprecated_genes(tmp_p
     assert list(raw.var["gene_symbol"]) == ["A"]
     # The nines are the antibodies' of the file, probes like all others here.
     np.testing.assert_array_equal(found[:, 0], counts.sum(axis=1) - counts[:, 1] + 18)
+
+
+def test_the_cells_of_each_genome_of_version_2_are_counted(tmp_path, counts):
+    path = tmp_path / "a.h5"
+    write_10x_v2(path, counts, genomes=("GRCh38", "mm10"))
+    with h5py.File(path, "a") as file:
+        # The barcodes of the two overlap, as those of Cell Ranger's filtered matrices do.
+        file["mm10/barcodes"][...] = np.array([*BARCODES[:2], *(f"x{i}" for i in range(21))], "S8")
+    with pytest.raises(InputError) as caught:
+        open_raw(path, IngestOptions())
+    # 21 of either alone, of which the fifth has no molecules; two with as many of both.
+    assert (
+        "more than 90 % of a cell's molecules are of GRCh38 in 20, of mm10 in 20 and of none in 4 "
+        "of 44 cells; none is named. Set `genome`"
+    ) in str(caught.value)

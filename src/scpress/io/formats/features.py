@@ -32,6 +32,17 @@ def are_types(column: Iterable[str]) -> bool:
     return any(word.strip().lower() in _TYPES for word in set(column))
 
 
+def _require_whole_types(types: np.ndarray, names: np.ndarray, path: Path) -> None:
+    """Check that no type may be a gene's that was cut off: the gene would be set aside."""
+    for at, word in enumerate(types):
+        bare = word.strip().lower()
+        if bare != _EXPRESSION and _EXPRESSION.startswith(bare):
+            raise InputError(
+                f"'{path}': the type of feature {names[at]!r} is {word!r}, where others have a "
+                "whole one. Is the file complete?"
+            )
+
+
 def find_genes(
     first: np.ndarray,
     second: np.ndarray | None,
@@ -51,11 +62,12 @@ def find_genes(
     Raises
     ------
     InputError
-        There are features of other types only.
+        There are features of other types only, or one whose type was cut off.
     """
     kept = np.ones(len(first), dtype=bool)
     messages = []
     if types is not None and are_types(types):
+        _require_whole_types(types, first, path)
         kept = np.array([word.strip().lower() == _EXPRESSION for word in types], dtype=bool)
         if not kept.any():
             found = ", ".join(sorted(set(types))[:5])

@@ -11,6 +11,7 @@ from scipy import sparse
 
 from scpress.config.options import IngestOptions
 from scpress.counts.axes import is_of_probes
+from scpress.counts.genomes import count_species
 from scpress.counts.matrix import column_joiner, iter_slabs
 from scpress.counts.raw import RawCounts
 from scpress.counts.stored import StoredRows
@@ -19,6 +20,8 @@ from scpress.io.formats.features import find_genes
 
 # The group of version 3, and what CellBender wrote instead: no names of genomes.
 _GROUPS = ("matrix", "background_removed")
+# Values that are read for a sum.
+_MOST_AT_ONCE = 4_000_000
 
 
 def open_10x_h5(path: Path, options: IngestOptions) -> RawCounts:
@@ -67,12 +70,26 @@ def _find_genome(file: h5py.File, genome: str | None, path: Path) -> str:
     if genome is None and len(genomes) == 1:
         return genomes[0]
     if genome not in genomes:
+        found = f"found genome {genome!r}"
+        if genome is None:
+            found = f"{_count_cells(file, genomes)}; none is named"
         raise InputError(
-            f"'{path}' holds the genomes {', '.join(genomes)}; "
-            f"{'none is named' if genome is None else f'found genome {genome!r}'}. "
+            f"'{path}' holds the genomes {', '.join(genomes)}; {found}. "
             "Set `genome` to one of them."
         )
     return str(genome)
+
+
+def _count_cells(file: h5py.File, genomes: list[str]) -> str:
+    """The sentence that says of which genome the cells are."""
+    totals = {}
+    for genome in genomes:
+        group = file[genome]
+        rows = StoredRows(group, int(group["shape"][1]), int(group["shape"][0]))
+        blocks = (rows.read(*slab) for slab in iter_slabs(rows.pointers, _MOST_AT_ONCE))
+        molecules = [np.asarray(block.sum(axis=1, dtype=np.float64)).ravel() for block in blocks]
+        totals[genome] = pd.Series(np.concatenate(molecules), index=_text(group["barcodes"]))
+    return count_species(pd.DataFrame(totals).fillna(0).to_numpy(), genomes)[1]
 
 
 def _read_features(group: h5py.Group) -> dict[str, np.ndarray]:
