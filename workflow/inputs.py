@@ -14,8 +14,10 @@ import re
 import jsonschema
 import yaml
 
-# Columns of the sheet that a verb is told by themselves; the others are metadata.
-_VERB_COLUMNS = ("sample", "path", "format", "layer", "orientation", "genome", "label_key")
+# Columns of the sheet that are options of ingest; beside the sample and its path, the others are
+# metadata.
+INGEST_COLUMNS = ("format", "layer", "orientation", "genome", "rounding", "label_key")
+_VERB_COLUMNS = ("sample", "path", *INGEST_COLUMNS)
 # Keys of the configuration that may name a file.
 FILE_KEYS = (("normalize", "gene_list"), ("annotate", "panel"))
 

@@ -8,8 +8,6 @@ import sys
 import time
 from pathlib import Path
 
-INGEST_COLUMNS = ("format", "layer", "orientation", "genome", "label_key")
-
 # `.venv/bin/snakemake` finds `.venv/bin/scpress` without activating the environment.
 os.environ.update(
     PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()])
@@ -102,9 +100,11 @@ def ingest_flags(wildcards):
     metadata = [
         f"{k}={v}"
         for k, v in row.items()
-        if k not in ("sample", "path", *INGEST_COLUMNS)
+        if k not in ("sample", "path", *inputs.INGEST_COLUMNS)
     ]
-    words = flags("ingest", {key: row[key] for key in INGEST_COLUMNS if key in row})
+    words = flags(
+        "ingest", {key: row[key] for key in inputs.INGEST_COLUMNS if key in row}
+    )
     return (["--metadata", *metadata] if metadata else []) + words
 
 

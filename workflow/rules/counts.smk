@@ -24,7 +24,7 @@ rule ingest:
         mem_mb=memory("ingest", sample_size),
         runtime=minutes("ingest", sample_size),
     params:
-        step_version=1,
+        step_version=2,
         flags=ingest_flags,
     shell:
         """
@@ -85,7 +85,7 @@ rule merge:
         mem_mb=memory("merge", merged_size),
         runtime=minutes("merge", merged_size),
     params:
-        step_version=1,
+        step_version=2,
         flags=flags("merge"),
     shell:
         """
