@@ -406,6 +406,11 @@ MUTANTS = [
     *_in(
         "io/h5ad",
         (
+            "a column may be anything",
+            "if isinstance(column, h5py.Group) and not",
+            "if False and not",
+        ),
+        (
             "tables are taken as they are read",
             "return _make_plain(adata)",
             "return adata",

@@ -257,3 +257,15 @@ def test_a_backed_matrix_fits_its_tables(tmp_path):
         file["X"].attrs["shape"] = [4, 3]
     with pytest.raises(InputError, match="4 x 3"):
         read_h5ad(tmp_path / "a.h5ad", backed=True)
+
+
+@pytest.mark.parametrize("table", ["obs", "var"])
+def test_a_column_that_does_not_say_what_it_is_is_not_missing_values(tmp_path, table):
+    made = ad.AnnData(np.zeros((2, 2)))
+    getattr(made, table)["score"] = [1.0, 2.0]
+    made.write_h5ad(tmp_path / "a.h5ad")
+    with h5py.File(tmp_path / "a.h5ad", "a") as file:
+        del file[table]["score"]
+        file[table].create_group("score")
+    with pytest.raises(InputError, match=rf"a\.h5ad': {table}/score does not say how"):
+        read_h5ad(tmp_path / "a.h5ad")

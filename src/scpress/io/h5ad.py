@@ -50,6 +50,7 @@ def read_h5ad(path: Path, *, backed: bool = False) -> ad.AnnData:
                 raise InputError(f"'{path}' is not an AnnData file: it has no obs.")
         require_own_storage(path)
         _require_pointers(path)
+        _require_columns(path)
         if backed and "SCPRESS_STAGE_INPUTS" in os.environ:
             adata = _read_staged(path)
         else:
@@ -78,6 +79,19 @@ def _require_pointers(path: Path) -> None:
     with h5py.File(path, "r") as file:
         for group, layout in compressed_groups(file):
             stored_rows(group, tuple(group.attrs["shape"]), layout)
+
+
+def _require_columns(path: Path) -> None:
+    """Check that a column in several parts says what it is: of any other anndata makes NaN."""
+    with h5py.File(path, "r") as file:
+        for table in (file.get("obs"), file.get("var")):
+            for name, column in table.items() if isinstance(table, h5py.Group) else ():
+                is_told = "encoding-type" in column.attrs or name == "__categories"  # of 0.7
+                if isinstance(column, h5py.Group) and not is_told:
+                    raise InputError(
+                        f"'{path}': {column.name[1:]} does not say how it is encoded. Is the file "
+                        "complete?"
+                    )
 
 
 def _require_indices(adata: ad.AnnData, path: Path) -> None:
