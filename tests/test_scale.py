@@ -21,6 +21,8 @@ from scpress.counts.matrix import iter_chunks
 from scpress.io import h5ad
 from scpress.io.h5ad import read_h5ad
 from scpress.steps.doctor import load_module
+from scpress.tables.results import LatentRecord
+from scpress.tables.training import HeldOut, Verdict
 
 _PBMC3K = SHARED / "data" / "pbmc3k_raw_2700.h5ad"
 _BENCHMARK = ROOT / "benchmarks" / "scale.py"
@@ -179,6 +181,22 @@ def _write_samples(folder):
         ad.AnnData(X).write_h5ad(folder / f"raw{number}.h5ad")
 
 
+VERDICT = Verdict(
+    status="ok",
+    score=1.0,
+    best_loss=1.0,
+    best_step=1,
+    n_steps=1,
+    stopped="max_steps",
+    rollbacks=0,
+    gene_mean_nll=2.0,
+)
+HELD_OUT = HeldOut(n_cells=2, n_draws=1, nll=1.0, reconstruction_nll=1.0, likelihood="nb")
+LATENT_RECORD = LatentRecord(
+    model="m", genes_digest="", seed=0, device="cpu", verdict=VERDICT, held_out=HELD_OUT
+).as_plain()
+
+
 def _merge_and_assemble(folder, raw):
     folder.mkdir()
     names = {name: [] for name in ("counts", "qc")}
@@ -195,9 +213,11 @@ def _merge_and_assemble(folder, raw):
     assert main(["merge", *lists, "--output", merged]) == 0
     assert main(["normalize", "--counts", merged, "--output", normalized]) == 0
     cells = read_h5ad(normalized).obs_names
-    latent = ad.AnnData(obs=read_h5ad(normalized).obs[[]], uns={"scpress": {"model": "m"}})
+    latent = ad.AnnData(obs=read_h5ad(normalized).obs[[]], uns={"scpress": LATENT_RECORD})
     latent.obsm["X_m"] = np.random.default_rng(1).normal(size=(len(cells), 3)).astype(np.float32)
+    latent.obs["nll_m"] = np.float32(1)
     latent.write_h5ad(folder / "latent.h5ad")
+    del latent.uns["scpress"]
     latent.obs["leiden"] = np.repeat("0", len(cells))
     latent.write_h5ad(folder / "clusters.h5ad")
     inputs = ["--counts", merged, "--normalized", normalized]
@@ -224,7 +244,7 @@ def test_int64_indices_are_the_same_matrices(tmp_path, monkeypatch):
         np.testing.assert_array_equal(large.X.toarray(), small.X.toarray())
         assert large.X.dtype == small.X.dtype
         backed = read_h5ad(tmp_path / "large" / f"{name}.h5ad", backed=True)
-        blocks = [block.toarray() for _, _, block in iter_chunks(backed.X)]
+        blocks = [block.toarray() for _, _, block in iter_chunks(backed.X, values="logs")]
         assert len(blocks) > 2
         np.testing.assert_array_equal(np.concatenate(blocks), small.X.toarray())
     np.testing.assert_array_equal(

@@ -236,7 +236,9 @@ def _fault(held: Any, slot: Slot) -> str:
     if slot.dtype in ("category", "str"):
         return _fault_of_text(held, slot.may_lack)
     kinds, noun = _KINDS[slot.dtype[0]]
-    if held.dtype.kind not in kinds:
+    # Whole numbers may be stored as floats, as scanpy's are.
+    is_whole_float = slot.dtype[0] == "i" and held.dtype.kind == "f"
+    if held.dtype.kind not in kinds and not is_whole_float:
         return f"is of type {held.dtype} and must hold {noun}"
     if hasattr(held, "tocsr"):
         held = held.data
@@ -245,6 +247,9 @@ def _fault(held: Any, slot: Slot) -> str:
         if not slot.may_lack:
             return f"lacks {noun} in some of its places"
         held = held[~lacks]
+    fractions = held[held % 1 != 0] if is_whole_float else held[:0]
+    if len(fractions):
+        return f"holds {float(fractions.max()):g} and must hold {noun}"
     if slot.dtype == "bool" or not held.size:
         return ""
     low, high = float(held.min()), float(held.max())
