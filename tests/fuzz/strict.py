@@ -1,6 +1,7 @@
 """Raw files read by h5py, zarr and text alone, one entry after the other; what is odd is refused.
 
-Nothing of the package is used: this is the judge of what it gives.
+Nothing of the package is used: this is the judge of what it gives. Each reader returns the names of
+the cells, the lists of names that the genes have, and [cells, genes] the counts.
 """
 
 import csv
@@ -25,6 +26,15 @@ def require(holds, what):
 
 def texts(values):
     return [v.decode() if isinstance(v, bytes) else str(v) for v in np.asarray(values).ravel()]
+
+
+def text_column(table, name):
+    """Text as an array, or beside a mask of what is missing."""
+    stored = table[name]
+    if hasattr(stored, "dtype"):
+        return texts(stored[:])
+    require(not stored["mask"][:].any(), "missing text")
+    return texts(stored["values"][:])
 
 
 def filled(shape, entries):
@@ -63,19 +73,20 @@ def dense_entries(matrix):
 
 
 def annotated(store):
-    names, genes = (texts(store[t][store[t].attrs["_index"]][:]) for t in ("obs", "var"))
+    tables = (store["obs"], store["var"])
+    names, genes = (text_column(table, table.attrs["_index"]) for table in tables)
     X = store["X"]
     if hasattr(X, "dtype"):
         require(X.shape == (len(names), len(genes)), "tables")
-        return names, genes, filled(X.shape, dense_entries(X))
+        return names, [genes], filled(X.shape, dense_entries(X))
     kind = X.attrs["encoding-type"]
     shape = tuple(int(size) for size in X.attrs["shape"])
     require(kind in ("csr_matrix", "csc_matrix"), "kind")
     require(shape == (len(names), len(genes)), "tables")
     if kind == "csr_matrix":
-        return names, genes, filled(shape, compressed(X, *shape))
+        return names, [genes], filled(shape, compressed(X, *shape))
     turned = compressed(X, *shape[::-1])
-    return names, genes, filled(shape, ((cell, gene, value) for gene, cell, value in turned))
+    return names, [genes], filled(shape, ((cell, gene, value) for gene, cell, value in turned))
 
 
 def read_h5ad(path):
@@ -100,14 +111,15 @@ def read_10x(path):
         n_features, n_obs = (int(size) for size in group["shape"][:])
         names = texts(group["barcodes"][:])
         kept = range(n_features)
-        genes = texts(group["features/id" if "features" in group else "genes"][:])
-        require(len(genes) == n_features, "tables")
-        if "features" in group:
+        in_v3 = ("features/id", "features/name")
+        columns = in_v3 if "features" in group else ("genes", "gene_names")
+        genes = [texts(group[name][:]) for name in columns if name in group]
+        require(genes and all(len(column) == n_features for column in genes), "tables")
+        if "features/feature_type" in group:
             kinds = texts(group["features/feature_type"][:])
             require(len(kinds) == n_features, "tables")
-            kept = [i for i, kind in enumerate(kinds) if kind == "Gene Expression"]
-        else:
-            require(group["genes"].shape == group["gene_names"].shape == (n_features,), "tables")
+            # Without any type of 10x, the column is no column of types.
+            kept = [i for i, kind in enumerate(kinds) if kind == "Gene Expression"] or kept
         require(len(names) == n_obs, "tables")
         new = {old: i for i, old in enumerate(kept)}
         inside = []
@@ -115,7 +127,8 @@ def read_10x(path):
             require(0 <= gene < n_features, "place")
             if gene in new:
                 inside.append((cell, new[gene], value))
-        return names, [genes[i] for i in kept], filled((n_obs, len(kept)), inside)
+        genes = [[column[i] for i in kept] for column in genes]
+        return names, genes, filled((n_obs, len(kept)), inside)
 
 
 def text_of(path):
@@ -152,7 +165,7 @@ def read_mtx(folder):
         if place[1] in new:
             entries.append((place[0], new[place[1]], place[2]))
     names = [name.split("\t")[0] for name in names]
-    return names, [rows[i][0] for i in kept], filled((len(names), len(kept)), entries)
+    return names, [[rows[i][0] for i in kept]], filled((len(names), len(kept)), entries)
 
 
 def read_loom(path):
@@ -162,7 +175,10 @@ def read_loom(path):
         require(matrix.shape[1:] == (len(names),), "tables")
         turned = dense_entries(matrix)
         entries = ((cell, gene, value) for gene, cell, value in turned)
-        return names, texts(file["row_attrs/Gene"][:]), filled(matrix.shape[::-1], entries)
+        rows = file["row_attrs"]
+        genes = [texts(rows[name][:]) for name in ("Gene", "Accession") if name in rows]
+        require(all(len(column) == len(matrix) for column in genes), "tables")
+        return names, genes, filled(matrix.shape[::-1], entries)
 
 
 def read_text(path, separator=","):
@@ -176,7 +192,7 @@ def read_text(path, separator=","):
         for gene, value in enumerate(row[1:])
     )
     genes = header[1:] if len(header) == len(rows[0]) else header
-    return [row[0] for row in rows], genes, filled((len(rows), len(rows[0]) - 1), entries)
+    return [row[0] for row in rows], [genes], filled((len(rows), len(rows[0]) - 1), entries)
 
 
 READERS = {

@@ -1,15 +1,15 @@
 """Damaged files give the right counts or one line, never a wrong number (benchmarks/damage.py)."""
 
 from collections import Counter
+from contextlib import closing
 
 from fuzz.damage import CASES, Readers, outcomes, write_cases
 
 
 def test_whole_files_are_right(tmp_path):
-    readers = Readers()
-    for case, path in write_cases(tmp_path / "all").items():
-        assert readers.judge(path, case) == ("right", ""), case
-    readers.close()
+    with closing(Readers()) as readers:
+        for case, path in write_cases(tmp_path / "all").items():
+            assert readers.judge(path, case) == ("right", ""), case
 
 
 def test_damaged_files_are_read_right_or_refused(tmp_path):

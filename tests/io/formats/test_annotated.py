@@ -1,5 +1,6 @@
 """AnnData files: which matrix and which genes are read."""
 
+import contextlib
 import importlib.util
 import shutil
 from pathlib import Path
@@ -104,6 +105,21 @@ def test_files_of_another_kind_say_what_they_hold(tmp_path):
     for name, found in (("a.zarr", "other"), ("a.h5ad", "obs, other")):
         with pytest.raises(InputError, match=f"not an AnnData file: it holds {found}, no obs and"):
             open_raw(tmp_path / name, IngestOptions())
+
+
+@pytest.mark.parametrize("name", ["a.zarr", "a.h5ad"])
+@pytest.mark.parametrize("table", ["obs", "var"])
+def test_a_table_that_lost_its_attributes_is_damage_and_no_old_file(tmp_path, counts, name, table):
+    write(annotated(sparse.csr_matrix(counts)), tmp_path / name)
+    with (
+        h5py.File(tmp_path / name, "a")
+        if name == "a.h5ad"
+        else contextlib.nullcontext(zarr.open_group(tmp_path / name, mode="a"))
+    ) as store:
+        for key in list(store[table].attrs):
+            del store[table].attrs[key]
+    with pytest.raises(InputError, match=f"{table} does not say where its names are"):
+        open_raw(tmp_path / name, IngestOptions())
 
 
 def test_an_anndata_is_known_by_both_its_tables(cases, tmp_path):

@@ -29,7 +29,7 @@ def test_other_words_are_no_types(tmp_path):
     var, target, messages = find_genes(FIRST, SECOND, biotypes, None, tmp_path)
     assert len(var) == 3
     assert list(target) == [0, 1, 2]
-    assert not messages
+    assert messages == ["no feature has a type of 10x's (protein_coding): all are taken as genes"]
 
 
 def test_features_without_genes_are_refused(tmp_path):

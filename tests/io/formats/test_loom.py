@@ -64,7 +64,6 @@ def test_names_are_the_most_usual_ones_and_the_others_stay_columns(tmp_path, cou
     write_loom(tmp_path / "a.loom", counts)
     with h5py.File(tmp_path / "a.loom", "a") as file:
         file["col_attrs/barcode"] = np.array(["x"] * N_OBS, dtype="S")
-        file["col_attrs/short"] = np.arange(N_OBS - 1)
         file["col_attrs/words"] = np.full((N_OBS, 2), b"x")
         file["row_attrs/length"] = np.arange(N_VARS)
         file.create_group("row_attrs/folder")
@@ -91,6 +90,18 @@ def test_what_is_missing_is_said(tmp_path, counts, remove, match):
     with h5py.File(tmp_path / "a.loom", "a") as file:
         del file[remove]
     with pytest.raises(InputError, match=match):
+        open_raw(tmp_path / "a.loom", IngestOptions())
+
+
+@pytest.mark.parametrize(("name", "what"), [("row_attrs/Gene", "genes"), ("col_attrs/x", "cells")])
+def test_an_attribute_of_another_length_is_damage(tmp_path, counts, name, what):
+    write_loom(tmp_path / "a.loom", counts)
+    with h5py.File(tmp_path / "a.loom", "a") as file:
+        if name in file:
+            del file[name]
+        file[name] = np.arange(5)
+    size = N_VARS if what == "genes" else N_OBS
+    with pytest.raises(InputError, match=f"{name} has 5 values, and there are {size} {what}"):
         open_raw(tmp_path / "a.loom", IngestOptions())
 
 

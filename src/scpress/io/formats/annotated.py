@@ -22,7 +22,7 @@ from scpress.counts.parts import find_matrices, name_places, tell_parts
 from scpress.counts.raw import RawCounts
 from scpress.counts.stored import stored_rows
 from scpress.errors import InputError
-from scpress.io.guards import require_zarr_matrix, require_zarr_names
+from scpress.io.guards import DAMAGED, require_zarr_matrix, require_zarr_names
 
 _Opener = Callable[[], AbstractContextManager[Any]]
 # What the modality of genes is called in an h5mu file.
@@ -90,7 +90,7 @@ def _open(opener: _Opener, path: Path, options: IngestOptions) -> RawCounts:
             raise InputError(
                 f"'{path}' is not an AnnData file: it holds {found}{inside}, no obs and var."
             )
-        if not _is_current(store):
+        if not _is_current(store, path):
             return _read_old(whole, path, options)
         found_keys = _keys(store)
         keys, var_key = find_matrices(found_keys, options.layer, str(path))
@@ -190,9 +190,17 @@ def _keys(store: Any) -> list[str]:
     return keys + (["raw/X"] if has_raw else [])
 
 
-def _is_current(store: Any) -> bool:
+def _is_current(store: Any, path: Path) -> bool:
     """Whether each element says how it is encoded, as AnnData files do since version 0.7."""
-    return all("encoding-type" in store[name].attrs for name in ("obs", "var"))
+    for name in ("obs", "var"):
+        table = store[name]
+        if "encoding-type" in table.attrs:
+            continue
+        # Before, a table was an array of records; groups have always named their index.
+        if not hasattr(table, "dtype") and "_index" not in table.attrs:
+            raise InputError(f"'{path}': {name} does not say where its names are. {DAMAGED}")
+        return False
+    return True
 
 
 def _read_old(store: Any, path: Path, options: IngestOptions) -> RawCounts:

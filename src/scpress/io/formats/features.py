@@ -66,7 +66,12 @@ def find_genes(
     """
     kept = np.ones(len(first), dtype=bool)
     messages = []
-    if types is not None and are_types(types):
+    if types is not None and len(types) and not are_types(types):
+        messages.append(
+            f"no feature has a type of 10x's ({', '.join(sorted(set(types))[:3])}): "
+            "all are taken as genes"
+        )
+    elif types is not None and len(types):
         _require_whole_types(types, first, path)
         kept = np.array([word.strip().lower() == _EXPRESSION for word in types], dtype=bool)
         if not kept.any():

@@ -111,10 +111,17 @@ def _read_attributes(
     for name in group:
         if isinstance(group[name], h5py.Dataset) and group[name].dtype.names:
             continue
-        values = _decode(group[name][:]) if isinstance(group[name], h5py.Dataset) else np.empty(0)
-        if values.ndim == 1 and len(values) == size:
+        if not isinstance(group[name], h5py.Dataset) or not group[name].shape:
+            continue
+        values = _decode(group[name][:])
+        if len(values) != size:
+            raise InputError(
+                f"'{path}': {group.name[1:]}/{name} has {len(values)} values, and there are {size} "
+                f"{what}. {DAMAGED}"
+            )
+        if values.ndim == 1:
             columns[name] = values
-        elif values.ndim == 2 and len(values) == size and values.dtype.kind in "iuf":
+        elif values.ndim == 2 and values.dtype.kind in "iuf":
             arrays[name] = values
     key = next((name for name in names if name in columns), None)
     if key is None:
