@@ -176,8 +176,9 @@ def read_loom(path):
         turned = dense_entries(matrix)
         entries = ((cell, gene, value) for gene, cell, value in turned)
         rows = file["row_attrs"]
-        genes = [texts(rows[name][:]) for name in ("Gene", "Accession") if name in rows]
-        require(all(len(column) == len(matrix) for column in genes), "tables")
+        require(all(len(rows[name]) == len(matrix) for name in rows), "tables")
+        names_of_genes = [name for name in ("Gene", "Accession") if name in rows]
+        genes = [texts(rows[name][:]) for name in names_of_genes if rows[name].ndim == 1]
         return names, genes, filled(matrix.shape[::-1], entries)
 
 
