@@ -482,6 +482,11 @@ MUTANTS = [
     *_in(
         "io/formats/annotated",
         (
+            "a group without names is an old table",
+            'and "_index" not in table.attrs:',
+            "and False:",
+        ),
+        (
             "the tables need not fit the matrix",
             "if shape != (len(obs), len(var))",
             "if shape[1] != len(var)",
@@ -493,6 +498,7 @@ MUTANTS = [
     ),
     *_in(
         "io/formats/loom",
+        ("an attribute may be too short", "if len(values) != size:", "if len(values) > size:"),
         ("chunks are cut", "step // wide * wide", "step"),
         ("blocks are wider than the budget", "min(step, wide)", "wide"),
         ("numbers that repeat name cells", "len(np.unique(named)) < len(named)", "False"),
