@@ -394,6 +394,7 @@ MUTANTS = [
     ),
     *_in(
         "io/guards",
+        ("any number of texts", "if n_texts != math.prod(array.chunks):", "if False:"),
         ("links in HDF5 are followed", "if not isinstance(link, h5py.HardLink):", "if False:"),
         ("data in other files are read", "if dataset.is_virtual or dataset.external:", "if False:"),
         ("missing chunks read as zeros", "    if found < needed:", "    if False:"),

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import zarr
 from builders import write_zarr
+from numcodecs import get_codec
 from raw_files import N_OBS, N_VARS, annotated, write_mtx
 from scipy import sparse
 
@@ -156,6 +157,24 @@ def test_shards_of_zarr_are_counted_as_they_are_stored(tmp_path, counts):
     chunks_of(tmp_path / "a.zarr", "X")[0].unlink()
     with pytest.raises(InputError, match="X: 1 of its 6 chunks are missing"):
         open_raw(tmp_path / "a.zarr", IngestOptions())
+
+
+@pytest.mark.parametrize(("version", "chunk"), [(2, "0"), (3, "c/0")])
+@pytest.mark.parametrize("table", ["obs", "var"])
+def test_a_chunk_of_texts_says_how_many_it_holds(tmp_path, counts, version, chunk, table):
+    folder = tmp_path / "a.zarr"
+    write_zarr(annotated(sparse.csr_matrix(counts)), folder, version)
+    names = zarr.open_group(folder, mode="r")[table]["_index"]
+    names = names if hasattr(names, "dtype") else names["values"]  # of anndata 0.13
+    assert open_raw(folder, IngestOptions()).shape == (N_OBS, N_VARS)
+    place = folder / names.path / chunk
+    packer = get_codec({"id": "blosc"} if version == 2 else {"id": "zstd"})
+    whole = bytes(packer.decode(place.read_bytes()))
+    assert int.from_bytes(whole[:4], "little") == names.size
+    place.write_bytes(packer.encode((names.size + 1).to_bytes(4, "little") + whole[4:]))
+    said = f"{names.path}: chunk 0 says that it holds {names.size + 1} texts, and its shape "
+    with pytest.raises(InputError, match=f"{said}{names.size}"):
+        open_raw(folder, IngestOptions())
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.txt.gz"])

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+from numcodecs import get_codec
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
 
 from scpress.counts.stored import name_of
 from scpress.errors import InputError
@@ -170,14 +173,45 @@ def require_zarr_names(table: Any) -> None:
     for name in table:
         column = table[name]
         if name == index:
-            require_all_chunks(_texts(column))
+            _require_texts(_texts(column))
         elif hasattr(column, "dtype"):
             if column.dtype.kind in "OSTU":
-                require_all_chunks(column)
+                _require_texts(column)
         elif "categories" in column:
             categories = _texts(column["categories"])
             if categories.size > 1:
-                require_all_chunks(categories)
+                _require_texts(categories)
+
+
+def _require_texts(array: Any) -> None:
+    require_all_chunks(array)
+    _require_text_counts(array)
+
+
+def _require_text_counts(array: Any) -> None:
+    """Check how many texts each chunk says it holds, for which room is made as it is unpacked."""
+    is_v2 = array.metadata.zarr_format == 2
+    codec = array.filters[0] if is_v2 and array.filters else getattr(array, "serializer", None)
+    if array.shards or type(codec).__name__ not in ("VLenUTF8", "VLenUTF8Codec"):
+        return
+    for at in range(_n_chunks(array.shape, array.chunks)):
+        key = f"{array.path}/{array.metadata.encode_chunk_key((at,))}"
+        stored = sync(array.store.get(key, default_buffer_prototype()))
+        if stored is None:
+            continue
+        data = stored.to_bytes()
+        try:
+            for packer in reversed(array.compressors):
+                known = packer if is_v2 else get_codec({"id": packer.to_dict()["name"]})
+                data = bytes(known.decode(data))
+        except Exception:  # of many kinds; whoever reads the chunk says what is wrong with it
+            return
+        n_texts = int.from_bytes(data[:4], "little")
+        if n_texts != math.prod(array.chunks):
+            raise InputError(
+                f"{name_of(array)}: chunk {at} says that it holds {n_texts} texts, and its shape "
+                f"{math.prod(array.chunks)}. {DAMAGED}"
+            )
 
 
 def _texts(stored: Any) -> Any:
