@@ -85,8 +85,8 @@ LACKING = (  # noqa: SIM905
 OPTIONAL = (  # noqa: SIM905
     "label kind gene_id gene_symbol n_cells theta pi_mean variances_norm rank nbatches "
     "is_validation X_umap uns obsm varm obsp varp layers raw scpress sample_names samples "
-    "sample n_cells_input n_genes_undetected options versions limits failures device_name "
-    "threads log1p models n_training_cells n_validation_cells cell_types parents "
+    "sample source n_molecules n_cells_input n_genes_undetected options versions limits failures "
+    "device_name threads log1p models n_training_cells n_validation_cells cell_types parents "
     "n_genes_found n_genes_listed candidates groups nll seed format_version messages"
 ).split()
 # Some libraries take a quarter of a minute to start, and a machine may do other work, too.

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 import zarr
 from builders import write_zarr
-from numcodecs import get_codec
 from raw_files import N_OBS, N_VARS, annotated, write_mtx
 from scipy import sparse
+from zarr.registry import get_numcodec
 
 from scpress.config.options import IngestOptions
 from scpress.errors import InputError
@@ -168,7 +168,7 @@ def test_a_chunk_of_texts_says_how_many_it_holds(tmp_path, counts, version, chun
     names = names if hasattr(names, "dtype") else names["values"]  # of anndata 0.13
     assert open_raw(folder, IngestOptions()).shape == (N_OBS, N_VARS)
     place = folder / names.path / chunk
-    packer = get_codec({"id": "blosc"} if version == 2 else {"id": "zstd"})
+    packer = get_numcodec({"id": "blosc"} if version == 2 else {"id": "zstd"})
     whole = bytes(packer.decode(place.read_bytes()))
     assert int.from_bytes(whole[:4], "little") == names.size
     place.write_bytes(packer.encode((names.size + 1).to_bytes(4, "little") + whole[4:]))

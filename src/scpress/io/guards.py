@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-from numcodecs import get_codec
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
+from zarr.registry import get_numcodec
 
 from scpress.counts.stored import name_of
 from scpress.errors import InputError
@@ -202,7 +202,7 @@ def _require_text_counts(array: Any) -> None:
         data = stored.to_bytes()
         try:
             for packer in reversed(array.compressors):
-                known = packer if is_v2 else get_codec({"id": packer.to_dict()["name"]})
+                known = packer if is_v2 else get_numcodec({"id": packer.to_dict()["name"]})
                 data = bytes(known.decode(data))
         except Exception:  # of many kinds; whoever reads the chunk says what is wrong with it
             return
