@@ -171,11 +171,8 @@ def main() -> int:
         for path in paths:
             cells = []
             for answer in answers:
-                bad = [
-                    f"{layer or 'X'}: {answer[f'{path} {layer or chr(88)}']}"
-                    for layer in MATRICES
-                    if answer[f"{path} {layer or 'X'}"] != "right"
-                ]
+                said = {layer or "X": answer[f"{path} {layer or 'X'}"] for layer in MATRICES}
+                bad = [f"{layer}: {one}" for layer, one in said.items() if one != "right"]
                 is_right &= not bad
                 cells.append("; ".join(bad) or f"right ({len(MATRICES)} matrices)")
             print(f"| anndata {release} | {path.suffix[1:]} | " + " | ".join(cells) + " |")

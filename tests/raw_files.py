@@ -9,10 +9,22 @@ import pandas as pd
 from builders import write_zarr
 from scipy import sparse
 
+from scpress.counts.raw import RawCounts
+
 N_OBS, N_VARS = 23, 11
 BARCODES = [f"CELL{i:02d}-1" for i in range(N_OBS)]
 SYMBOLS = [f"Gene{i}" for i in range(N_VARS)]
 IDS = [f"ENSG{i:011d}" for i in range(N_VARS)]
+
+
+def raw_of(names, **columns):
+    """Two cells of these genes; the second has a molecule more of each."""
+    values = sparse.csr_matrix(np.add.outer([0, 1], np.arange(len(names))))
+    return RawCounts(
+        pd.DataFrame(index=["c1", "c2"]),
+        pd.DataFrame(columns, index=names),
+        lambda max_bytes: iter([values[:1], values[1:]]),
+    )
 
 
 def annotated(X, **kwargs):

@@ -4,11 +4,11 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from raw_files import raw_of
 from scipy import sparse
 
 from scpress.config.options import IngestOptions
 from scpress.counts.axes import keep_genes, raw_from_anndata, settle_axes
-from scpress.counts.raw import RawCounts
 from scpress.errors import InputError
 
 
@@ -61,16 +61,6 @@ def test_an_anndata_without_the_matrix_names_those_it_has(adata):
         raw_from_anndata(adata, None)
     with pytest.raises(InputError, match=r"no counts at 'raw'; it holds no matrix"):
         raw_from_anndata(ad.AnnData(obs=pd.DataFrame(index=["a"])), "raw")
-
-
-def raw_of(names, **columns):
-    """Two cells of these genes; the second has a molecule more of each."""
-    values = sparse.csr_matrix(np.add.outer([0, 1], np.arange(len(names))))
-    return RawCounts(
-        pd.DataFrame(index=["c1", "c2"]),
-        pd.DataFrame(columns, index=names),
-        lambda max_bytes: iter([values[:1], values[1:]]),
-    )
 
 
 @pytest.mark.parametrize(

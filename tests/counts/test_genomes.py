@@ -3,21 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from raw_files import raw_of
 from scipy import sparse
 
 from scpress.counts.genomes import choose_genome
 from scpress.counts.raw import RawCounts
 from scpress.errors import InputError
-
-
-def raw_of(names, **columns):
-    """Two cells of these genes; the second has a molecule more of each."""
-    values = sparse.csr_matrix(np.add.outer([0, 1], np.arange(len(names))))
-    return RawCounts(
-        pd.DataFrame(index=["c1", "c2"]),
-        pd.DataFrame(columns, index=names),
-        lambda max_bytes: iter([values[:1], values[1:]]),
-    )
 
 
 def test_of_several_genomes_one_must_be_chosen():

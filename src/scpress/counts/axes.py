@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from scpress import slots
+from scpress import settings, slots
 from scpress.config.options import IngestOptions
 from scpress.counts.genes import find_name_columns
 from scpress.counts.genomes import choose_genome
@@ -58,7 +58,11 @@ def raw_from_anndata(adata: "AnnData", layer: str | None) -> RawCounts:
     matrices |= {"raw/X": adata.raw.X} if adata.raw is not None else {}
     used, var_key = find_matrices(list(matrices), layer, "the AnnData")
     var = adata.raw.var if var_key == "raw/var" else adata.var
-    messages = tell_parts(list(matrices), used, layer, lambda key: sum_of_all(matrices[key]))
+
+    def total(key: str) -> float:
+        return sum_of_all(reader_of(matrices[key])(settings.chunk_bytes))
+
+    messages = tell_parts(list(matrices), used, layer, total)
     return RawCounts(
         adata.obs,
         var,

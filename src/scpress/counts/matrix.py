@@ -205,10 +205,9 @@ def gene_totals(X: Any) -> np.ndarray:
     return total
 
 
-def sum_of_all(X: Any) -> float:
-    """Sum of all values, whatever they are; X as for `iter_chunks`."""
-    blocks = iter_chunks(X, values="anything")
-    return sum(float(block.data.sum(dtype=np.float64)) for _, _, block in blocks)
+def sum_of_all(blocks: Iterable[sparse.csr_matrix]) -> float:
+    """Sum of all values, whatever they are."""
+    return sum(float(block.data.sum(dtype=np.float64)) for block in blocks)
 
 
 def sums_of_squares(X: Any) -> np.ndarray:

@@ -26,28 +26,7 @@ def round_fractions(raw: RawCounts, method: str, seed: int) -> RawCounts:
         Of the stochastic rounding, which depends on the values by cell and gene alone, not on the
         format of the file or the size of blocks.
     """
-    return _round(raw, method, seed)
 
-
-def round_noise(raw: RawCounts, sample: str) -> RawCounts:
-    """The same sample where every value is whole but for the noise of floats.
-
-    Raises
-    ------
-    InputError
-        All values are so small that nothing is left of them.
-    """
-    rounded = _round(raw, _NOISE_ALONE, 0)
-    assert rounded.rounding is not None
-    if rounded.rounding["molecules_after"] == 0 < rounded.rounding["molecules_before"]:
-        raise InputError(
-            f"counts must be non-negative integers; no value of sample {sample!r} is above 0.001. "
-            "A normalized matrix was given? Point `layer` at the raw counts."
-        )
-    return rounded
-
-
-def _round(raw: RawCounts, method: str, seed: int) -> RawCounts:
     def read_blocks(max_bytes: int) -> Iterator[sparse.csr_matrix]:
         round_values = _rounder(method, seed)
         for block in raw.read_blocks(max_bytes):
@@ -82,6 +61,24 @@ def _round(raw: RawCounts, method: str, seed: int) -> RawCounts:
         rounding=record,
         messages=[*raw.messages, _tell(method, n_values, n_fractions, largest, before, after)],
     )
+
+
+def round_noise(raw: RawCounts, sample: str) -> RawCounts:
+    """The same sample where every value is whole but for the noise of floats.
+
+    Raises
+    ------
+    InputError
+        All values are so small that nothing is left of them.
+    """
+    rounded = round_fractions(raw, _NOISE_ALONE, 0)
+    assert rounded.rounding is not None
+    if rounded.rounding["molecules_after"] == 0 < rounded.rounding["molecules_before"]:
+        raise InputError(
+            f"counts must be non-negative integers; no value of sample {sample!r} is above 0.001. "
+            "A normalized matrix was given? Point `layer` at the raw counts."
+        )
+    return rounded
 
 
 def _tell(

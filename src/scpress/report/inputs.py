@@ -67,12 +67,14 @@ class ReportInputs:
         models = [str(name) for name in self.record.get("models", {})]
         return str(named) if named in models or not models else models[0]
 
-    def sample_record(self, sample: str) -> dict[str, Any]:
-        """What ingest, qc and merge told of a sample; of its qc where it was not merged."""
-        merged = plain(self.record.get("samples", {})).get(sample.replace("/", "_"))
-        if merged is None and sample in self.samples_qc:
-            merged = plain(dict(self.samples_qc[sample].uns)).get(slots.RECORD.name)
-        return dict(merged or {})
+    def sample_records(self) -> dict[str, dict[str, Any]]:
+        """Sample -> what ingest, qc and merge told of it; of its qc where it was not merged."""
+        merged = plain(self.record.get("samples", {}))
+        return {
+            name: merged.get(name.replace("/", "_"))
+            or plain(dict(qc.uns)).get(slots.RECORD.name, {})
+            for name, qc in self.samples_qc.items()
+        }
 
     def column(self, slot: slots.Slot) -> pd.Series | None:
         """Get an obs column that is as its slot says, or None."""

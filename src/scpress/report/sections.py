@@ -1,5 +1,6 @@
 """What each section of the page shows: tables as lists of rows, figures as plotly's JSON."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ def qc_section(inputs: ReportInputs) -> Section | None:
             drawn.append(figure)
     numbers = {name: sample_numbers(qc.obs) for name, qc in samples.items()}
     reasons = sorted({reason for one in numbers.values() for reason in one["reasons"]})
-    records = {name: inputs.sample_record(name) for name in samples}
+    records = inputs.sample_records()
     rows = [
         [
             name,
@@ -76,15 +77,15 @@ def qc_section(inputs: ReportInputs) -> Section | None:
         "legend": len(samples) > 1 and len(samples) <= _MAX_OUTLINES,
         "names": [(name, colours[name]) for name in samples],
         "has_limits": any(figure["layout"].get("shapes") for figure in drawn),
-        "notes": _step_notes(inputs),
+        "notes": _step_notes(inputs, records),
     }
 
 
-def _step_notes(inputs: ReportInputs) -> list[str]:
+def _step_notes(inputs: ReportInputs, records: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """What ingest, qc, merge and normalize had to say, the samples' lines under their names."""
     notes = []
-    for name in inputs.samples_qc:
-        notes += [f"{name}: {one}" for one in inputs.sample_record(name).get("messages", [])]
+    for name, record in records.items():
+        notes += [f"{name}: {one}" for one in record.get("messages", [])]
     return notes + [str(message) for message in plain(inputs.record.get("messages", []))]
 
 

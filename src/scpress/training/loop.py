@@ -20,11 +20,11 @@ from scpress.model.likelihoods import LIKELIHOODS
 from scpress.model.modelled import ModelledCounts
 from scpress.model.network import CountAutoencoder
 from scpress.model.scoring import library_of, log_moments
+from scpress.tables.training import HistoryRow
 from scpress.training.allocator import large_blocks_stay
 from scpress.training.checkpoints import Checkpoint
 from scpress.training.cuda_graph import GraphStepper
 from scpress.training.gradients import Gradients
-from scpress.training.schedule import Validation
 from scpress.training.split import Order
 from scpress.training.state import AVERAGE_EVERY, TrainingState
 from scpress.training.stepper import CompiledStepper, Stepper
@@ -134,7 +134,7 @@ def _fit(
             if not (math.isfinite(train_loss) and math.isfinite(held_out.total)):
                 state.roll_back()
                 continue
-            row = Validation(
+            row = HistoryRow(
                 step=schedule.step,
                 cells_seen=schedule.step * batch_size,
                 train_loss=train_loss,

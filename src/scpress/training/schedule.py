@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from scpress.config.options import TrainOptions
 from scpress.errors import FitFailedError
+from scpress.tables.training import HistoryRow
 
 # Rollbacks after which a fit that keeps turning non-finite is given up.
 _MAX_ROLLBACKS = 8
@@ -26,7 +27,7 @@ class Schedule:
         """Weight of the KL term in the next step."""
         return min(1.0, (self.step + 1) / max(1, options.kl_warmup_steps))
 
-    def note(self, row: "Validation") -> bool:
+    def note(self, row: HistoryRow) -> bool:
         """Take a validation in; returns whether it is the best one."""
         is_best = row.validation_loss < self.best_loss
         if is_best:
@@ -67,17 +68,3 @@ class Schedule:
                 f"learning rate {self.learning_rate:g}. Lower learning_rate or clip_norm."
             )
         self.learning_rate *= options.plateau_factor
-
-
-@dataclass(frozen=True, kw_only=True)
-class Validation:
-    """One row of the history; losses are nats per cell."""
-
-    step: int
-    cells_seen: int
-    train_loss: float
-    validation_loss: float
-    validation_reconstruction: float
-    validation_kl: float
-    kl_weight: float
-    learning_rate: float

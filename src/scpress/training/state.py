@@ -12,8 +12,9 @@ from torch import Tensor
 
 from scpress.config.options import TrainOptions
 from scpress.model.network import CountAutoencoder
+from scpress.tables.training import HistoryRow
 from scpress.training.checkpoints import Checkpoint
-from scpress.training.schedule import Schedule, Validation
+from scpress.training.schedule import Schedule
 
 log = logging.getLogger("scpress")
 
@@ -89,7 +90,7 @@ class TrainingState:
             else:
                 group["lr"] = rate
 
-    def note(self, row: Validation) -> None:
+    def note(self, row: HistoryRow) -> None:
         """Remember a finite validation, and the averaged weights if it is the best one."""
         self.history.append(asdict(row))
         self.good = _copied(self._tensors())

@@ -15,6 +15,7 @@ import zarr
 from anndata.io import read_elem, sparse_dataset
 from scipy import sparse
 
+from scpress import settings
 from scpress.config.options import IngestOptions
 from scpress.counts.axes import raw_from_anndata, reader_of_sum
 from scpress.counts.matrix import iter_chunks, iter_slabs, sum_of_all, to_csr
@@ -106,7 +107,7 @@ def _open(opener: _Opener, path: Path, options: IngestOptions) -> RawCounts:
             _require_shape(_require_matrix(store[key]), obs, var, f"'{path}': {key}")
 
         def total(key: str) -> float:
-            return sum_of_all(_matrix(store[key]))
+            return sum_of_all(_read_rows(store[key], settings.chunk_bytes))
 
         messages += tell_parts(found_keys, keys, options.layer, total)
         if any(_matrix(store[key]).dtype == np.float16 for key in keys):

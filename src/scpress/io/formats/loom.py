@@ -12,7 +12,7 @@ from scipy import sparse
 from scpress import settings
 from scpress.config.options import IngestOptions
 from scpress.counts.axes import reader_of_sum
-from scpress.counts.matrix import to_csr
+from scpress.counts.matrix import sum_of_all, to_csr
 from scpress.counts.parts import find_matrices, name_places, tell_parts
 from scpress.counts.raw import RawCounts
 from scpress.errors import InputError
@@ -48,8 +48,7 @@ def open_loom(path: Path, options: IngestOptions) -> RawCounts:
         var, _ = _read_attributes(file["row_attrs"], n_vars, of_rows, "genes", path)
 
         def total(key: str) -> float:
-            blocks = _read(path, key, settings.chunk_bytes, by_row=True)
-            return sum(float(block.sum(dtype=np.float64)) for block in blocks)
+            return sum_of_all(_read(path, key, settings.chunk_bytes, by_row=True))
 
         messages += tell_parts(there, keys, options.layer, total)
 
