@@ -84,6 +84,19 @@ MUTANTS = [
         ("a cache behind a link", "os.lstat(folder)", "os.stat(folder)"),
     ),
     *_in(
+        "crashes",
+        ("the verb is the command", "os.fork()", "0"),
+        (
+            "the file read first is named",
+            "if _note is not None:",
+            "if _note is not None and not _note[0]:",
+        ),
+        ("a longer name shows behind a shorter", 'name + b"\\0"', 'name + b"\\0"[:0]'),
+        ("the verb goes on alone", ".prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)", ".getpid()"),
+        ("no signal is passed on", "os.kill(child, number)", "pass"),
+        ("a killed verb is a finished command", "    os.kill(os.getpid(), number)\n", ""),
+    ),
+    *_in(
         "slots",
         (
             "cells in another order are the same",

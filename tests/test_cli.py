@@ -270,7 +270,7 @@ def test_warnings_stand_above_our_line_only_when_asked_for(words):
         "        raise cli.InputError('ours.')\n"
         "cli.importlib.import_module = lambda name: Verb()\n"
         "sys.argv = ['scpress', 'demo']\n"
-        "sys.exit(cli.main())\n"
+        "sys.exit(cli.command())\n"
     )
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONWARNINGS"}
     done = subprocess.run(

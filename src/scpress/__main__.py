@@ -2,6 +2,6 @@
 
 import sys
 
-from scpress.cli import main
+from scpress.cli import command
 
-sys.exit(main())
+sys.exit(command())

@@ -14,10 +14,11 @@ import time
 import warnings
 from collections.abc import Iterable
 from importlib.metadata import version
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from scpress import settings, slurm
+from scpress import crashes, settings, slurm
 from scpress.config.fields import MAX_SEED, require_name
 from scpress.config.flags import add_flags, options_from
 from scpress.config.options import VERBS
@@ -32,16 +33,39 @@ PLAIN_VERBS = {
 
 # HDF5 writes through Python there, and may end the process where that fails while a file is closed.
 _HDF5_MODULE = "scpress.io.hdf5"
+# Needed after a crash alone, and slow to import.
+_FILES_MODULE = "scpress.io.files"
 
 
-def main(argv: list[str] | None = None) -> int:
+def command() -> int:
+    """Run the verb of the command line; returns the exit code of `main`.
+
+    What a library warns of is not above our error line, whichever filters it sets: -W and
+    PYTHONWARNINGS show the warnings. A library that crashes is one line, too.
+    """
+    if not sys.warnoptions:
+        warnings.showwarning = _say_nothing
+    return crashes.run_apart(lambda: main(sys.argv[1:]), _say_crash)
+
+
+def _say_crash(process: int, number: int, path: str) -> int:
+    """Say what a library crashed at and remove what the process had half-written."""
+    verb, words = sys.argv[1], sys.argv[2:]
+    files = importlib.import_module(_FILES_MODULE)
+    for word in words:
+        files.remove_temporary(Path(word.rpartition("=")[2]), process)
+    name = signal.Signals(number).name
+    print(
+        f"scpress {verb}: error: a library crashed ({name})"
+        + (f" after '{path}' was opened, which may be damaged" if path else "")
+        + ". Copy or download the input again; nothing half-written was left.",
+        file=sys.stderr,
+    )
+    return 2
+
+
+def main(argv: list[str]) -> int:
     """Run one verb; returns the exit code: 0, 2 for bad input, 3 for a failed fit, 128 + signal."""
-    if argv is None:
-        argv = sys.argv[1:]
-        # As a command, and not in Python: what a library warns of is not above our error line,
-        # whichever filters it sets. -W and PYTHONWARNINGS show the warnings.
-        if not sys.warnoptions:
-            warnings.showwarning = _say_nothing
     parser, verbs = _verb_parser()
     if not argv or argv[0].startswith("-"):
         parser.parse_args(argv or ["--help"])

@@ -196,7 +196,23 @@ def disturbed(cluster, finished, tmp_path_factory):
                 _disturb(name, drivers, cluster, job)
                 waiting.remove(name)
         time.sleep(0.3)
+    _give_time(drivers["time limit"], cluster)
     return drivers
+
+
+def _give_time(driver: Driver, cluster: Cluster) -> None:
+    """Let the job that its time limit ended have enough, once it is in the queue again.
+
+    It may come to the same limit a second time, and after its training, where there is nothing to
+    go on from.
+    """
+
+    def is_queued_again() -> bool:
+        return any(int(job["Restarts"]) for job in driver.jobs(cluster, "train"))
+
+    wait_for(is_queued_again, seconds=300, what="the job at its time limit to be queued again")
+    (job,) = driver.jobs(cluster, "train")
+    ask("scontrol", "update", f"JobId={job.number}", f"TimeLimit={CONFIG['max_runtime']}")
 
 
 def _words(name: str) -> list[str]:

@@ -86,14 +86,24 @@ def temporary_path(path: Path) -> Path:
 
     What processes of this host that were killed left under such names is removed.
     """
-    # Another host, or container, on the same file system has processes of the same numbers.
-    prefix = f".{path.name}.{_host_digest()}."
+    prefix = _temporary_prefix(path)
     with suppress(OSError):
         for name in os.listdir(path.parent):
             number = name.removeprefix(prefix).removesuffix(".tmp")
             if name == f"{prefix}{number}.tmp" and number.isdecimal() and _is_gone(int(number)):
                 _remove(path.with_name(name))
     return path.with_name(f"{prefix}{os.getpid()}.tmp")
+
+
+def remove_temporary(path: Path, process: int) -> None:
+    """Remove what a process of this host that has ended left beside the place of `path`."""
+    if path.name:
+        _remove(path.with_name(f"{_temporary_prefix(path)}{process}.tmp"))
+
+
+def _temporary_prefix(path: Path) -> str:
+    # Another host, or container, on the same file system has processes of the same numbers.
+    return f".{path.name}.{_host_digest()}."
 
 
 def _host_digest() -> str:

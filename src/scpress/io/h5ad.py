@@ -18,6 +18,7 @@ from scipy import sparse
 from scpress import slots
 from scpress.counts.frames import plain_frame
 from scpress.counts.stored import require_inside, stored_rows
+from scpress.crashes import note_reading
 from scpress.errors import InputError
 from scpress.io.files import atomic_path, raise_unreadable, require_file
 from scpress.io.guards import compressed_groups, require_own_storage, require_plain
@@ -44,6 +45,7 @@ def read_h5ad(path: Path, *, backed: bool = False) -> ad.AnnData:
     """
     require_file(path)
     require_plain(path)
+    note_reading(path)
     try:
         with h5py.File(path, "r") as file:
             if "obs" not in file:

@@ -10,6 +10,7 @@ from scipy import sparse
 from scpress.config.options import IngestOptions
 from scpress.counts.axes import settle_axes
 from scpress.counts.raw import RawCounts
+from scpress.crashes import note_reading
 from scpress.errors import InputError
 from scpress.io.files import raise_unreadable, require_file
 from scpress.io.formats import annotated, loom, mtx, tenx_h5, text
@@ -58,6 +59,7 @@ def open_raw(path: Path, options: IngestOptions) -> RawCounts:
     path = Path(path)
     require_file(path)
     require_plain(path)
+    note_reading(path)
     kind = options.format or recognize_format(path)
     if path.is_file() and path.stat().st_size == 0:
         raise InputError(f"'{path}' is empty (0 bytes). Was its download or copy complete?")
