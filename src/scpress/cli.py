@@ -26,6 +26,9 @@ from scpress.errors import FitFailedError, InputError, InterruptedTrainingError
 
 # Verbs without options of their own; the sentence is their help line.
 PLAIN_VERBS = {
+    "unpack": "Write an archive as the h5ad it was, as zarr, or as a 10x folder.",
+    "verify": "Check every byte of an archive, and its counts against what was packed.",
+    "inspect": "Tell what an archive holds, and what each part of it costs in bytes.",
     "export": "Write a trained scvi-preset model as a directory that scvi-tools loads.",
     "demo": "Write the raw counts of the demo sample.",
     "doctor": "Check this machine, the cluster and the input before a long run.",

@@ -22,7 +22,7 @@ def _value_type(annotation: Any) -> tuple[type, bool, bool]:
     return annotation, False, optional
 
 
-def add_flags(parser: argparse.ArgumentParser, options: type[Options]) -> None:
+def add_flags(parser: argparse._ActionsContainer, options: type[Options]) -> None:
     """Add one long flag per field of the options to the parser."""
     hints = typing.get_type_hints(options)
     for item in dataclasses.fields(options):  # type: ignore[arg-type]

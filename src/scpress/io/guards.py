@@ -65,11 +65,12 @@ def _require_plain_mode(path: Path, mode: int) -> None:
             raise InputError(f"'{path}' is {name}, not a file. Write it into a file first.")
 
 
-def require_own_storage(path: Path) -> None:
+def require_own_storage(path: Path, *, is_all_read: bool = False) -> None:
     """Check that an HDF5 file has all its data, and has them in itself.
 
     Links and external storage would be read out of whatever lies there today, or is somebody
-    else's; what was never written reads as zeros.
+    else's; what was never written reads as zeros. What no reader of raw counts looks at is asked
+    only where all is read.
 
     Raises
     ------
@@ -78,7 +79,7 @@ def require_own_storage(path: Path) -> None:
     """
     with h5py.File(path, "r") as file:
         is_annotated = "obs" in file and "var" in file
-        for stored in _walk(file, set(), _UNREAD if is_annotated else ()):
+        for stored in _walk(file, set(), _UNREAD if is_annotated and not is_all_read else ()):
             if isinstance(stored, h5py.Dataset):
                 _require_data(stored)
 

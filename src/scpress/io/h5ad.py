@@ -62,7 +62,7 @@ def read_h5ad(path: Path, *, backed: bool = False) -> ad.AnnData:
                 f"'{path}': X is {adata.X.shape[0]} x {adata.X.shape[1]}, but there are "
                 f"{adata.n_obs} cells and {adata.n_vars} genes. The file is damaged."
             )
-        _require_indices(adata, path)
+        require_indices(adata, path)
         return _make_plain(adata)
     except InputError:
         raise
@@ -96,7 +96,7 @@ def _require_columns(path: Path) -> None:
                     )
 
 
-def _require_indices(adata: ad.AnnData, path: Path) -> None:
+def require_indices(adata: ad.AnnData, path: Path) -> None:
     """Check the indices of all that was read; a matrix on disk is checked where it is read."""
     held: dict[str, Any] = {"X": None if adata.isbacked else adata.X}
     held |= {"raw": None if adata.raw is None or adata.isbacked else adata.raw.X}

@@ -67,7 +67,7 @@ def open_raw(path: Path, options: IngestOptions) -> RawCounts:
         value = getattr(options, name)
         if kind in kinds and value not in (None, "X", "cells_by_genes"):
             raise InputError(f"`{name}` {value!r} has no effect on {kind} files. Leave it out.")
-    with _explain_damage(path, kind):
+    with explain_damage(path, kind):
         if kind in _HDF5:
             require_own_storage(path)
         raw = _READERS[kind](path, options)
@@ -86,7 +86,7 @@ def _explained(
     def read_safely(max_bytes: int) -> Iterator[sparse.csr_matrix]:
         blocks = read(max_bytes)
         while True:
-            with _explain_damage(path, kind):
+            with explain_damage(path, kind):
                 block = next(blocks, None)
             if block is None:
                 return
@@ -140,7 +140,8 @@ def recognize_format(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def _explain_damage(path: Path, kind: str) -> Iterator[None]:
+def explain_damage(path: Path, kind: str) -> Iterator[None]:
+    """Raise whatever a library says of a damaged file as one line for the user."""
     try:
         yield
     except InputError:

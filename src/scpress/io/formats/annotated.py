@@ -91,9 +91,9 @@ def _open(opener: _Opener, path: Path, options: IngestOptions) -> RawCounts:
             raise InputError(
                 f"'{path}' is not an AnnData file: it holds {found}{inside}, no obs and var."
             )
-        if not _is_current(store, path):
+        if not is_current(store, path):
             return _read_old(whole, path, options)
-        found_keys = _keys(store)
+        found_keys = matrix_keys(store)
         keys, var_key = find_matrices(found_keys, options.layer, str(path))
         tables = [store["obs"], store[var_key]]
         if not isinstance(store, h5py.Group):
@@ -104,13 +104,13 @@ def _open(opener: _Opener, path: Path, options: IngestOptions) -> RawCounts:
         obs, var = (read_elem(table) for table in tables)
         obsm = read_elem(store["obsm"]) if "obsm" in store else {}
         for key in keys:
-            _require_shape(_require_matrix(store[key]), obs, var, f"'{path}': {key}")
+            require_shape(require_matrix(store[key]), obs, var, f"'{path}': {key}")
 
         def total(key: str) -> float:
             return sum_of_all(_read_rows(store[key], settings.chunk_bytes))
 
         messages += tell_parts(found_keys, keys, options.layer, total)
-        if any(_matrix(store[key]).dtype == np.float16 for key in keys):
+        if any(matrix_of(store[key]).dtype == np.float16 for key in keys):
             messages.append("the counts are stored as float16, which has no odd ones above 2048")
         is_by_column = len(keys) == 1 and _is_by_column(store[keys[0]])
 
@@ -149,9 +149,8 @@ def _find_expression(store: Any, path: Path) -> tuple[str, list[str]]:
     return f"mod/{wanted[0]}", [f"the modality {wanted[0]} is read{aside}"]
 
 
-def _require_shape(
-    shape: tuple[int, ...], obs: pd.DataFrame, var: pd.DataFrame, where: str
-) -> None:
+def require_shape(shape: tuple[int, ...], obs: pd.DataFrame, var: pd.DataFrame, where: str) -> None:
+    """Check that a matrix is of the cells and genes of the tables."""
     if shape != (len(obs), len(var)):
         raise InputError(
             f"{where} is {shape[0]} x {shape[1]}, but there are {len(obs)} cells and "
@@ -160,7 +159,7 @@ def _require_shape(
 
 
 def _read_rows(element: Any, max_bytes: int) -> Iterator[sparse.csr_matrix]:
-    blocks = iter_chunks(_matrix(element), max_bytes=max_bytes, values="anything")
+    blocks = iter_chunks(matrix_of(element), max_bytes=max_bytes, values="anything")
     return (block for _, _, block in blocks)
 
 
@@ -172,7 +171,7 @@ def _is_by_column(element: Any) -> bool:
 
 def _read_columns(element: Any, max_bytes: int) -> Iterator[sparse.csr_matrix]:
     """Blocks of columns, as rows."""
-    matrix = _matrix(element)
+    matrix = matrix_of(element)
     if hasattr(matrix, "group"):
         columns = stored_rows(matrix.group, matrix.shape, matrix.format)
         for start, stop in iter_slabs(columns.pointers, max_bytes // 8):
@@ -183,7 +182,8 @@ def _read_columns(element: Any, max_bytes: int) -> Iterator[sparse.csr_matrix]:
         yield to_csr(matrix[:, start : start + step].T)
 
 
-def _keys(store: Any) -> list[str]:
+def matrix_keys(store: Any) -> list[str]:
+    """List the matrices of a file: "X", "layers/NAME", "raw/X"."""
     keys = ["X"] if "X" in store else []
     keys += [f"layers/{name}" for name in sorted(store["layers"])] if "layers" in store else []
     # AnnData without `raw` may be stored with an empty element of that name.
@@ -191,7 +191,7 @@ def _keys(store: Any) -> list[str]:
     return keys + (["raw/X"] if has_raw else [])
 
 
-def _is_current(store: Any, path: Path) -> bool:
+def is_current(store: Any, path: Path) -> bool:
     """Whether each element says how it is encoded, as AnnData files do since version 0.7."""
     for name in ("obs", "var"):
         table = store[name]
@@ -214,15 +214,16 @@ def _read_old(store: Any, path: Path, options: IngestOptions) -> RawCounts:
         )
 
 
-def _require_matrix(element: Any) -> tuple[int, ...]:
+def require_matrix(element: Any) -> tuple[int, ...]:
     """Shape of a matrix, after a look at what can be seen of it without its values."""
-    matrix = _matrix(element)
+    matrix = matrix_of(element)
     if hasattr(matrix, "group"):
         stored_rows(matrix.group, matrix.shape, matrix.format)
     return tuple(matrix.shape)
 
 
-def _matrix(element: Any) -> Any:
+def matrix_of(element: Any) -> Any:
+    """View a matrix of a file, which stays there."""
     kind = element.attrs.get("encoding-type", "array")
     if kind in ("csr_matrix", "csc_matrix"):
         return sparse_dataset(element)

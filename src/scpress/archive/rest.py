@@ -1,0 +1,112 @@
+"""Everything of an AnnData but the counts: as the files of a zarr folder, and back."""
+
+import json
+import warnings
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+import anndata as ad
+import numcodecs
+import numpy as np
+import pandas as pd
+import zarr
+from anndata.io import read_elem, write_elem
+from zarr.core.buffer import cpu
+from zarr.storage import MemoryStore
+
+from scpress import slots
+from scpress.counts.frames import plain_frame
+
+PARTS = ("obs", "var", "obsm", "varm", "obsp", "varp", "layers", "uns")
+
+
+def to_files(rest: ad.AnnData) -> dict[str, bytes]:
+    """Files of a zarr folder, format 2, that hold an AnnData.
+
+    The same for every release of anndata and zarr: nothing is compressed, no chunk left out, and
+    text is written as plain text.
+    """
+    store: dict[str, Any] = {}
+    with warnings.catch_warnings(), zarr.config.set({"array.write_empty_chunks": True}):
+        warnings.simplefilter("ignore")  # of names that are no file's; there is no file
+        group = zarr.open_group(MemoryStore(store), mode="w", zarr_format=2)
+        write_parts(group, rest, dataset_kwargs={"compressor": None})
+    return _plain_files({name: data.to_bytes() for name, data in store.items()})
+
+
+def from_files(files: Mapping[str, bytes], part: str = "") -> Any:
+    """Read the AnnData, or one part of it as "obs"."""
+    store: dict[str, Any] = {name: cpu.Buffer.from_bytes(data) for name, data in files.items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of encodings that anndata will not write any more
+        group = zarr.open_group(MemoryStore(store), mode="r", zarr_format=2)
+        found = read_elem(group[part] if part else group)
+    return _as_read(found)
+
+
+def write_parts(group: Any, rest: ad.AnnData, **options: Any) -> None:
+    """Write an AnnData into a group of zarr or HDF5; options as `anndata.io.write_elem` has them.
+
+    Text is written as plain text, which every release of anndata reads.
+    """
+    group.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
+    parts = {name: getattr(rest, name) for name in PARTS}
+    if rest.X is not None:
+        parts["X"] = rest.X
+    if rest.raw is not None:
+        parts["raw"] = {"X": rest.raw.X, "var": rest.raw.var, "varm": dict(rest.raw.varm)}
+    for name, part in parts.items():
+        write_elem(group, name, _storable(part), **options)
+    if rest.raw is not None:
+        group["raw"].attrs.update({"encoding-type": "raw", "encoding-version": "0.1.0"})
+
+
+def _storable(part: Any) -> Any:
+    if isinstance(part, pd.DataFrame):
+        return _storable_frame(part)
+    if isinstance(part, Mapping):
+        return {name: _storable(part[name]) for name in slots.names_in(part)}
+    return part
+
+
+def _storable_frame(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with pandas' own text as text, but for columns where some of it is missing."""
+    plain = plain_frame(table)
+    for number, (_, column) in enumerate(table.items()):
+        dtype = column.dtype
+        if isinstance(dtype, pd.StringDtype) and (column.hasnans or dtype.na_value is pd.NA):
+            plain.isetitem(number, column.array)
+    return plain
+
+
+def _as_read(part: Any) -> Any:
+    """Tables with text of pandas' own type where pandas has one, as an h5ad is read."""
+    if isinstance(part, ad.AnnData):
+        part.obs, part.var = _as_read(part.obs), _as_read(part.var)
+        for mapping in (part.obsm, part.varm, part.uns):
+            _as_read(mapping)
+    elif isinstance(part, pd.DataFrame):
+        return part.infer_objects()
+    elif isinstance(part, MutableMapping):
+        for name in list(part):
+            if isinstance(part[name], pd.DataFrame | MutableMapping):
+                part[name] = _as_read(part[name])
+    return part
+
+
+def _plain_files(files: dict[str, bytes]) -> dict[str, bytes]:
+    """The files without compression, which zarr sets by itself for single values."""
+    plain = {}
+    for name, data in files.items():
+        folder, _, file = name.rpartition("/")
+        if file in (".zgroup", ".zattrs", ".zarray"):
+            record = json.loads(data)
+            if file == ".zarray":
+                record["compressor"] = None
+            data = json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode()
+        else:
+            compressor = json.loads(files[f"{folder}/.zarray"])["compressor"]
+            if compressor is not None:
+                data = bytes(np.asarray(numcodecs.get_codec(compressor).decode(data)).data)
+        plain[name] = data
+    return plain
