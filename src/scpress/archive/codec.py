@@ -69,10 +69,10 @@ class CountsCodec:
         nnz = len(rest) // 2
         if len(per_cell) < n_cells or int(per_cell.sum()) != nnz or len(rest) % 2:
             raise ValueError("the numbers do not add up")
-        indptr = np.concatenate([[0], np.cumsum(per_cell)])
+        indptr = np.append(0, np.cumsum(per_cell))
         gaps = rest[:nnz]
         totals = np.cumsum(gaps)
-        before = np.concatenate([[0], totals])[indptr[:-1]]
+        before = np.append(0, totals)[indptr[:-1]]
         columns = totals - np.repeat(before, per_cell)
         if nnz and (columns.min() < 0 or columns.max() >= self.n_vars):
             raise ValueError("a gene is outside of the matrix")
@@ -87,7 +87,7 @@ class CountsCodec:
 
 
 def _to_varints(numbers: np.ndarray) -> bytes:
-    n_bytes = 1 + sum((numbers >= 1 << (7 * k)).astype(np.int64) for k in range(1, 5))
+    n_bytes = 1 + np.sum([numbers >= 1 << (7 * k) for k in range(1, 5)], axis=0)
     starts = np.cumsum(n_bytes) - n_bytes
     out = np.zeros(int(n_bytes.sum()), dtype=np.uint8)
     for k in range(5):
