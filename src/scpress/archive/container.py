@@ -166,11 +166,9 @@ class SectionReader:
         if place < _START.size + FRAME_BYTES:
             self._refuse_end()
         table, checksum, end = _TRAILER.unpack(self.read_at(place, _TRAILER.size))
-        if end != END:
-            self._refuse_end()
         start = self.read_at(0, _START.size)
-        if checksum != zlib.crc32(struct.pack("<Q", table), zlib.crc32(start)):
-            self.refuse("is damaged in its trailer: its checksum is another")
+        if (checksum, end) != (zlib.crc32(struct.pack("<Q", table), zlib.crc32(start)), END):
+            self._refuse_end()
         n_bytes = place - table - FRAME_BYTES
         if table < _START.size or n_bytes < 0:
             self.refuse(f"is damaged in its trailer: it places the table at byte {table:,}")

@@ -1,6 +1,8 @@
 """Everything of an AnnData but the counts: as the files of a zarr folder, and back."""
 
+import itertools
 import json
+import math
 import warnings
 from collections.abc import Mapping, MutableMapping
 from typing import Any
@@ -15,8 +17,11 @@ from zarr.core.buffer import cpu
 from zarr.storage import MemoryStore
 
 from scpress import slots
+from scpress.archive.tree import split_texts
 from scpress.counts.frames import plain_frame
 
+# What zarr calls a list of texts, and the only filter that is taken.
+_TEXT = [{"id": "vlen-utf8"}]
 PARTS = ("obs", "var", "obsm", "varm", "obsp", "varp", "layers", "uns")
 
 
@@ -36,12 +41,61 @@ def to_files(rest: ad.AnnData) -> dict[str, bytes]:
 
 def from_files(files: Mapping[str, bytes], part: str = "") -> Any:
     """Read the AnnData, or one part of it as "obs"."""
+    require_arrays(files)
     store: dict[str, Any] = {name: cpu.Buffer.from_bytes(data) for name, data in files.items()}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of encodings that anndata will not write any more
         group = zarr.open_group(MemoryStore(store), mode="r", zarr_format=2)
         found = read_elem(group[part] if part else group)
     return _as_read(found)
+
+
+def require_arrays(files: Mapping[str, bytes]) -> None:
+    """Check that each array has the chunks, and each chunk the bytes, that its shape asks for.
+
+    zarr makes room for what a shape says, reads zeros where a chunk is missing, and decodes by
+    whatever filter is named, some of which run code.
+
+    Raises
+    ------
+    ValueError
+        The first array that is not whole.
+    """
+    for name in files:
+        folder, _, file = name.rpartition("/")
+        if file != ".zarray":
+            continue
+        record = json.loads(files[name])
+        shape, chunks = record["shape"], record["chunks"]
+        sizes = [*shape, *chunks]
+        if not all(type(size) is int and 0 <= size < 2**48 for size in sizes):
+            raise ValueError(f"{folder} is of shape {str(shape)[:40]}")
+        is_text = record["dtype"] == "|O"
+        if record["compressor"] is not None or record["filters"] != (_TEXT if is_text else None):
+            raise ValueError(f"{folder} is coded in a way that archives are not")
+        if not shape:  # a single value; of none at all there is no file
+            needed = {f"{folder}/0"} & files.keys()
+        else:
+            counts = [-(-size // max(1, part)) for size, part in zip(shape, chunks, strict=True)]
+            if math.prod(counts) > len(files):
+                raise ValueError(f"{folder} lacks some of its {math.prod(counts)} chunks")
+            places = itertools.product(*map(range, counts))
+            needed = {f"{folder}/{'.'.join(map(str, place))}" for place in places}
+        if not needed <= files.keys():
+            raise ValueError(f"{folder} lacks some of its {len(needed)} chunks")
+        n_items = math.prod(chunks)
+        n_bytes = n_items * (1 if is_text else _dtype(record["dtype"]).itemsize)
+        for one in needed:
+            data = files[one]
+            if is_text and len(texts := split_texts(data)) != n_items:
+                raise ValueError(f"{one} holds {len(texts)} texts, not {n_items}")
+            if not is_text and len(data) != n_bytes:
+                raise ValueError(f"{one} has {len(data)} bytes, not {n_bytes}")
+
+
+def _dtype(named: Any) -> np.dtype:
+    """Type as zarr names it: a word, or a list of names and words."""
+    return np.dtype(named if isinstance(named, str) else [tuple(field) for field in named])
 
 
 def write_parts(group: Any, rest: ad.AnnData, **options: Any) -> None:

@@ -100,8 +100,8 @@ def _require_directory(directory: Any) -> None:
 
 def _smallest(data: bytes, item_size: int) -> tuple[str, bytes]:
     """The way that makes a file smallest, and what it makes."""
-    texts = _texts(data) if item_size == 0 else None
-    if texts is not None:
+    texts = split_texts(data) if item_size == 0 else []
+    if item_size == 0 and not any(b"\n" in text for text in texts):
         if (counted := _count(texts)) is not None:
             return "count", counted
         lines = b"".join(text + b"\n" for text in texts)
@@ -158,14 +158,18 @@ def _item_size(name: str, files: Mapping[str, bytes]) -> int:
     return int(digits) if digits.isdecimal() and dtype[1] in "iufbc" else 1
 
 
-def _texts(data: bytes) -> list[bytes] | None:
-    """Texts of a chunk as numcodecs' vlen-utf8 has them; None where they cannot be lines."""
+def split_texts(data: bytes) -> list[bytes]:
+    """Texts of a chunk as numcodecs' vlen-utf8 has them; ValueError where they are damaged."""
     texts, at = [], 4
     for _ in range(int.from_bytes(data[:4], "little")):
         size = int.from_bytes(data[at : at + 4], "little")
         texts.append(data[at + 4 : at + 4 + size])
         at += 4 + size
-    return texts if at == len(data) and not any(b"\n" in text for text in texts) else None
+        if at > len(data):
+            break
+    if at != len(data):
+        raise ValueError("texts are cut, or something is after them")
+    return texts
 
 
 def _from_texts(texts: list[bytes]) -> bytes:
