@@ -109,8 +109,9 @@ def write_parts(group: Any, rest: ad.AnnData, **options: Any) -> None:
         parts["X"] = rest.X
     if rest.raw is not None:
         parts["raw"] = {"X": rest.raw.X, "var": rest.raw.var, "varm": dict(rest.raw.varm)}
-    for name, part in parts.items():
-        write_elem(group, name, _storable(part), **options)
+    with ad.settings.override(allow_write_nullable_strings=True):
+        for name, part in parts.items():
+            write_elem(group, name, _storable(part), **options)
     if rest.raw is not None:
         group["raw"].attrs.update({"encoding-type": "raw", "encoding-version": "0.1.0"})
 
@@ -137,10 +138,17 @@ def _as_read(part: Any) -> Any:
     """Tables with text of pandas' own type where pandas has one, as an h5ad is read."""
     if isinstance(part, ad.AnnData):
         part.obs, part.var = _as_read(part.obs), _as_read(part.var)
+        if part.raw is not None:
+            raw = part.raw.to_adata()
+            raw.var = _as_read(raw.var)
+            part.raw = raw
         for mapping in (part.obsm, part.varm, part.uns):
             _as_read(mapping)
     elif isinstance(part, pd.DataFrame):
-        return part.infer_objects()
+        table = part.infer_objects()
+        if table.index.dtype == object and table.index.inferred_type in ("string", "empty"):
+            table.index = table.index.astype(str)
+        return table
     elif isinstance(part, MutableMapping):
         for name in list(part):
             if isinstance(part[name], pd.DataFrame | MutableMapping):
