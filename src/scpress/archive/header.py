@@ -98,7 +98,10 @@ class Header:
         is_dense = self.storage == "dense"
         kinds = (None,) if is_dense else _INDICES
         for name, is_right in (
-            ("place", isinstance(self.place, str) and re.fullmatch(r"X|layers/.+", self.place, re.S)),
+            (
+                "place",
+                isinstance(self.place, str) and re.fullmatch(r"X|layers/.+", self.place, re.S),
+            ),
             ("storage", self.storage in STORAGES),
             ("dtype", isinstance(self.dtype, str) and _VALUES.fullmatch(self.dtype)),
             ("indices", self.indices in kinds),

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import zarr
 from anndata.io import read_elem, write_elem
+from pandas.api.types import infer_dtype
 from zarr.core.buffer import cpu
 from zarr.storage import MemoryStore
 
@@ -145,15 +146,21 @@ def _as_read(part: Any) -> Any:
         for mapping in (part.obsm, part.varm, part.uns):
             _as_read(mapping)
     elif isinstance(part, pd.DataFrame):
-        table = part.infer_objects()
-        if table.index.dtype == object and table.index.inferred_type in ("string", "empty"):
-            table.index = table.index.astype(str)
+        table = part.copy(deep=False)
+        table.index = _as_text(table.index)
+        for number, (_, column) in enumerate(part.items()):
+            table.isetitem(number, _as_text(column))
         return table
     elif isinstance(part, MutableMapping):
         for name in list(part):
             if isinstance(part[name], pd.DataFrame | MutableMapping):
                 part[name] = _as_read(part[name])
     return part
+
+
+def _as_text(values: Any) -> Any:
+    is_text = values.dtype == object and infer_dtype(values, skipna=False) in ("string", "empty")
+    return values.astype(str) if is_text else values
 
 
 def _plain_files(files: dict[str, bytes]) -> dict[str, bytes]:
