@@ -84,7 +84,7 @@ class Archive:
             held = int(ends[-1]) if len(ends) else 0
             if held != total:
                 raise ValueError(f"its chunks have {held:,} bytes and the sections {total:,}")
-            if (ends[cuts[cuts > 0] - 1] != limits[cuts > 0]).any():
+            if (np.append(0, ends)[cuts] != limits).any():
                 raise ValueError("a chunk is in two sections")
         offsets = ends - sizes
         for number, section in enumerate(sections):

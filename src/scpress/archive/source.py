@@ -16,6 +16,7 @@ import zarr
 from anndata.io import read_elem
 from scipy import sparse
 
+from scpress import slots
 from scpress.config.options import IngestOptions, InputOptions
 from scpress.counts.matrix import iter_chunks, stack_rows
 from scpress.counts.parts import find_matrices
@@ -96,12 +97,17 @@ def to_counts(block: sparse.csr_matrix, genes: Any, name: str) -> sparse.csr_mat
 
 def source_of(adata: ad.AnnData, place: str = "X") -> Source:
     """View an AnnData in memory as what is packed; `place` is "X" or "layers/NAME"."""
-    X = adata.X if place == "X" else adata.layers[place.removeprefix("layers/")]
-    rest = adata.copy() if not adata.isbacked else adata.to_memory()
-    if place == "X":
-        rest.X = None
-    else:
-        del rest.layers[place.removeprefix("layers/")]
+    name = place.removeprefix("layers/")
+    X = adata.X if place == "X" else adata.layers[name]
+    parts = {part: getattr(adata, part) for part in ("obs", "var", "uns")}
+    for part in ("obsm", "varm", "obsp", "varp", "layers"):
+        arrays = getattr(adata, part)
+        parts[part] = {key: arrays[key] for key in slots.names_in(arrays)}
+    if place != "X":
+        del parts["layers"][name]
+    rest = _anndata(X=None if place == "X" else adata.X, **parts)
+    if adata.raw is not None:
+        rest.raw = adata.raw.to_adata()
     return _source(rest, place, lambda: nullcontext(X))
 
 
@@ -136,7 +142,7 @@ def open_source(path: Path, options: InputOptions, layers: Sequence[str] = ()) -
                 f"is read as {kind}, whose counts alone are packed. Leave them out."
             )
         raw = open_raw(path, IngestOptions(**dataclasses.asdict(options)))
-        rest = ad.AnnData(obs=raw.obs, var=raw.var, obsm=raw.obsm)
+        rest = _anndata(obs=raw.obs, var=raw.var, obsm=raw.obsm)
         dtypes = ("int32", "int32", "int32")
         source = Source(rest, "X", "csr", *dtypes, raw.chunks, messages=raw.messages)
     source.name = path.name
@@ -219,13 +225,17 @@ def _read_rest(store: Any, carried: list[str]) -> ad.AnnData:
         for key in carried
         if key.startswith("layers/")
     }
+    rest = _anndata(X=read_elem(store["X"]) if "X" in carried else None, **parts)
+    if "raw/X" in carried:
+        raw = {name: read_elem(store["raw"][name]) for name in store["raw"]}
+        rest.raw = _anndata(obs=pd.DataFrame(index=rest.obs_names), **raw)
+    return rest
+
+
+def _anndata(**parts: Any) -> ad.AnnData:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of names that repeat, or are no texts
-        rest = ad.AnnData(X=read_elem(store["X"]) if "X" in carried else None, **parts)
-        if "raw/X" in carried:
-            raw = {name: read_elem(store["raw"][name]) for name in store["raw"]}
-            rest.raw = ad.AnnData(obs=pd.DataFrame(index=rest.obs_names), **raw)
-    return rest
+        return ad.AnnData(**parts)
 
 
 def _source(
