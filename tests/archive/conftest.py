@@ -27,7 +27,9 @@ def few_cells(n_obs=60, n_vars=9, seed=0):
         },
         index=[f"cell{i}" for i in range(n_obs)],
     )
-    var = pd.DataFrame({"chromosome": ["1"] * n_vars}, index=[f"G{j}x" for j in range(n_vars)])
+    names = [f"G{j}x" for j in range(n_vars)]
+    chromosomes = pd.Categorical(["1"] * n_vars)
+    var = pd.DataFrame({"chromosome": chromosomes, "id": names[::-1]}, index=names)
     uns = {"source": "drawn", "record": {"n": 3}}
     obsm = {"X_pca": drawn.random((n_obs, 2)).astype(np.float32)}
     return ad.AnnData(X, obs=obs, var=var, uns=uns, obsm=obsm)

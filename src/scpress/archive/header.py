@@ -19,6 +19,11 @@ _INDICES = ("int32", "int64")
 _MOST_NAMES, _MOST_NONZEROS, _FIRST_NONZEROS = 2**14, 2**20, 2**20
 
 
+def is_type_of_counts(name: str) -> bool:
+    """Whether counts of a type can be packed."""
+    return _VALUES.fullmatch(name) is not None
+
+
 @dataclass(frozen=True)
 class Header:
     """The section HEAD, as JSON.
@@ -103,7 +108,7 @@ class Header:
                 isinstance(self.place, str) and re.fullmatch(r"X|layers/.+", self.place, re.S),
             ),
             ("storage", self.storage in STORAGES),
-            ("dtype", isinstance(self.dtype, str) and _VALUES.fullmatch(self.dtype)),
+            ("dtype", isinstance(self.dtype, str) and is_type_of_counts(self.dtype)),
             ("indices", self.indices in kinds),
             ("indptr", self.indptr in kinds),
             ("scpress", isinstance(self.scpress, str)),

@@ -130,6 +130,11 @@ class Archive:
         return np.dtype(self.header.dtype)
 
     @property
+    def sparse_dtype(self) -> np.dtype:
+        """Type of the values in a sparse matrix: scipy has none of float16."""
+        return np.dtype(np.float32) if self.dtype == np.float16 else self.dtype
+
+    @property
     def X(self) -> "Archive":  # noqa: N802 - as AnnData calls it
         """[cells, genes] The counts: this archive."""
         return self
@@ -199,7 +204,7 @@ class Archive:
             part = block if len(here) == stop - first else block[here]
             parts.append(part if columns is None else part[:, columns])
         n_vars = self.n_vars if columns is None else len(columns)
-        found = stack_rows(parts, n_vars=n_vars, dtype=self.dtype)
+        found = stack_rows(parts, n_vars=n_vars, dtype=self.sparse_dtype)
         if len(order) == len(wanted) and (order == wanted).all():
             return found
         return found[np.searchsorted(order, wanted)]
@@ -293,7 +298,7 @@ class Archive:
         """[rows, genes] The counts in memory, in the layout and the types they were stored in."""
         found = self[rows]
         if self.header.storage == "dense":
-            return found.toarray()
+            return found.toarray().astype(self.dtype, copy=False)
         stored = found.tocsc() if self.header.storage == "csc" else found
         stored.indices = stored.indices.astype(self.header.indices, copy=False)
         stored.indptr = stored.indptr.astype(self.header.indptr, copy=False)

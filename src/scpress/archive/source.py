@@ -17,6 +17,7 @@ from anndata.io import read_elem
 from scipy import sparse
 
 from scpress import slots
+from scpress.archive.header import is_type_of_counts
 from scpress.config.options import IngestOptions, InputOptions
 from scpress.counts.matrix import iter_chunks, stack_rows
 from scpress.counts.parts import find_matrices
@@ -245,6 +246,11 @@ def _source(
     with opened() as X:
         storage = getattr(X, "format", "dense")
         dtype, indices, indptr = str(np.dtype(X.dtype).name), None, None
+        if not is_type_of_counts(dtype):
+            raise InputError(
+                f"the counts at {place} are of type {dtype}, and must be numbers. Name another "
+                "matrix with `layer`."
+            )
         whole = None
         if storage == "csc":  # a row of it is complete only at the end
             blocks = (block for _, _, block in iter_chunks(X, values="anything"))

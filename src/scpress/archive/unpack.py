@@ -4,6 +4,7 @@ import gzip
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,7 @@ def _blocks(
         for first in range(0, found.shape[0], max(1, most)):
             if disk is not None:
                 disk.check()
-            block = found[first : first + most].astype(archive.dtype)
+            block = found[first : first + most].astype(archive.sparse_dtype)
             yield at, block
             at += block.shape[0]
 
@@ -184,9 +185,14 @@ def _write_mtx(archive: Archive, output: Path, rows: np.ndarray) -> None:
     _write_folder(output, write)
 
 
-def _gzip(path: Path) -> gzip.GzipFile:
+@contextmanager
+def _gzip(path: Path) -> Iterator[gzip.GzipFile]:
     # Without a time and a name the same counts are the same bytes.
-    return gzip.GzipFile("", "wb", compresslevel=6, fileobj=path.open("wb"), mtime=0)
+    with (
+        path.open("wb") as raw,
+        gzip.GzipFile("", "wb", compresslevel=6, fileobj=raw, mtime=0) as file,
+    ):
+        yield file
 
 
 def _write_folder(output: Path, write: Callable[[Path], None]) -> None:
