@@ -62,6 +62,12 @@ def _shared_counts_stay(request):
         one.require_unchanged()
 
 
+def pytest_configure(config):
+    """Know the marks that `anndata.tests.helpers` has as it is imported; no test here has one."""
+    for name in ("gpu", "array_api"):
+        config.addinivalue_line("markers", f"{name}: anndata's own")
+
+
 def pytest_collection_modifyitems(items):
     """Put files with slow tests first: one that begins last leaves the other process idle."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}

@@ -38,6 +38,10 @@ _ROWS = re.finditer(
 ALLOWED = {row[1]: [set(re.findall(r"`([\w.]+)`", row[n])) for n in (2, 3)] for row in _ROWS}
 # What a folder may import, in one file of it.
 ONLY_IN = {
+    ("archive", "anndata"): {"archive.rest", "archive.source", "archive.unpack"},
+    ("archive", "h5py"): {"archive.source"},
+    ("archive", "zarr"): {"archive.rest", "archive.source", "archive.unpack"},
+    ("archive", "numcodecs"): {"archive.rest"},
     ("training", "scvi"): {"training.scvi_tools"},
     ("training", "lightning"): {"training.scvi_tools"},
     ("counts", "anndata"): {"counts.demo"},

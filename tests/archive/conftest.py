@@ -10,12 +10,6 @@ from scpress.archive.source import source_of
 from scpress.archive.writer import write_archive
 
 
-def pytest_configure(config):
-    """Know the marks that `anndata.tests.helpers` has as it is imported; no test here has one."""
-    for name in ("gpu", "array_api"):
-        config.addinivalue_line("markers", f"{name}: anndata's own")
-
-
 def few_cells(n_obs=60, n_vars=9, seed=0):
     """Some counts, most of them zero, with a table of each axis and a little of all else."""
     drawn = np.random.default_rng(seed)

@@ -10,7 +10,7 @@ from builders import write_zarr
 from scipy import sparse
 
 from scpress.archive.source import open_source, source_of, to_counts
-from scpress.config.options import InputOptions
+from scpress.config.archive import InputOptions
 from scpress.errors import InputError
 
 

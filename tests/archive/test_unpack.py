@@ -14,7 +14,7 @@ from scpress.archive.reader import Archive
 from scpress.archive.source import open_source, source_of
 from scpress.archive.unpack import PartialArchiveError, unpack
 from scpress.archive.writer import write_archive
-from scpress.config.options import InputOptions
+from scpress.config.archive import InputOptions
 from scpress.errors import InputError
 
 READ = {".h5ad": ad.read_h5ad, ".zarr": ad.read_zarr}

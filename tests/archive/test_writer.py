@@ -19,7 +19,7 @@ from scpress.archive.codec import CountsCodec
 from scpress.archive.reader import Archive
 from scpress.archive.source import source_of
 from scpress.archive.writer import compare, compare_with_file, in_chunks, write_archive
-from scpress.config.options import InputOptions
+from scpress.config.archive import InputOptions
 from scpress.errors import InputError
 
 SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=40)

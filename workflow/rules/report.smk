@@ -61,6 +61,7 @@ rule report:
             f"{RESULTS}/models/{{model}}/all/evaluation.json", model=MODELS
         ),
         compressions=model_files("compression.json"),
+        archive=f"{RESULTS}/archive.json",
         markers=f"{RESULTS}/markers.tsv",
         subtype_markers=f"{RESULTS}/subtype_markers.tsv",
     output:
@@ -85,7 +86,7 @@ rule report:
         mem_mb=memory("report"),
         runtime=minutes("report"),
     params:
-        step_version=2,
+        step_version=3,
         flags=flags("report"),
     shell:
         """
@@ -95,6 +96,7 @@ rule report:
             --histories {input.histories:q} \
             --evaluations {input.evaluations:q} \
             --compressions {input.compressions:q} \
+            --archive {input.archive:q} \
             --markers {input.markers:q} \
             --subtype-markers {input.subtype_markers:q} \
             {params.flags:q} \

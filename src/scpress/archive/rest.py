@@ -99,10 +99,14 @@ def _dtype(named: Any) -> np.dtype:
     return np.dtype(named if isinstance(named, str) else [tuple(field) for field in named])
 
 
-def write_parts(group: Any, rest: ad.AnnData, **options: Any) -> None:
+def write_parts(group: Any, rest: ad.AnnData, *, is_plain: bool = True, **options: Any) -> None:
     """Write an AnnData into a group of zarr or HDF5; options as `anndata.io.write_elem` has them.
 
-    Text is written as plain text, which every release of anndata reads.
+    Parameters
+    ----------
+    is_plain
+        Write text as plain text, which every release of anndata reads. Of a zarr, anndata 0.13
+        reads that as objects, and equal tables only what it calls nullable text.
     """
     group.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
     parts = {name: getattr(rest, name) for name in PARTS}
@@ -112,16 +116,16 @@ def write_parts(group: Any, rest: ad.AnnData, **options: Any) -> None:
         parts["raw"] = {"X": rest.raw.X, "var": rest.raw.var, "varm": dict(rest.raw.varm)}
     with ad.settings.override(allow_write_nullable_strings=True):
         for name, part in parts.items():
-            write_elem(group, name, _storable(part), **options)
+            write_elem(group, name, _storable(part, is_plain), **options)
     if rest.raw is not None:
         group["raw"].attrs.update({"encoding-type": "raw", "encoding-version": "0.1.0"})
 
 
-def _storable(part: Any) -> Any:
+def _storable(part: Any, is_plain: bool) -> Any:
     if isinstance(part, pd.DataFrame):
-        return _storable_frame(part)
+        return _storable_frame(part) if is_plain else part
     if isinstance(part, Mapping):
-        return {name: _storable(part[name]) for name in slots.names_in(part)}
+        return {name: _storable(part[name], is_plain) for name in slots.names_in(part)}
     return part
 
 

@@ -18,7 +18,8 @@ from scipy import sparse
 
 from scpress import slots
 from scpress.archive.header import is_type_of_counts
-from scpress.config.options import IngestOptions, InputOptions
+from scpress.config.archive import InputOptions
+from scpress.config.options import IngestOptions
 from scpress.counts.matrix import iter_chunks, stack_rows
 from scpress.counts.parts import find_matrices
 from scpress.counts.raw import require_counts

@@ -87,7 +87,7 @@ def _write_zarr(archive: Archive, output: Path, rows: np.ndarray) -> None:
             return group.create_array(name, shape=shape, dtype=dtype, chunks=chunks)
 
         with zarr.config.set({"array.write_empty_chunks": True}):
-            write_parts(group, _rest(archive, rows))
+            write_parts(group, _rest(archive, rows), is_plain=False)
             _write_matrix(group, archive, rows, create)
 
     _write_folder(output, write)

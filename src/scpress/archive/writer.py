@@ -17,7 +17,7 @@ from scpress.archive.reader import Archive, counts_checksum
 from scpress.archive.rest import to_files
 from scpress.archive.source import Source, open_source
 from scpress.archive.tree import pack_tree
-from scpress.config.options import InputOptions
+from scpress.config.archive import InputOptions
 from scpress.errors import InputError
 from scpress.io.files import atomic_path
 
@@ -46,10 +46,22 @@ def write_archive(
         A value that is no count, or what was written does not read back as what is read now.
     """
     with atomic_path(path) as temporary:
-        with temporary.open("wb") as file:
-            header = _write(file, source, latent=latent, seed=seed, threads=threads)
-        with Archive(temporary) as archive:
-            compare(archive, source, f"'{path}'")
+        return save_archive(temporary, source, latent=latent, seed=seed, threads=threads)
+
+
+def save_archive(
+    path: Path,
+    source: Source,
+    *,
+    latent: np.ndarray | None = None,
+    seed: int = 0,
+    threads: int = 1,
+) -> Header:
+    """Write an archive in place and compare it; as `write_archive`."""
+    with path.open("wb") as file:
+        header = _write(file, source, latent=latent, seed=seed, threads=threads)
+    with Archive(path) as archive:
+        compare(archive, source, "what was written")
     return header
 
 

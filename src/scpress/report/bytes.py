@@ -1,4 +1,4 @@
-"""The compression tables and curves of the page."""
+"""The tables of bytes of the page, and the curves over them."""
 
 import dataclasses
 from typing import Any
@@ -56,6 +56,29 @@ def compression_section(inputs: ReportInputs) -> Section | None:
         "legend": list(figures.code_colours(points).items()),
         "notes": NOTES,
         "is_sampled": first.n_scored_cells < first.n_cells,
+    }
+
+
+def archive_section(inputs: ReportInputs) -> Section | None:
+    """Bytes of the packed counts beside those of the file that was packed."""
+    packed = inputs.archive
+    if packed is None:
+        return None
+    parts = {
+        "names and all else": packed.sections.get("REST", 0),
+        "counts": sum(packed.sections.get(kind, 0) for kind in ("MODL", "CELL", "INDX")),
+    }
+    parts["frames"] = packed.archive_bytes - sum(parts.values())
+    rows = {"counts.h5ad (gzip)": packed.input_bytes, "counts.scp": packed.archive_bytes}
+    rows |= {f"of it {name}": n_bytes for name, n_bytes in parts.items()}
+    cells = max(1, packed.n_cells)
+    return {
+        "table": {
+            "header": ["file", "bytes", "bytes per cell"],
+            "rows": [[name, bytes_text(n), f"{n / cells:,.1f}"] for name, n in rows.items()],
+        },
+        "ratio": packed.input_bytes / max(1, packed.archive_bytes),
+        "rung": packed.rung,
     }
 
 

@@ -10,6 +10,7 @@ from anndata import AnnData
 from scpress import slots
 from scpress.counts.genes import gene_labels
 from scpress.report.figures import colours_of
+from scpress.tables.archive import PackedBytes
 from scpress.tables.compression import Compression
 from scpress.tables.evaluation import Evaluation
 from scpress.tables.records import plain
@@ -33,6 +34,8 @@ class ReportInputs:
         What `evaluate` and `compress` wrote, one per model (and seed).
     markers, subtype_markers
         Tables of marker genes (`cells.markers.MARKER_COLUMNS`) per cluster and per subtype.
+    archive
+        What `pack` wrote beside the archive.
     """
 
     cells: AnnData
@@ -42,6 +45,7 @@ class ReportInputs:
     compressions: list[Compression] = field(default_factory=list)
     markers: pd.DataFrame | None = None
     subtype_markers: pd.DataFrame | None = None
+    archive: PackedBytes | None = None
 
     @property
     def record(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from plotly.offline import get_plotlyjs
 from scpress import slots
 from scpress.config.options import ReportOptions
 from scpress.report import sections
-from scpress.report.bytes import compression_section
+from scpress.report.bytes import archive_section, compression_section
 from scpress.report.cells import collect_dots, collect_map
 from scpress.report.inputs import ReportInputs
 from scpress.report.summary import collect_metrics, count, write_headline
@@ -36,6 +36,7 @@ def build_report(inputs: ReportInputs, options: ReportOptions) -> tuple[str, dic
         "dots": dots[0] if dots else None,
         "types": sections.types_section(inputs),
         "subtypes": sections.subtypes_section(inputs),
+        "archive": archive_section(inputs),
         "compression": compression_section(inputs),
         "primary": inputs.primary,
         "obsm": slots.LATENT.of(inputs.primary) if inputs.primary else None,

@@ -53,6 +53,7 @@ def collect_metrics(inputs: ReportInputs) -> dict[str, Any]:
             for name, record in inputs.models.items()
         },
         "evaluations": [one.as_plain() for one in inputs.evaluations],
+        "archive": inputs.archive and inputs.archive.as_plain(),
         "compressions": [
             {"model": one.model, "seed": one.seed}
             | {part: getattr(one, part).as_plain() for part in _COMPRESSION_PARTS}

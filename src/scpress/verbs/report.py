@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("compressions", "compression.json of every model"),
     ):
         parser.add_argument(f"--{name}", type=Path, nargs="*", default=[], help=text)
+    parser.add_argument("--archive", type=Path, help="archive.json of `pack`")
     parser.add_argument("--markers", type=Path, help="markers.tsv")
     parser.add_argument("--subtype-markers", type=Path, help="subtype_markers.tsv")
     parser.add_argument("--output", type=Path, required=True, help="report.html to write")
@@ -34,6 +35,7 @@ def run(arguments: argparse.Namespace, options: ReportOptions) -> None:
     from scpress.io.rows import read_rows
     from scpress.report.inputs import ReportInputs
     from scpress.report.page import build_report
+    from scpress.tables.archive import PackedBytes
     from scpress.tables.compression import Compression
     from scpress.tables.evaluation import Evaluation
     from scpress.tables.markers import Marker
@@ -48,6 +50,8 @@ def run(arguments: argparse.Namespace, options: ReportOptions) -> None:
         [Compression.from_plain(read_json(path), f"'{path}'") for path in arguments.compressions],
         arguments.markers and read_rows(arguments.markers, Marker),
         arguments.subtype_markers and read_rows(arguments.subtype_markers, Marker),
+        arguments.archive
+        and PackedBytes.from_plain(read_json(arguments.archive), f"'{arguments.archive}'"),
     )
     page, metrics = build_report(inputs, options)
     write_together(

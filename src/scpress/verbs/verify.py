@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
+from scpress.config.archive import InputOptions
 from scpress.config.flags import add_flags, options_from
-from scpress.config.options import InputOptions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
