@@ -4,7 +4,10 @@ import dataclasses
 
 import pytest
 
-from scpress.report.bytes import bytes_text, compression_section
+from scpress.config.options import ReportOptions
+from scpress.report.bytes import archive_section, bytes_text, compression_section
+from scpress.report.page import build_report
+from scpress.tables.archive import PackedBytes
 
 
 def test_rows_are_the_numbers_of_the_table(full):
@@ -48,6 +51,30 @@ def test_the_curves_hold_every_precision_the_rivals_and_the_gene_mean(full):
     section = compression_section(full)
     names = [name for name, _ in section["legend"]]
     assert names == ["m", "other", "PCA", "gene mean x size factor"]
+
+
+def test_the_packed_counts_stand_beside_the_file_they_were_packed_from(full):
+    assert archive_section(full) is None
+    sections = {"HEAD": 10, "MODL": 200, "CELL": 2500, "REST": 400, "INDX": 30, "frames": 60}
+    full.archive = PackedBytes(
+        n_cells=10,
+        n_genes=5,
+        n_nonzeros=20,
+        input_bytes=9600,
+        archive_bytes=3200,
+        sections=sections,
+        rung="nb",
+    )
+    section = archive_section(full)
+    rows = {name: (size, per_cell) for name, size, per_cell in section["table"]["rows"]}
+    assert rows["counts.h5ad (gzip)"] == ("9.6 kB", "960.0")
+    assert rows["counts.scp"] == ("3.2 kB", "320.0")
+    assert rows["of it counts"] == ("2.7 kB", "273.0")
+    assert rows["of it names and all else"] == ("400 B", "40.0")
+    assert rows["of it frames"] == ("70 B", "7.0")
+    page, metrics = build_report(full, ReportOptions())
+    assert "in 3.0 times\nfewer bytes" in page
+    assert metrics["archive"]["archive_bytes"] == 3200
 
 
 @pytest.mark.parametrize(
