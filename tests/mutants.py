@@ -1230,7 +1230,11 @@ MUTANTS = [
     ),
     *_in(
         "archive/rest",
-        ("missing chunks read as zeros", "if not needed <= files.keys():", "if not needed:"),
+        (
+            "missing chunks of an archive read as zeros",
+            "if not needed <= files.keys():",
+            "if not needed:",
+        ),
         ("any filter is run", "(_TEXT if is_text else None)", 'record["filters"]'),
         ("any length of a chunk is taken", "len(data) != n_bytes:", "not data:"),
         (
