@@ -57,12 +57,14 @@ subtype {both} --annotation {to}/annotation.h5ad \
  --output {to}/subtypes.h5ad --markers {to}/subtype_markers.tsv
 compress {both} --latent {run}/0/latent.h5ad --model scvi \
  --model-file {run}/0/model.safetensors --output {run}/0/compression.json
+pack {to}/counts.h5ad --output {to}/counts.scp --summary {to}/archive.json
 export {both} --model-file {run}/0/model.safetensors --output {to}/scvi-tools
 assemble {both} --latents {run}/0/latent.h5ad --clusters {to}/clusters.h5ad \
  --annotation {to}/annotation.h5ad --subtypes {to}/subtypes.h5ad --output {to}/scpress.h5ad
 report --input {to}/scpress.h5ad --samples-qc {to}/qc.h5ad --histories {run}/0/history.tsv \
  --evaluations {run}/evaluation.json --compressions {run}/0/compression.json \
- --markers {to}/markers.tsv --output {to}/report.html --metrics {to}/metrics.json
+ --archive {to}/archive.json --markers {to}/markers.tsv \
+ --output {to}/report.html --metrics {to}/metrics.json
 """
 
 # What keeps the chain short where only its memory is asked for.

@@ -185,6 +185,11 @@ def test_a_table_that_does_not_cover_the_file_is_refused(whole, change):
     assert "damaged in section TABL" in refusal(whole)
 
 
+def test_a_section_with_another_checksum_than_the_table_says_is_refused(whole):
+    whole.write_bytes(with_table(whole.read_bytes(), lambda t: t[:20] + b"\0\0\0\0" + t[24:]))
+    assert "damaged in section HEAD" in refusal(whole)
+
+
 def test_no_length_makes_room_that_the_file_does_not_have(whole):
     """2^63 bytes are said of each section in turn, in the frame and in the table."""
     data = whole.read_bytes()

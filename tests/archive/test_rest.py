@@ -16,6 +16,7 @@ from scipy import sparse
 
 from scpress.archive.rest import from_files, require_arrays, to_files
 from scpress.archive.tree import pack_tree, unpack_tree
+from scpress.errors import InputError
 
 
 def there_and_back(adata):
@@ -189,6 +190,27 @@ def test_a_chunk_that_is_missing_does_not_read_as_zeros(files):
 
 def test_one_table_can_be_read_by_itself(cells, files):
     assert_equal(cells.obs, from_files(files, "obs"))
+
+
+@pytest.mark.parametrize(
+    "name", ["a b", "..x", ".z", "a.b", "0", "x:y", "a\nb", " ", "ä", "zarr.json"]
+)
+def test_odd_names_come_back(name):
+    adata = ad.AnnData(obs=pd.DataFrame({name: [1]}, index=["x"]))
+    adata.uns[name], adata.uns["more"] = 1, {name: np.arange(2)}
+    adata.obsm[name] = np.ones((1, 2))
+    assert_equal(adata, there_and_back(adata), exact=True)
+
+
+@pytest.mark.parametrize("name", ["a\\b", "\\", ".zarray", ".zgroup", ".zattrs", ".", ".."])
+@pytest.mark.parametrize("place", ["obs", "uns", "obsm", "deep"])
+def test_names_that_zarr_takes_for_others_are_refused(name, place):
+    adata = ad.AnnData(obs=pd.DataFrame(index=["x"]))
+    adata.uns["deep"] = {"a": {}}
+    part = adata.uns["deep"]["a"] if place == "deep" else getattr(adata, place)
+    part[name] = np.ones((1, 1)) if place == "obsm" else 1
+    with pytest.raises(InputError, match="cannot be packed"):
+        to_files(adata)
 
 
 def test_what_is_given_is_not_changed():

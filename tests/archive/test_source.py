@@ -4,6 +4,7 @@ import anndata as ad
 import h5py
 import numpy as np
 import pytest
+from anndata.io import write_elem
 from anndata.tests.helpers import assert_equal
 from archive.conftest import few_cells
 from builders import write_zarr
@@ -176,6 +177,17 @@ def test_damage_is_one_line(tmp_path, cells):
     source = open_source(path, InputOptions())
     with pytest.raises(InputError, match="999"):
         list(source.read_counts())
+
+
+def test_of_several_modalities_the_genes_are_packed(tmp_path, cells):
+    path = tmp_path / "a.h5mu"
+    with h5py.File(path, "w") as file:
+        write_elem(file, "mod/rna", cells.copy())
+        write_elem(file, "obs", cells.obs)
+        write_elem(file, "var", cells.var)
+    source = open_source(path, InputOptions())
+    assert (counts_of(source) != cells.X).nnz == 0
+    assert source.messages == ["the modality rna is read"]
 
 
 def test_nothing_there_is_said(tmp_path):

@@ -29,10 +29,10 @@ class DamagedChunksError(InputError):
 
 
 def counts_checksum(rows: sparse.csr_matrix) -> int:
-    """CRC-32 of counts: nonzeros of each cell, then genes, then values, each as uint32."""
+    """CRC-32 of counts: nonzeros of each cell, then genes, then values, each in four bytes."""
     checksum = 0
     for part in (np.diff(rows.indptr), rows.indices, rows.data):
-        checksum = zlib.crc32(np.ascontiguousarray(part, dtype="<u4").data, checksum)
+        checksum = zlib.crc32(np.ascontiguousarray(part, dtype="<i4").data, checksum)
     return checksum
 
 

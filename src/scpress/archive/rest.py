@@ -20,9 +20,12 @@ from zarr.storage import MemoryStore
 from scpress import slots
 from scpress.archive.tree import split_texts
 from scpress.counts.frames import plain_frame
+from scpress.errors import InputError
 
 # What zarr calls a list of texts, and the only filter that is taken.
 _TEXT = [{"id": "vlen-utf8"}]
+# Names that zarr has for itself or its folders.
+_TAKEN = (".zarray", ".zgroup", ".zattrs", ".", "..", "")
 PARTS = ("obs", "var", "obsm", "varm", "obsp", "varp", "layers", "uns")
 
 
@@ -31,7 +34,14 @@ def to_files(rest: ad.AnnData) -> dict[str, bytes]:
 
     The same for every release of anndata and zarr: nothing is compressed, no chunk left out, and
     text is written as plain text.
+
+    Raises
+    ------
+    InputError
+        A name that zarr takes for something else.
     """
+    for part in PARTS:
+        _require_names(getattr(rest, part), part)
     store: dict[str, Any] = {}
     with warnings.catch_warnings(), zarr.config.set({"array.write_empty_chunks": True}):
         warnings.simplefilter("ignore")  # of names that are no file's; there is no file
@@ -119,6 +129,23 @@ def write_parts(group: Any, rest: ad.AnnData, *, is_plain: bool = True, **option
             write_elem(group, name, _storable(part, is_plain), **options)
     if rest.raw is not None:
         group["raw"].attrs.update({"encoding-type": "raw", "encoding-version": "0.1.0"})
+
+
+def _require_names(part: Any, where: str) -> None:
+    if isinstance(part, pd.DataFrame):
+        names = [str(name) for name in part.columns]
+    elif isinstance(part, Mapping):
+        names = slots.names_in(part)
+        for name in names:
+            _require_names(part[name], f"{where}/{name}")
+    else:
+        return
+    for name in names:
+        if "\\" in name or name in _TAKEN:
+            raise InputError(
+                f"{where} has the name {name!r}, which cannot be packed: it has a backslash or is "
+                f"one of {', '.join(_TAKEN)}. Rename it."
+            )
 
 
 def _storable(part: Any, is_plain: bool) -> Any:

@@ -162,6 +162,8 @@ def _open_whole(path: Path, kind: str, layer: str | None, layers: Sequence[str])
             for _ in compressed_groups(file):
                 pass
     with opener() as store:
+        if "mod" in store and "X" not in store:  # of several modalities the one of genes
+            return None
         if "obs" not in store or "var" not in store or not annotated.is_current(store, path):
             return None
         keys = annotated.matrix_keys(store)
