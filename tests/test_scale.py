@@ -155,7 +155,7 @@ def test_no_verb_holds_a_dense_matrix_of_many_cells(many_cells, cuda_bytes):
 def test_verbs_that_stream_need_no_memory_for_more_cells(many_cells, cuda_bytes):
     # What is read, computed and written block by block stays below 1 GB whatever the cells.
     _, usages = many_cells
-    for verb in ("ingest", "qc", "merge", "normalize", "embed", "denoise", "assemble"):
+    for verb in ("ingest", "qc", "merge", "normalize", "embed", "denoise", "pack", "assemble"):
         assert usages[verb].peak_bytes < 10**9 + cuda_bytes, (verb, usages[verb].peak_bytes)
 
 

@@ -75,6 +75,13 @@ def test_each_kind_of_file_has_its_way(way, data, dtype):
     assert way_of(array_files("x", data, dtype), "x/0") == way
 
 
+def test_a_folder_is_unpacked_by_itself():
+    files = array_files("obs/a", b"x" * 600, "|u1") | array_files("obsm/a", b"y" * 600, "|u1")
+    files |= {".zgroup": b"{}", "obs/.zattrs": b"{}", "obsm/.zattrs": b"{}"}
+    wanted = {name: data for name, data in files.items() if not name.startswith("obsm/")}
+    assert unpack_tree(pack_tree(files), "obs") == wanted
+
+
 def test_names_that_almost_count_up_are_texts():
     names = [f"cell{i}" for i in range(200)]
     for odd in (["cell5"], ["cell007"], [""]):

@@ -164,18 +164,18 @@ class Archive:
 
         n_rows = self.n_obs if name == "obs" else self.n_vars
         with self._damage_of("REST"):
-            table = from_files(self.files(), name)
+            table = from_files(self.files(name), name)
             if len(table) != n_rows:
                 raise ValueError(f"{name} has {len(table)} rows and the header says {n_rows}")
         return table
 
-    def files(self) -> dict[str, bytes]:
-        """Everything but the counts as the files of a zarr folder."""
+    def files(self, part: str = "") -> dict[str, bytes]:
+        """Everything but the counts, or a part as "obs", as the files of a zarr folder."""
         payload = self._sections.read("REST")
         with self._damage_of("REST"):
             if zlib.crc32(payload) != self.header.rest_crc32:
                 raise ValueError("it is of another archive")
-            return unpack_tree(payload)
+            return unpack_tree(payload, part)
 
     @cached_property
     def codec(self) -> CountsCodec:

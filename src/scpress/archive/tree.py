@@ -53,8 +53,8 @@ def pack_tree(files: Mapping[str, bytes]) -> bytes:
     return _START.pack(is_text, len(coded), len(head)) + coded + b"".join(streams)
 
 
-def unpack_tree(packed: bytes) -> dict[str, bytes]:
-    """Names and files; ValueError where they are damaged."""
+def unpack_tree(packed: bytes, folder: str = "") -> dict[str, bytes]:
+    """Names and files, of one folder where it is given; ValueError where they are damaged."""
     if len(packed) < _START.size:
         raise ValueError("it is cut")
     is_text, n_coded, n_head = _START.unpack_from(packed)
@@ -70,16 +70,23 @@ def unpack_tree(packed: bytes) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     place = 0
     for name, n_bytes in directory["joined"]:
-        files[name] = rest[place : place + n_bytes]
+        if _is_in(name, folder):
+            files[name] = rest[place : place + n_bytes]
         place += n_bytes
     for name, way, n_stored, n_plain in directory["own"]:
-        files[name] = _unpack(way, packed[at : at + n_stored], n_plain)
+        if _is_in(name, folder):
+            files[name] = _unpack(way, packed[at : at + n_stored], n_plain)
+            if len(files[name]) != n_plain:
+                raise ValueError(f"{name} has {len(files[name])} bytes, not {n_plain}")
         at += n_stored
-        if len(files[name]) != n_plain:
-            raise ValueError(f"{name} has {len(files[name])} bytes, not {n_plain}")
     if place != len(rest) or at != len(packed):
         raise ValueError("its files are shorter or longer than they say")
     return files
+
+
+def _is_in(name: str, folder: str) -> bool:
+    # What zarr has at the top says that there is a folder at all.
+    return not folder or name.startswith(f"{folder}/") or name in (".zgroup", ".zattrs")
 
 
 def _require_directory(directory: Any) -> None:
