@@ -132,6 +132,11 @@ def test_a_cut_is_refused(n):
         unpack_tree(pack_tree(WHOLE)[:n])
 
 
+def test_what_follows_the_streams_is_refused():
+    with pytest.raises(ValueError, match="shorter or longer"):
+        unpack_tree(pack_tree(WHOLE) + b"x")
+
+
 def head_of(directory, rest=b"", streams=b""):
     head = json.dumps(directory).encode() + b"\n" + rest
     coded = squeeze(head)

@@ -15,8 +15,8 @@ except ImportError:  # a reader without it decodes the same, only slower
     njit = None  # type: ignore[assignment]
 
 # Contexts of a byte: the 1 to 4 bytes before it, the same place of the text before, all of its text
-# so far. Each has a table of this many slots at most, 2^22.
-_N_CONTEXTS, _MOST_BITS = 6, 22
+# so far, and what came after that when it was there last. Each has at most 2^22 slots.
+_N_CONTEXTS, _MOST_BITS = 7, 22
 # A probability has 22 bits; beside it stands how often it was seen, at most 127.
 _ONE, _SEEN = 1 << 22, 127
 # Logarithms of odds are counted in 256ths, up to 12 on both sides.
@@ -75,14 +75,16 @@ def _code(
         for _ in range(4):
             code = code << 8 | coded[at]
             at += 1
-    contexts, places, inputs = [0] * 6, [0] * 6, [0] * 6
+    contexts, places, inputs = [0] * 7, [0] * 7, [0] * 7
+    # Where each beginning of a text went on when it was there last, and how often that was right.
+    recent, run = [0] * 65536, 0
     # `line` is where this text starts, `before` the one above it.
     line = before = prefix = 0
     is_same = 1
     last1 = last2 = last3 = last4 = 0
     for i in range(len(text)):
         if last1 == 10 and i:
-            before, line, prefix, is_same = line, i, 0, 1
+            before, line, prefix, is_same, run = line, i, 0, 1, 0
         above = before + i - line
         over = text[above] if above < line else 10
         contexts[0] = last1
@@ -91,13 +93,17 @@ def _code(
         contexts[3] = contexts[2] ^ last4 * 0x3D4D51CB
         contexts[4] = over | is_same << 8 | last1 << 9 | min(i - line, 31) << 17
         contexts[5] = prefix
-        for k in range(6):
+        place = (prefix ^ prefix >> 15) & 65535
+        expected = text[recent[place]] if i else 0
+        recent[place] = i
+        contexts[6] = expected | min(run, 15) << 8
+        for k in range(7):
             contexts[k] = (contexts[k] * 0x2F0B4C47 + k * 0x1B873593) & 0x3FFFFFFF
         node = 1
         for j in range(7, -1, -1):
-            choice = (is_same << 8 | node) * 6
+            choice = (is_same << 10 | min(run, 3) << 8 | node) * 7
             total = 0
-            for k in range(6):
+            for k in range(7):
                 place = (contexts[k] + node * 0x2C1B3C6D) & 0x3FFFFFFF
                 place = ((place ^ place >> 15) * 0x297A2D39 & 0x3FFFFFFFFFFF) >> 13
                 places[k] = (k << bits) + (place & mask)
@@ -119,7 +125,7 @@ def _code(
                 at += 1
                 low, high = low << 8 & 0xFFFFFFFF, (high << 8 & 0xFFFFFFFF) | 255
             error = (bit << 16) - chance
-            for k in range(6):
+            for k in range(7):
                 weights[choice + k] += (inputs[k] * error + 8192) >> 14
                 slot = slots[places[k]]
                 seen = slot & 127
@@ -130,6 +136,7 @@ def _code(
         byte = node & 255
         if is_decoding:
             text[i] = byte
+        run = run + 1 if byte == expected else 0
         if byte != over:
             is_same = 0
         prefix = (prefix * 0x2F0B4C47 + byte + 1) & 0x3FFFFFFF
@@ -178,7 +185,7 @@ def unpack_text(coded: bytes, n_bytes: int) -> bytes:
 def _run(text: np.ndarray, coded: np.ndarray, is_decoding: bool) -> int:
     bits = min(_MOST_BITS, max(10, (8 * len(text)).bit_length()))
     slots = np.full(_N_CONTEXTS << bits, _ONE // 2 << 7, dtype=np.int64)
-    weights = np.full(512 * _N_CONTEXTS, 20000, dtype=np.int64)
+    weights = np.full(2048 * _N_CONTEXTS, 20000, dtype=np.int64)
     arrays = (slots, weights, *(np.array(t, dtype=np.int64) for t in (CHANCES, LOGS, _STEPS)))
     if njit is not None:
         return _compiled(text, coded, is_decoding, bits, *arrays)
