@@ -157,7 +157,7 @@ def head_of(directory, rest=b"", streams=b""):
         (head_of({"joined": [], "own": [["a", "text", 4, 2**60]]}, b"", b"\1\0\0\0"), "longer"),
         (head_of({"joined": [], "own": [["a", "lzma", 1, 2**60]]}, b"", b"\0"), "not unpack"),
         (
-            head_of({"joined": [], "own": [["a", "count", 20, 9]]}, b"", b'["", 0, 0, 99999999]'),
+            head_of({"joined": [], "own": [["a", "count", 20, 9]]}, b"", b'["", 0, 0, 1048577] '),
             "do not count up",
         ),
     ],
@@ -173,6 +173,8 @@ def test_lzma_makes_no_more_than_was_said():
     assert len(bomb) < 1000
     with pytest.raises(ValueError, match="does not unpack to 10 bytes"):
         expand(bomb, 10)
+    with pytest.raises(ValueError, match="does not unpack to 10 bytes"):
+        expand(squeeze(bytes(11)), 10)
 
 
 def test_lzma_is_the_one_that_others_have():
