@@ -41,7 +41,6 @@ ONLY_IN = {
     ("archive", "anndata"): {"archive.rest", "archive.source", "archive.unpack"},
     ("archive", "h5py"): {"archive.source"},
     ("archive", "zarr"): {"archive.rest", "archive.source", "archive.unpack"},
-    ("archive", "numcodecs"): {"archive.rest"},
     ("training", "scvi"): {"training.scvi_tools"},
     ("training", "lightning"): {"training.scvi_tools"},
     ("counts", "anndata"): {"counts.demo"},

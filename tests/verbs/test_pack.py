@@ -88,6 +88,15 @@ def test_bad_input_is_one_line(require_refused, case):
     require_refused(case)
 
 
+def test_the_input_is_not_overwritten(tmp_path, capsys):
+    path = tmp_path / "a.h5ad"
+    ad.AnnData(np.array([[1.0, 2.0]])).write_h5ad(path)
+    before = path.read_bytes()
+    assert run(["pack", path, "--output", path]) == 2
+    require_one_line("pack", capsys.readouterr().err, "is the input, too")
+    assert path.read_bytes() == before
+
+
 def test_values_that_are_no_counts_are_refused(tmp_path, capsys):
     adata = ad.AnnData(np.array([[0.5, 1.0]]))
     adata.layers["counts"] = np.array([[1.0, 2.0]])

@@ -260,8 +260,7 @@ class Archive:
             self._sections.refuse(f"holds {total} molecules and says {self.header.sum}")
         for section in self._sections.sections:
             self._sections.read_section(section)
-        assert len(self.obs) == self.n_obs
-        assert len(self.var) == self.n_vars
+        self._read_rest()
 
     def describe(self) -> dict[str, Any]:
         """Tell what the archive holds and costs, as JSON: bytes of each kind of section."""
@@ -280,6 +279,16 @@ class Archive:
 
     def to_anndata(self) -> "ad.AnnData":
         """The AnnData that was packed, its counts in the types and the order they had."""
+        adata = self._read_rest()
+        matrix = self.as_stored()
+        if self.header.place == "X":
+            adata.X = matrix
+        else:
+            adata.layers[self.header.place.removeprefix("layers/")] = matrix
+        return adata
+
+    def _read_rest(self) -> "ad.AnnData":
+        """The AnnData without the counts."""
         from scpress.archive.rest import from_files
 
         files = self.files()
@@ -287,11 +296,6 @@ class Archive:
             adata = from_files(files)
             if adata.shape != self.shape:
                 raise ValueError(f"it is of shape {adata.shape} and the header says {self.shape}")
-        matrix = self.as_stored()
-        if self.header.place == "X":
-            adata.X = matrix
-        else:
-            adata.layers[self.header.place.removeprefix("layers/")] = matrix
         return adata
 
     def as_stored(self, rows: Any = slice(None)) -> Any:

@@ -8,13 +8,13 @@ from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import anndata as ad
-import numcodecs
 import numpy as np
 import pandas as pd
 import zarr
 from anndata.io import read_elem, write_elem
 from pandas.api.types import infer_dtype
 from zarr.core.buffer import cpu
+from zarr.registry import get_numcodec
 from zarr.storage import MemoryStore
 
 from scpress import slots
@@ -207,6 +207,6 @@ def _plain_files(files: dict[str, bytes]) -> dict[str, bytes]:
         else:
             compressor = json.loads(files[f"{folder}/.zarray"])["compressor"]
             if compressor is not None:
-                data = bytes(np.asarray(numcodecs.get_codec(compressor).decode(data)).data)
+                data = bytes(np.asarray(get_numcodec(compressor).decode(data)).data)
         plain[name] = data
     return plain

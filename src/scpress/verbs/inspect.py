@@ -40,6 +40,11 @@ def _lines(found: dict[str, Any]) -> list[str]:
     lines.append("")
     if found["bits_per_nonzero"] is not None:
         lines.append(f"bits per nonzero: {found['bits_per_nonzero']:.3f}")
-    codec = head["codec"]
-    lines += [f"{name}: {value}" for name, value in codec.items()]
+    for name, value in head["codec"].items():
+        parts = value.items() if isinstance(value, dict) else [("", value)]
+        lines += [f"{name} {part}".rstrip() + f": {_text(one)}" for part, one in parts]
     return lines
+
+
+def _text(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)

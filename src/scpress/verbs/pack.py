@@ -35,6 +35,9 @@ def run(arguments: argparse.Namespace, options: PackOptions) -> None:
     from scpress.io.files import save_json, write_together
     from scpress.tables.archive import PackedBytes
 
+    places = [path.resolve() for path in (arguments.path, arguments.output)]
+    if places[0] == places[1]:
+        raise InputError(f"'{arguments.output}' is the input, too; name another output.")
     log = logging.getLogger("scpress")
     source = open_source(arguments.path, options_from(arguments, InputOptions), options.layers)
     latent = _read_latent(arguments.latent, source.rest.obs_names)
