@@ -182,7 +182,7 @@ def test_damage_is_one_line(tmp_path, cells):
 def test_of_several_modalities_the_genes_are_packed(tmp_path, cells):
     path = tmp_path / "a.h5mu"
     with h5py.File(path, "w") as file:
-        write_elem(file, "mod/rna", cells.copy())
+        write_elem(file.create_group("mod"), "rna", cells.copy())
         write_elem(file, "obs", cells.obs)
         write_elem(file, "var", cells.var)
     source = open_source(path, InputOptions())
