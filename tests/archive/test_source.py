@@ -149,6 +149,17 @@ def test_what_is_no_count_is_refused(values, says):
         to_counts(block, ["a", "b"], "it")
 
 
+@pytest.mark.parametrize(
+    ("values", "dtype"), [([200, 100], "uint8"), ([2**24, 1], "float32"), ([1, 1], "bool")]
+)
+def test_sums_that_their_type_does_not_hold_are_refused(values, dtype):
+    block = sparse.csr_matrix(
+        (np.array(values, dtype=dtype), np.array([1, 1]), np.array([0, 2])), shape=(1, 2)
+    )
+    with pytest.raises(InputError, match=f"as {dtype}, and entries of one place add up to"):
+        to_counts(block, ["a", "b"], "it")
+
+
 def test_a_matrix_that_is_no_numbers_is_refused(tmp_path):
     adata = ad.AnnData(np.array([["a"], ["b"]], dtype=object))
     with pytest.raises(InputError, match="of type object"):
@@ -161,6 +172,16 @@ def test_links_and_foreign_data_are_refused_wherever_they_are(tmp_path, cells):
     with h5py.File(path, "r+") as file:
         file["uns/link"] = h5py.SoftLink("/obs")
     with pytest.raises(InputError, match=r"uns/link is a link"):
+        open_source(path, InputOptions())
+
+
+def test_data_in_other_files_are_refused_in_what_ingest_does_not_read(tmp_path, cells):
+    path = tmp_path / "a.h5ad"
+    cells.copy().write_h5ad(path)
+    (tmp_path / "far").write_bytes(bytes(16))
+    with h5py.File(path, "r+") as file:
+        file["uns"].create_dataset("far", (4,), "i4", external=[(str(tmp_path / "far"), 0, 16)])
+    with pytest.raises(InputError, match="uns/far has its data in other files"):
         open_source(path, InputOptions())
 
 

@@ -85,13 +85,19 @@ def to_counts(block: sparse.csr_matrix, genes: Any, name: str) -> sparse.csr_mat
     Raises
     ------
     InputError
-        A value that is no count.
+        A value that is no count, or entries of one place whose sum is none of their type.
     """
     require_counts(block.data, sample=name, columns=block.indices, genes=genes)
     if not block.has_canonical_format:
-        block = block.astype(np.int64)
+        dtype, block = block.dtype, block.astype(np.int64)
         block.sum_duplicates()
         require_counts(block.data, sample=name, columns=block.indices, genes=genes)
+        lost = block.data[block.data.astype(dtype) != block.data]
+        if len(lost):
+            raise InputError(
+                f"{name} stores counts as {dtype}, and entries of one place add up to {lost[0]}, "
+                "which that type does not hold. Store them as int32."
+            )
     block = block.astype(np.int32)
     block.eliminate_zeros()
     return block
