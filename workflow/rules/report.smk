@@ -85,7 +85,7 @@ rule report:
         mem_mb=memory("report"),
         runtime=minutes("report"),
     params:
-        step_version=2,
+        step_version=3,
         flags=flags("report"),
     shell:
         """
