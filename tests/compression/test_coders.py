@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from builders import modelled, two_programs, untrained
 from scipy import sparse
 
@@ -63,6 +64,34 @@ def test_a_models_latent_is_moved_to_where_its_decoder_explains_more():
         poisson_deviance(data.X, coder.decode(coder.weights, library, z)) for z in (before, after)
     ]
     assert deviances[1] < 0.99 * deviances[0]
+
+
+def test_no_step_from_a_models_latent_explains_the_cell_better():
+    data, _ = two_programs(n_obs=50)
+    model = untrained(data, TrainOptions(preset="scvi", n_latent=2, hidden=(8,)))
+    with torch.no_grad():
+        model.network.pi_logits.weight.mul_(30)
+        model.network.eta.weight.mul_(0.5)
+    coder = coders.ModelCoder(model)
+    library = coders.expand(coder.library(data))
+
+    def cost(z):
+        mu = coder.decode(coder.weights, library, z)
+        return (mu - data.X.toarray() * np.log(mu)).sum(axis=1) + np.square(z).sum(axis=1) / 2
+
+    z = coder.encode(data)
+    for step in ([0.5, 0], [-0.5, 0], [0, 0.5], [0, -0.5]):
+        assert np.mean(cost(z) <= cost(z + np.array(step, dtype=np.float32))) > 0.95
+
+
+def test_the_scale_of_nmfs_factors_does_not_matter():
+    data, _ = two_programs()
+    coder = all_coders(data)["nmf"]
+    z, weights = coder.encode(data), coder.weights
+    coder.nmf.components_[0] *= 10
+    scaled = coders.NmfCoder(coder.nmf, coders.fit_gene_shares(data))
+    np.testing.assert_allclose(scaled.weights["loadings"], weights["loadings"], rtol=1e-4)
+    np.testing.assert_allclose(scaled.encode(data), z, atol=0.05)
 
 
 def test_a_prior_keeps_the_latent_near_zero():

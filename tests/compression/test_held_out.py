@@ -134,6 +134,9 @@ def test_bytes_are_those_of_the_files(tmp_path):
     assert small.shared_bytes < exact.shared_bytes
     assert codes["int4", "int8"].cell_bytes == small.cell_bytes
     assert codes["int4", "int8"].shared_bytes == codes["int8", "int8"].shared_bytes
+    # Fewer bits of the weights alone decode to something else, too.
+    explained = {codes["int4", w].unseen_deviance_explained for w in ("int8", "int6", "int4")}
+    assert len(explained) == 3
     scores = [
         codes[kind].unseen_deviance_explained
         for kind in (("float32", "float32"), ("int8", "int8"), ("int4", "int4"))
