@@ -71,6 +71,8 @@ def test_each_range_has_a_sentence():
         "From 12.0 to 48.0 bytes per cell (the counts themselves): m (2 dimensions at int8), which "
         "explains 30.0%.",
     ]
+    nothing = [code("mean", 100, 1, -1e-9), code("mean", 150, 1, 1e-9)]
+    assert lossy.describe_ranges(nothing, 48)[0].endswith("which explains 0.0%.")
     mixed = code("m", 1, 3, 0.2, n_latent=1)
     mixed = dataclasses.replace(mixed, precision="int4")
     gene_mean = code("mean", 100, 1, 0, n_latent=0)

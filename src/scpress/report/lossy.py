@@ -121,8 +121,8 @@ def describe_ranges(front: Sequence[LossyCode], most: float) -> list[str]:
     ranges = front_ranges(front, most)
     sentences = []
     for low, high, codes in ranges:
-        scores = [code.unseen_deviance_explained for code in codes]
-        kept = f"{scores[0]:.1%}" + (f" to {scores[-1]:.1%}" if len(codes) > 1 else "")
+        ends = [_percent(code.unseen_deviance_explained) for code in (codes[0], codes[-1])]
+        kept = " to ".join(dict.fromkeys(ends))
         end = " (the counts themselves)" if high == most else ""
         sentences.append(
             f"From {_number(low)} to {_number(high)} bytes per cell{end}: {codes[0].code} "
@@ -161,7 +161,7 @@ def describe_model(
         return f"{text}; it keeps the most, in more bytes than the counts have."
     even = cells_to_lead(own, others)
     return (
-        f"{text}, and the {best.unseen_deviance_explained:.1%} that it explains at best "
+        f"{text}, and the {_percent(best.unseen_deviance_explained)} that it explains at best "
         f"{rival.code} explains in {_number(rival.bytes_per_cell)}. "
         + (
             "More cells to share the decoder would not change this."
@@ -184,6 +184,11 @@ def _kind(code: LossyCode) -> str:
     if code.precision == code.weights_precision:
         return f"{dimensions} at {code.precision}"
     return f"{dimensions} at {code.precision}, weights at {code.weights_precision}"
+
+
+def _percent(value: float) -> str:
+    # Adding 0.0 makes a zero of a negative one.
+    return f"{round(value, 3) + 0.0:.1%}"
 
 
 def _number(value: float) -> str:
