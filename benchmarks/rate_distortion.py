@@ -102,6 +102,12 @@ def main() -> None:
             f"{code.code:25}{code.n_latent:8}{code.precision:>9}{code.weights_precision:>9}"
             f"{code.bytes_per_cell:12.2f}{code.unseen_deviance_explained:11.4f}"
         )
+    for name in dict.fromkeys(code.code for code in codes):
+        best = find_front([code for code in codes if code.code == name])[-1]
+        print(
+            f"the most that {name} explains: {best.unseen_deviance_explained:.4f} with "
+            f"{best.n_latent} numbers in {best.bytes_per_cell:.1f} bytes per cell"
+        )
     ranges = front_ranges(front, most)
     for low, high, inside in ranges:
         print(f"{low:7.1f} to {high:7.1f} bytes per cell: {inside[0].code}")
