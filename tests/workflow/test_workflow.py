@@ -119,7 +119,7 @@ def test_the_logged_commands_say_the_shipped_options(shipped):
 
 
 def test_each_size_of_the_curve_is_a_training_of_its_own(shipped, tmp_path):
-    (tmp_path / "sizes.yaml").write_text(yaml.safe_dump({"compress": {"n_latents": [2, 5]}}))
+    (tmp_path / "sizes.yaml").write_text(yaml.safe_dump({"compress": {"n_latents": [2, 5, 2]}}))
     words = ["--configfile", "config/config.yaml", tmp_path / "sizes.yaml"]
     text = snakemake(shipped, "--dry-run", "--printshellcmds", *words)
     counts = job_counts(text)

@@ -116,7 +116,8 @@ def train_flags(wildcards):
 
 def sizes_of(model):
     """Sizes of latent at which a model is trained once more."""
-    return [n for n in config["compress"]["n_latents"] if f"{model}-{n}" in SIZES]
+    wanted = dict.fromkeys(config["compress"]["n_latents"])
+    return [n for n in wanted if f"{model}-{n}" in SIZES]
 
 
 def compress_flags(wildcards):
