@@ -1278,8 +1278,8 @@ MUTANTS = [
         ),
         (
             "a rival renamed",
-            'PCA, GENE_MEAN = "PCA"',
-            'PCA, GENE_MEAN = "pca"',
+            'PCA, NMF, GENE_MEAN = "PCA"',
+            'PCA, NMF, GENE_MEAN = "pca"',
             "tests/steps/test_compress.py rivals",
         ),
     ),
