@@ -82,7 +82,10 @@ QUICK = {
     "cluster": ["--n-subsamples", "2", "--resolutions", "0.4", "--max-cells", "5000", "--no-umap"],
     "evaluate": ["--resolutions", "0.4", "--max-cells", "3000"],
     "subtype": ["--max-subtypes", "2", "--n-subsamples", "2", "--max-cells", "2000"],
-    "compress": ["--pca-ranks", "10", "--precisions", "float32", "--max-cells", "2000"],
+    "compress": [
+        *("--pca-ranks", "10", "--nmf-ranks", "10", "--precisions", "float32"),
+        *("--max-cells", "2000"),
+    ],
 }
 
 

@@ -12,7 +12,7 @@ QUICK_RUN = {
     "cluster": {"resolutions": [0.4, 0.8], "n_subsamples": 2},
     "evaluate": {"resolutions": [0.4]},
     "subtype": {"n_subsamples": 2},
-    "compress": {"pca_ranks": [2, 5]},
+    "compress": {"pca_ranks": [2, 5], "nmf_ranks": [2]},
 }
 
 
@@ -36,6 +36,23 @@ def with_covariates(counts):
     data.batch = np.arange(len(data)) % 2
     data.continuous = np.linspace(-1, 1, len(data), dtype=np.float32)[:, None]
     return data
+
+
+def two_programs(n_obs=400, n_vars=60, *, seed=0):
+    """Poisson counts of cells that mix two programs of genes, and their true means."""
+    import numpy as np
+    from scipy import sparse
+
+    from scpress.model.modelled import ModelledCounts
+
+    rng = np.random.default_rng(seed)
+    programs = np.zeros((2, n_vars))
+    programs[0, : n_vars // 2] = programs[1, n_vars // 2 :] = 2 / n_vars
+    share = rng.uniform(size=n_obs)
+    depth = rng.integers(100, 800, size=n_obs)
+    mu = depth[:, None] * (np.column_stack([share, 1 - share]) @ programs)
+    X = sparse.csr_matrix(rng.poisson(mu).astype(np.int32))
+    return ModelledCounts(X, depth / np.median(depth)), mu
 
 
 def untrained(data, options, batches=()):

@@ -476,7 +476,7 @@ MUTANTS = [
         "io/formats/__init__",
         (
             "damage in a later block is a traceback",
-            "            with _explain_damage(path, kind):\n                block",
+            "            with explain_damage(path, kind):\n                block",
             "            with contextlib.nullcontext():\n                block",
             "tests/io/formats/test_formats.py",
         ),
@@ -1302,6 +1302,74 @@ MUTANTS = [
         ("a folder is overwritten", "    if output.exists():\n", "    if output.is_file():\n"),
         ("pointers begin anew in each block", "= at + block.indptr[1:]", "= block.indptr[1:]"),
     ),
+    *_in(
+        "compression/weights",
+        ("a scale for each gene", "axis=np.argmax(values.shape)", "axis=np.argmin(values.shape)"),
+        (
+            "large vectors become infinite",
+            "np.abs(values).max(initial=0) <= FLOAT16_MAX",
+            "True",
+        ),
+        ("weights are cut, not rounded", "np.rint(values /", "np.trunc(values /"),
+        ("all integers have 8 bits", "most = 2 ** (bits - 1) - 1", "most = 127"),
+    ),
+    *_in(
+        "compression/coders",
+        ("the encoder is believed", "* _REFINE_RATE", "* 0"),
+        ("the prior of a model is forgotten", "loss + prior / 2", "loss + 0 * prior"),
+        ("extra zeros do not count when a latent is found", "-pi_logits)", "-pi_logits) * 0"),
+        ("the dispersion is stored", "if not k.startswith(DISPERSION)}", "}"),
+        ("a gene without a molecule has none", "np.maximum(counted, 0.5)", "(counted)"),
+        (
+            "the cell's total is not used",
+            "return mu * (library[",
+            "return mu + 0 * (library[",
+        ),
+        ("batches are floats", 'np.int64 if name == "batch" else', "np.float32 if name else"),
+        ("negative numbers wrap around", " and values.min() >= 0:", ":"),
+        (
+            "the shares of the factors are their sizes",
+            "data.X.astype(np.float32)) * self.size",
+            "data.X.astype(np.float32)) / self.size**2",
+        ),
+    ),
+    *_in(
+        "compression/held_out",
+        (
+            "the scored molecules are coded, too",
+            "[select_genes(seen, columns)",
+            "[select_genes(held_out_counts, columns)",
+        ),
+        ("the size factor is of all molecules", "first.size_factor * part", "first.size_factor"),
+        (
+            "what all cells share is divided by the coded ones",
+            "shared.n_bytes / self.cells.n_obs",
+            "shared.n_bytes / len(self.cells.coded)",
+        ),
+        (
+            "the latent of a cell is free",
+            "latent.n_bytes * bool(z.shape[1]) + library.n_bytes",
+            "library.n_bytes",
+        ),
+        (
+            "what was not stored decodes",
+            "unpack_weights(shared.arrays)",
+            "coder.weights",
+        ),
+        ("unseen molecules are as many as seen ones", "mu * ratio)", "mu)"),
+        (
+            "a gene that a code says is nowhere costs everything",
+            "self.floor * self.total[rows, None]",
+            "0 * self.total[rows, None]",
+        ),
+        ("covariates of other cells", "np.concatenate([first, rest])", "rest"),
+        ("a model of log-values is a code", "].on_counts:", "].on_counts or True:"),
+        (
+            "the digest is of places alone",
+            "(X.data, X.indices, X.indptr)",
+            "(X.indptr[:1],)",
+        ),
+    ),
     # tables ---------------------------------------------------------------------------------------
     *_in(
         "tables/records",
@@ -1342,8 +1410,8 @@ MUTANTS = [
         ),
         (
             "a rival renamed",
-            'PCA, GENE_MEAN = "PCA"',
-            'PCA, GENE_MEAN = "pca"',
+            'PCA, NMF, GENE_MEAN = "PCA"',
+            'PCA, NMF, GENE_MEAN = "pca"',
             "tests/steps/test_compress.py rivals",
         ),
     ),
@@ -1406,6 +1474,18 @@ MUTANTS = [
             "held_out[model.validation_cells] = True",
             "held_out[:] = True",
         ),
+        (
+            "rivals are fitted to the cells they are scored on",
+            "fitted = np.flatnonzero(~is_held_out)",
+            "fitted = np.arange(len(data))",
+        ),
+        (
+            "cells of the training are scored",
+            "coded[is_held_out[coded]], coded[~is_held_out[coded]]",
+            "coded[~is_held_out[coded]], coded[is_held_out[coded]]",
+        ),
+        ("other sizes than asked", "if found != sorted(set(n_latents)):", "if False:"),
+        ("models of other cells", "if other.genes != model.genes or not", "if False and not"),
         (
             "the decoder is told of other cells",
             "values[bench.rows] for key, values in shared",
@@ -1693,6 +1773,33 @@ MUTANTS = [
             "return str(named) if not models",
         ),
         ("drawn cells repeat", "size=max_cells, replace=False", "size=max_cells, replace=True"),
+    ),
+    *_in(
+        "report/lossy",
+        (
+            "an equal code of more bytes is on the front",
+            "code.unseen_deviance_explained > front[-1]",
+            "code.unseen_deviance_explained >= front[-1]",
+        ),
+        ("codes larger than the counts are best", "if code.bytes_per_cell < most]", "]"),
+        (
+            "a range ends where it begins",
+            "(found[-1][0], code.bytes_per_cell, found[-1][2])",
+            "(found[-1][0], found[-1][0], found[-1][2])",
+        ),
+        ("one cell too few", "math.floor(more / saved) + 1", "math.floor(more / saved)"),
+        (
+            "rivals that keep less must be smaller, too",
+            "if rival.unseen_deviance_explained < code.unseen",
+            "if False and rival.unseen_deviance_explained < code.unseen",
+        ),
+        ("a rival that always is smaller can be led", "if saved <= 0:", "if saved < -1e9:"),
+        (
+            "scores on other molecules are compared",
+            "if one.held_out.digest == with_rivals[0].held_out.digest:",
+            "if one.held_out.digest:",
+        ),
+        ("a rival is drawn for each model", " if code.code not in known]", "]"),
     ),
     *_in(
         "report/page",

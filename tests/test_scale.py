@@ -44,7 +44,10 @@ _SHORT = {
     "train": ["--max-steps", "300", "--validate-every", "100", "--learning-rate", "0.005"],
     "cluster": ["--n-subsamples", "2", "--resolutions", "0.4", "--max-cells", "2000"],
     "subtype": ["--max-subtypes", "2", "--n-subsamples", "3"],
-    "compress": ["--pca-ranks", "5", "--precisions", "int8", "--max-cells", "1000"],
+    "compress": [
+        *("--pca-ranks", "5", "--nmf-ranks", "2", "--precisions", "int8"),
+        *("--max-cells", "1000"),
+    ],
     "evaluate": ["--resolutions", "0.4", "--max-cells", "1000", "--batch-key", "null"],
     "report": ["--max-cells", "3000"],
 }

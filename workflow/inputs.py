@@ -173,6 +173,20 @@ def list_models(config):
     return {name: options for name, options in config["models"].items() if options is not None}
 
 
+def list_sizes(config):
+    """{model-n: its options} of the models at the sizes of latent that `compress` compares.
+
+    No model is named with a `-`. A model of log-values has none: as a code it is PCA.
+    """
+    sizes = {}
+    for name, options in list_models(config).items():
+        train = {**config["train"], **options}
+        if train["preset"] != "pca" and train["likelihood"] not in ("gaussian", "normal"):
+            for n in config["compress"]["n_latents"]:
+                sizes[f"{name}-{n}"] = {**options, "n_latent": n}
+    return sizes
+
+
 def find_missing_files(config, *, exists=os.path.exists):
     """One line for each file that the configuration names and that is not there."""
     named = {f"{section}.{key}": config[section][key] for section, key in FILE_KEYS}

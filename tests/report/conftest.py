@@ -73,7 +73,9 @@ def run():
             per_seed[seed] = embed(counts, normalized, fitted, name=model)
             if seed == 0:
                 latents[model] = per_seed[0]
-                options = o.CompressOptions(pca_ranks=(2, 3), max_cells=300)
+                options = o.CompressOptions(
+                    pca_ranks=(2, 3), nmf_ranks=(2,), max_cells=300, rivals=model == "m"
+                )
                 compressions.append(
                     compress(
                         counts, normalized, latents[model], fitted, name=model, options=options

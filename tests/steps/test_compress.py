@@ -20,13 +20,13 @@ from scpress.steps.compress import compress
 from scpress.tables.compression import Compression
 from scpress.tables.training import TrainingRecord
 
-OPTIONS = CompressOptions(pca_ranks=(2, 5))
+OPTIONS = CompressOptions(pca_ranks=(2, 5), nmf_ranks=(2,))
 
 
-def inputs(simulated, *, library="observed", batch_key=None):
+def inputs(simulated, *, library="observed", batch_key=None, n_latent=4):
     """Normalized, latent and an untrained network."""
     options = TrainOptions(
-        preset="scvi", hidden=(8,), n_latent=4, library=library, batch_key=batch_key
+        preset="scvi", hidden=(8,), n_latent=n_latent, library=library, batch_key=batch_key
     )
     genes = list(simulated.var_names[::2])
     batches = tuple(sorted(simulated.obs[batch_key].unique())) if batch_key else ()
@@ -114,7 +114,7 @@ def test_curve_grows_with_rank(result):
 
 def test_library_by_size_factor_and_subsample_of_stated_size(simulated):
     normalized, latent, model = inputs(simulated, library="size_factor")
-    options = CompressOptions(pca_ranks=(2,), precisions=("int8",), max_cells=200)
+    options = CompressOptions(pca_ranks=(2,), rivals=False, precisions=("int8",), max_cells=200)
     result = compress(simulated, normalized, latent, model, name="m", options=options)
     assert (result.n_cells, result.n_scored_cells) == (600, 200)
     assert [row.precision for row in result.precision] == ["float32", "int8"]
@@ -140,7 +140,7 @@ def test_verb_reads_from_disk_and_writes_the_same(tmp_path, simulated, result):
     model.save(tmp_path / "model.safetensors")
     paths = {name: tmp_path / f"{name}.h5ad" for name in ("counts", "normalized", "latent")}
     paths |= {"model-file": tmp_path / "model.safetensors", "output": tmp_path / "c.json"}
-    argv = ["compress", "--model", "m", "--pca-ranks", "2", "5"]
+    argv = ["compress", "--model", "m", "--pca-ranks", "2", "5", "--nmf-ranks", "2"]
     code = main(argv + [word for k, path in paths.items() for word in (f"--{k}", str(path))])
     assert code == 0
     assert json.loads((tmp_path / "c.json").read_text()) == result.as_plain()
@@ -179,7 +179,7 @@ def test_a_batch_of_the_model_is_stored_and_counted(simulated):
 
 def test_bytes_are_divided_by_all_cells_and_scores_by_those_measured(simulated, result):
     normalized, latent, model = inputs(simulated)
-    options = CompressOptions(pca_ranks=(2, 5), max_cells=200)
+    options = CompressOptions(pca_ranks=(2, 5), rivals=False, max_cells=200)
     sampled = compress(simulated, normalized, latent, model, name="m", options=options)
     assert sampled.with_decoder == result.with_decoder
     first, second = result.stored, sampled.stored
@@ -196,7 +196,7 @@ def test_bytes_are_divided_by_all_cells_and_scores_by_those_measured(simulated, 
 
 def test_scored_cells_are_decoded_with_their_own_library(simulated):
     normalized, latent, model = inputs(simulated)
-    options = CompressOptions(pca_ranks=(2,), max_cells=200)
+    options = CompressOptions(pca_ranks=(2,), rivals=False, max_cells=200)
     result = compress(simulated, normalized, latent, model, name="m", options=options)
     rows = np.sort(np.random.default_rng(0).choice(600, size=200, replace=False))
     sizes = normalized.obs[slots.LIBRARY_SIZE.name].to_numpy()[rows]
@@ -217,3 +217,81 @@ def test_the_counts_that_are_compared_with_are_compressed(simulated, result):
     # Stored without compression, int32 values and columns alone take 8 bytes a molecule's gene.
     nonzeros = simulated.X[:, ::2].nnz
     assert result.stored.counts_bytes < 0.6 * 8 * nonzeros
+
+
+def names_of(result):
+    return list(dict.fromkeys((code.code, code.n_latent) for code in result.held_out.codes))
+
+
+def test_codes_are_scored_on_molecules_of_the_held_out_cells(result, simulated):
+    held_out = result.held_out
+    assert names_of(result) == [
+        ("m", 4),
+        ("gene mean x size factor", 0),
+        ("PCA", 2),
+        ("PCA", 5),
+        ("NMF", 2),
+    ]
+    assert (held_out.n_coded_cells, held_out.n_cells) == (600, 60)
+    molecules = simulated.X[np.arange(0, 600, 10)][:, ::2].sum()
+    assert held_out.n_molecules == pytest.approx(molecules / 5, rel=0.02)
+    best = {
+        name: max(c.unseen_deviance_explained for c in held_out.codes if c.code == name)
+        for name, _ in names_of(result)
+    }
+    # Three types are planted; the network was not trained.
+    assert best["PCA"] > 0.05
+    assert best["NMF"] > 0.05
+    assert best["m"] < best["PCA"]
+
+
+def test_nothing_is_fitted_to_the_held_out_cells(simulated, result):
+    normalized, latent, model = inputs(simulated)
+    changed = simulated.copy()
+    X = changed.X.tolil()
+    # Another world in the held-out cells: what is fitted, and so its bytes, is as before.
+    for row in model.validation_cells:
+        X[row] = X[row][:, ::-1]
+    changed.X = X.tocsr()
+    other = compress(changed, normalized, latent, model, name="m", options=OPTIONS)
+    for before, after in zip(result.held_out.codes, other.held_out.codes, strict=True):
+        assert before.shared_bytes == after.shared_bytes
+        assert before.code != "PCA" or before != after
+    assert result.held_out.digest != other.held_out.digest
+
+
+def test_the_same_model_at_other_sizes_is_on_the_curve(simulated, result):
+    normalized, latent, model = inputs(simulated)
+    others = [inputs(simulated, n_latent=n)[2] for n in (2, 8)]
+    options = CompressOptions(n_latents=(8, 2), rivals=False)
+    both = compress(simulated, normalized, latent, model, name="m", options=options, others=others)
+    assert names_of(both) == [("m", 4), ("m", 2), ("m", 8)]
+    assert both.held_out.digest == result.held_out.digest
+    n = len(both.held_out.codes) // 3
+    assert both.held_out.codes[:n] == result.held_out.codes[:n]
+    sizes = [both.held_out.codes[i * n].bytes_per_cell for i in (1, 0, 2)]
+    assert sizes == sorted(sizes)
+
+
+def test_models_of_other_sizes_than_asked_or_of_other_cells_are_an_error(simulated):
+    normalized, latent, model = inputs(simulated)
+    other = inputs(simulated, n_latent=2)[2]
+    options = CompressOptions(n_latents=(3,))
+    with pytest.raises(InputError, match="n_latents is 3 and the other models have 2; give"):
+        compress(simulated, normalized, latent, model, name="m", options=options, others=[other])
+    with pytest.raises(InputError, match="is 3 and the other models have none"):
+        compress(simulated, normalized, latent, model, name="m", options=options)
+    other.validation_cells = np.arange(5)
+    options = CompressOptions(n_latents=(2,))
+    with pytest.raises(InputError, match="model of 2 latent dimensions was trained on other"):
+        compress(simulated, normalized, latent, model, name="m", options=options, others=[other])
+
+
+def test_without_held_out_cells_there_are_no_unseen_molecules(simulated, caplog):
+    normalized, latent, model = inputs(simulated)
+    model.record = TrainingRecord(seed=7, n_training_cells=5, n_validation_cells=60)
+    options = CompressOptions(pca_ranks=(2,))
+    with caplog.at_level("INFO", logger="scpress"):
+        result = compress(simulated, normalized, latent, model, name="m", options=options)
+    assert result.held_out is None
+    assert "no cells were held out" in caplog.text

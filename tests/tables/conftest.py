@@ -63,4 +63,22 @@ def full_compression():
         rivals=(code,),
         same_bytes_rank=None,
         curve=(code, code),
+        held_out=table.HeldOutCodes(
+            n_coded_cells=100,
+            n_cells=10,
+            n_molecules=77,
+            digest="abc",
+            codes=(
+                table.LossyCode(
+                    code=table.NMF,
+                    n_latent=3,
+                    precision="int4",
+                    weights_precision="int8",
+                    shared_bytes=300,
+                    cell_bytes=2.5,
+                    bytes_per_cell=5.5,
+                    unseen_deviance_explained=-0.1,
+                ),
+            ),
+        ),
     )

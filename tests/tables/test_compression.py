@@ -53,6 +53,8 @@ def test_every_field_of_the_table_is_read_again(full_compression):
         (("distortion", "ari_label"), 1.5, "'ari_label' in 'distortion' in x is"),
         (("tensors", "decoder", "eta.weight"), "28", r"'tensors.decoder.eta.weight' in x is '28'"),
         (("with_decoder",), None, "'with_decoder' in x is not a table of named values; found None"),
+        (("held_out", "n_molecules"), -1, "'n_molecules' in 'held_out' in x is -1, which"),
+        (("held_out", "codes", 0, "cell_bytes"), 0.0, "'cell_bytes' in 'codes' in 'held_out' in x"),
         (("curve", 1, "bytes_per_cell"), None, "'bytes_per_cell' in 'curve' in x is None"),
     ],
 )
@@ -72,3 +74,10 @@ def test_no_field_may_be_missing(full_compression):
         del values[name]
         with pytest.raises(InputError, match=rf"x lacks '{name}'; .*scpress compress` again"):
             Compression.from_plain(values, "x")
+
+
+def test_a_model_without_held_out_cells_has_no_codes_on_unseen_molecules(full_compression):
+    without = dataclasses.replace(full_compression, held_out=None)
+    values = json.loads(json.dumps(without.as_plain()))
+    assert values["held_out"] == {}
+    assert Compression.from_plain(values, "x") == without

@@ -163,6 +163,23 @@ def test_a_model_set_to_null_is_dropped():
     assert problem == "'primary_model' is 'pca', which is not under 'models'; known: vae."
 
 
+def test_each_model_of_counts_is_trained_at_each_size_of_the_curve():
+    models = {
+        "vae": {"preset": "scvi", "n_latent": 4},
+        "pca": {"preset": "pca"},
+        "log": {"likelihood": "gaussian"},
+        "dropped": None,
+    }
+    config = {"models": models, "primary_model": "vae"}
+    assert inputs.complete_config(config, CONFIG_SCHEMA) == []
+    assert inputs.list_sizes(config) == {}
+    config["compress"]["n_latents"] = [2, 10]
+    assert inputs.list_sizes(config) == {
+        "vae-2": {"preset": "scvi", "n_latent": 2},
+        "vae-10": {"preset": "scvi", "n_latent": 10},
+    }
+
+
 _VALUES = st.recursive(
     st.none() | st.integers() | st.lists(st.integers(), max_size=2),
     lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3),

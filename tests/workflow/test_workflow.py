@@ -109,10 +109,38 @@ def test_the_logged_commands_say_the_shipped_options(shipped):
         section = dict(SHIPPED[verb])
         if verb == "train":
             section |= SHIPPED["models"][words[words.index("--model") + 1]]
+        if verb == "compress":
+            # The rivals are the same for all models: they are fitted once.
+            section["rivals"] = words[words.index("--model") + 1] == SHIPPED["primary_model"]
         if verb == "ingest":
             section["label_key"] = "cell_type_annotations"
         section = {k: tuple(v) if isinstance(v, list) else v for k, v in section.items()}
         assert options_from(arguments, VERBS[verb]) == VERBS[verb](**section), verb
+
+
+def test_each_size_of_the_curve_is_a_training_of_its_own(shipped, tmp_path):
+    (tmp_path / "sizes.yaml").write_text(yaml.safe_dump({"compress": {"n_latents": [2, 5, 2]}}))
+    words = ["--configfile", "config/config.yaml", tmp_path / "sizes.yaml"]
+    text = snakemake(shipped, "--dry-run", "--printshellcmds", *words)
+    counts = job_counts(text)
+    # Two networks at two sizes, with one seed; nothing else is made of them.
+    assert counts["train"] == 5 + 4
+    assert counts["embed"] == 5
+    commands = re.findall(r"^ +(scpress (?:train|compress) .*)$", text, re.M)
+    trained = [shlex.split(line) for line in commands if "--model zinb_vae-5" in line]
+    assert len(trained) == 1
+    assert trained[0][trained[0].index("--n-latent") + 1] == "5"
+    for line in commands:
+        if line.startswith("scpress compress"):
+            words = shlex.split(line)
+            model = words[words.index("--model") + 1]
+            files = [word for word in words if f"/{model}-" in word]
+            seed = "all/0/model.safetensors"
+            sizes = [] if model == "pca" else ["2", "5"]
+            assert files == [f"results/models/{model}-{n}/{seed}" for n in sizes]
+            at = words.index("--n-latents") + 1
+            assert words[at : at + len(sizes)] == sizes
+            assert words[at + len(sizes)].startswith("--")
 
 
 @pytest.fixture(scope="module")

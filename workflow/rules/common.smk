@@ -63,6 +63,7 @@ if config["stage_inputs"]:
 
 RESULTS = config["results"].rstrip("/")
 MODELS = inputs.list_models(config)
+SIZES = inputs.list_sizes(config)
 PRIMARY = config["primary_model"]
 # Files the configuration names are inputs: they must exist, and a change of one counts.
 GENE_LIST = named_file("normalize", "gene_list")
@@ -110,7 +111,21 @@ def ingest_flags(wildcards):
 
 def train_flags(wildcards):
     """Options of train for one model: its overrides over the section."""
-    return flags("train", MODELS[wildcards.model])
+    return flags("train", {**MODELS, **SIZES}[wildcards.model])
+
+
+def sizes_of(model):
+    """Sizes of latent at which a model is trained once more."""
+    wanted = dict.fromkeys(config["compress"]["n_latents"])
+    return [n for n in wanted if f"{model}-{n}" in SIZES]
+
+
+def compress_flags(wildcards):
+    """Options of compress for one model; the rivals are the same for all models."""
+    overrides = {"n_latents": sizes_of(wildcards.model)}
+    if wildcards.model != PRIMARY:
+        overrides["rivals"] = False
+    return flags("compress", overrides)
 
 
 def seeds(model):

@@ -1,5 +1,5 @@
 # What a latent costs and what it keeps.
-#   compress  counts, normalized, latent, model -> models/.../compression.json  scpress compress
+#   compress  counts, normalized, latent, models -> models/.../compression.json  scpress compress
 
 
 rule compress:
@@ -9,6 +9,10 @@ rule compress:
         normalized=f"{RESULTS}/normalized.h5ad",
         latent=f"{FOLDER}/latent.h5ad",
         model=f"{FOLDER}/model.safetensors",
+        sizes=lambda wildcards: [
+            f"{RESULTS}/models/{wildcards.model}-{n}/{wildcards.split}/{wildcards.seed}/model.safetensors"
+            for n in sizes_of(wildcards.model)
+        ],
     output:
         compression=f"{FOLDER}/compression.json",
     log:
@@ -22,8 +26,11 @@ rule compress:
         mem_mb=memory("compress"),
         runtime=minutes("compress"),
     params:
-        step_version=2,
-        flags=flags("compress"),
+        step_version=3,
+        sizes=lambda wildcards, input: (
+            ["--other-model-files", *input.sizes] if input.sizes else []
+        ),
+        flags=compress_flags,
     shell:
         """
         scpress compress \
@@ -32,6 +39,7 @@ rule compress:
             --latent {input.latent:q} \
             --model-file {input.model:q} \
             --model {wildcards.model} \
+            {params.sizes:q} \
             {params.flags:q} \
             --output {output.compression:q} \
             2>{log:q}

@@ -11,10 +11,15 @@ from scipy import sparse
 
 from scpress.io.hdf5 import new_hdf5
 
-PRECISIONS = ("float32", "float16", "int8")
-_FLOAT16_MAX = float(np.finfo(np.float16).max)
+PRECISIONS = ("float32", "float16", "int8", "int6", "int4")
+FLOAT16_MAX = float(np.finfo(np.float16).max)
 # Values of a matrix appended at a time share HDF5 chunks of this many.
 _HDF5_CHUNK = 2**16
+
+
+def bits_of(precision: str) -> int:
+    """Bits of an integer precision; 0 for a float."""
+    return int(precision[3:]) if precision.startswith("int") else 0
 
 
 def pack_latent(z: np.ndarray, precision: str) -> dict[str, np.ndarray]:
@@ -25,20 +30,22 @@ def pack_latent(z: np.ndarray, precision: str) -> dict[str, np.ndarray]:
     z
         [cells, n_latent] Latent.
     precision
-        `float32`, `float16`, or `int8`: 256 equal steps between the smallest and the largest value
-        of every dimension, which are stored, too.
+        `float32`, `float16`, or `int8`: 256 equal values from the smallest to the largest one of
+        every dimension, which are stored, too; `int6` has 64 and `int4` 16 of them, a byte each
+        before the file is compressed.
     """
-    if precision == "int8":
+    if bits_of(precision):
+        most = 2 ** bits_of(precision) - 1
         low = z.min(axis=0).astype(np.float32)
-        step = ((z.max(axis=0) - low) / 255).astype(np.float32)
+        step = ((z.max(axis=0) - low) / most).astype(np.float32)
         safe = np.where(step > 0, step, 1)
         return {
-            "z": np.clip(np.rint((z - low) / safe), 0, 255).astype(np.uint8),
+            "z": np.clip(np.rint((z - low) / safe), 0, most).astype(np.uint8),
             "low": low,
             "step": step,
         }
     if precision == "float16":
-        z = np.clip(z, -_FLOAT16_MAX, _FLOAT16_MAX)
+        z = np.clip(z, -FLOAT16_MAX, FLOAT16_MAX)
     return {"z": z.astype(precision)}
 
 

@@ -15,6 +15,8 @@ from scpress.model.network import CountAutoencoder
 _BLOCK_CELLS = 500
 # What only the encoder, or training, has: all that a decoder may lack.
 _NOT_DECODING = ("encoder.", "z_mean.", "z_log_variance.", "input_mean", "input_scale")
+# What the mean of a count does not depend on.
+DISPERSION = "log_theta"
 
 
 def library_arrays(model: TrainedModel, data: ModelledCounts) -> dict[str, np.ndarray]:
@@ -49,6 +51,8 @@ class StoredDecoder:
         `TrainedModel.decoder_state` as read.
     library
         `library_arrays` as read, of some cells.
+    means_only
+        The weights may lack the dispersion, on which no mean depends.
 
     Raises
     ------
@@ -57,7 +61,12 @@ class StoredDecoder:
     """
 
     def __init__(
-        self, config: ModelConfig, weights: dict[str, np.ndarray], library: dict[str, np.ndarray]
+        self,
+        config: ModelConfig,
+        weights: dict[str, np.ndarray],
+        library: dict[str, np.ndarray],
+        *,
+        means_only: bool = False,
     ):
         network = CountAutoencoder(config)
         with torch.no_grad():
@@ -66,10 +75,11 @@ class StoredDecoder:
                     value.fill_(torch.nan)
         tensors = {name: torch.from_numpy(values) for name, values in weights.items()}
         loaded = network.load_state_dict(tensors, strict=False)
+        needless = (*_NOT_DECODING, *([DISPERSION] if means_only else []))
         lacking = [
             name
             for name in loaded.missing_keys
-            if not name.startswith(_NOT_DECODING) and not name.endswith("num_batches_tracked")
+            if not name.startswith(needless) and not name.endswith("num_batches_tracked")
         ]
         lacking += [name for name in _told_of_cells(config) if name not in library]
         if lacking or loaded.unexpected_keys:

@@ -364,6 +364,17 @@ class CompressOptions(Options):
     pca_ranks: tuple[int, ...] = option(
         (2, 5, 10, 20, 30, 50), "ranks of PCA on the rate-distortion curve", minimum=1
     )
+    nmf_ranks: tuple[int, ...] = option(
+        (2, 5, 10, 20), "ranks of NMF on the rate-distortion curve", minimum=1
+    )
+    n_latents: tuple[int, ...] = option(
+        (),
+        "latent dimensions of which each model is trained once more, for the rate-distortion curve",
+        minimum=1,
+    )
+    rivals: bool = option(
+        True, "fit PCA and NMF to the training cells, for the rate-distortion curve"
+    )
     n_neighbors: int = option(15, "neighbours whose recall is measured", minimum=2)
     max_cells: int = option(
         20_000, "cells above which distortion is measured on a subsample of this size", minimum=100

@@ -5,6 +5,7 @@ from typing import Any
 
 from scpress.report import figures
 from scpress.report.inputs import ReportInputs
+from scpress.report.lossy import lossy_section
 from scpress.tables.compression import GENE_MEAN, REFERENCE_RANK, Code, Compression
 
 Section = dict[str, Any]
@@ -54,6 +55,7 @@ def compression_section(inputs: ReportInputs) -> Section | None:
         "rivals": {"header": _RIVALS_HEADER, "rows": _rival_rows(first)},
         "figures": [figure for figure in drawn if figure["data"]],
         "legend": list(figures.code_colours(points).items()),
+        "lossy": lossy_section(ordered),
         "notes": NOTES,
         "is_sampled": first.n_scored_cells < first.n_cells,
     }

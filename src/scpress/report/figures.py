@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from scpress.tables.compression import GENE_MEAN, PCA, Code
+from scpress.tables.compression import GENE_MEAN, NMF, PCA, Code, LossyCode
 
 Figure = dict[str, Any]
 
@@ -23,7 +23,7 @@ FONT = "system-ui, -apple-system, Segoe UI, Roboto, Helvetica Neue, Arial, sans-
 # Names of "no answer" are drawn in grey, whatever the column.
 NO_ANSWER = ("unassigned", "nan", "unknown")
 # Codes that are compared with.
-RIVALS = {PCA: "#8a94a3", GENE_MEAN: "#c4a484"}
+RIVALS = {PCA: "#8a94a3", NMF: "#5b6573", GENE_MEAN: "#c4a484"}
 
 
 def colours_of(names: Sequence[str]) -> dict[str, str]:
@@ -343,7 +343,58 @@ def rate_distortion(points: Sequence[Code], *, key: str, title: str) -> Figure:
     return {"data": traces, "layout": figure_layout}
 
 
-def code_colours(points: Sequence[Code]) -> dict[str, str]:
+def lossy_front(codes: Sequence[LossyCode], front: Sequence[LossyCode]) -> Figure:
+    """Draw what codes say of unseen molecules over their bytes, and the front of the best."""
+    traces: list[dict[str, Any]] = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": "the best at each size",
+            "x": rounded([code.bytes_per_cell for code in front], 2),
+            "y": rounded([code.unseen_deviance_explained for code in front], 4),
+            "line": {"color": INK, "width": 1.2, "shape": "hv"},
+            "hoverinfo": "skip",
+        }
+    ]
+    for name, colour in code_colours(codes).items():
+        own = [code for code in codes if code.code == name]
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": safe(name),
+                "x": rounded([code.bytes_per_cell for code in own], 2),
+                "y": rounded([code.unseen_deviance_explained for code in own], 4),
+                "text": [
+                    f"{code.n_latent} dimensions, {safe(code.precision)}, weights "
+                    f"{safe(code.weights_precision)}"
+                    for code in own
+                ],
+                "marker": {
+                    "color": colour,
+                    "size": [10 if code in front else 6 for code in own],
+                    "symbol": "circle" if name in RIVALS else "diamond",
+                },
+                "hovertemplate": "%{text}<br>%{x:,.1f} bytes per cell: %{y:.3f}"
+                "<extra>%{fullData.name}</extra>",
+            }
+        )
+    figure_layout = layout(
+        height=380,
+        x="bytes per cell, all that decoding needs",
+        y="deviance of unseen molecules explained",
+        showlegend=False,
+    )
+    costs = [code.bytes_per_cell for code in codes]
+    figure_layout["xaxis"] |= {"type": "log"} | log_ticks(min(costs) / 1.2, max(costs) * 1.2)
+    # Codes that are worse than the gene mean may be so by any amount.
+    scores = [code.unseen_deviance_explained for code in codes]
+    low, high = max(min(scores), -0.02), max(*scores, 0.01)
+    figure_layout["yaxis"] |= {"range": [low - 0.05 * (high - low), high + 0.05 * (high - low)]}
+    return {"data": traces, "layout": figure_layout}
+
+
+def code_colours(points: Sequence[Code] | Sequence[LossyCode]) -> dict[str, str]:
     """Code -> colour; rivals are grey."""
     names = list(dict.fromkeys(point.code for point in points))
     models = [name for name in names if name not in RIVALS]

@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from anndata import AnnData
 from scpress import slots
 from scpress.cells.graph import cluster_neighbors, nearest_neighbors, neighbor_recall
 from scpress.cells.stability import adjusted_rand_index
+from scpress.compression.coders import fit_gene_shares
 from scpress.compression.codes import (
     StoredArrays,
     break_even_cells,
@@ -22,7 +23,9 @@ from scpress.compression.codes import (
 )
 from scpress.compression.decoder import StoredDecoder, library_arrays
 from scpress.compression.distortion import measure_distortion
+from scpress.compression.held_out import HeldOutBench, divide_cells, measure_model, measure_rivals
 from scpress.config.options import CompressOptions
+from scpress.counts.genes import gene_symbols
 from scpress.counts.matrix import iter_chunks, select_rows
 from scpress.errors import InputError
 from scpress.model.baselines import GeneMean, Pca, fit_gene_mean, fit_pca, truncate_pca
@@ -34,6 +37,7 @@ from scpress.tables.compression import (
     REFERENCE_RANK,
     Code,
     Compression,
+    HeldOutCodes,
     Nominal,
     Precision,
     Scores,
@@ -46,6 +50,8 @@ log = logging.getLogger("scpress")
 # No rank above this is tried for the PCA that costs as much as the model.
 _MAX_RANK = 200
 _BLOCK_CELLS = 500
+# Cells whose lossy codes are stored at most, and training cells that rivals are fitted to.
+_MAX_CODED, _MAX_FITTED = 5000, 50_000
 
 
 class _Bench:
@@ -101,6 +107,7 @@ def compress(
     *,
     name: str,
     options: CompressOptions,
+    others: Sequence[TrainedModel] = (),
     seed: int = 0,
 ) -> Compression:
     """Measure what a model's latent costs in bytes of real files and what it keeps of the counts.
@@ -113,16 +120,20 @@ def compress(
         obs: library_size.
     latent
         obsm: X_{name}.
+    others
+        The same model at `options.n_latents`, for the rate-distortion curve.
     seed
         Of the subsample, where there are more cells than `options.max_cells`.
 
     Raises
     ------
     InputError
-        The inputs are not of the same cells or genes.
+        The inputs are not of the same cells or genes, or the other models are not those of
+        `options.n_latents`.
     """
     slots.require(latent, slots.LATENT, model=name)
     slots.require_same_cells(counts.obs_names, latent.obs_names, "latent")
+    _require_same_training(model, others, options.n_latents)
     data = modelled_counts(counts, normalized, model)
     n_obs = len(data)
     if n_obs < 3:
@@ -132,7 +143,10 @@ def compress(
         log.info("distortion is measured on %d of %d cells", len(rows), n_obs)
     with tempfile.TemporaryDirectory(prefix="scpress-compress-") as folder:
         bench = _Bench(data, rows, _labels(counts, rows), Path(folder))
-        return _measure(bench, counts, latent, model, name, options)
+        held_out = _measure_held_out(
+            counts, data, (model, *others), Path(folder), name=name, options=options, seed=seed
+        )
+        return _measure(bench, counts, latent, model, name, options, held_out)
 
 
 def _measure(
@@ -142,6 +156,7 @@ def _measure(
     model: TrainedModel,
     name: str,
     options: CompressOptions,
+    held_out: HeldOutCodes | None,
 ) -> Compression:
     data = bench.data
     n_obs, n_vars = data.X.shape
@@ -209,7 +224,73 @@ def _measure(
         rivals=(point, *([curve[same]] if same else []), _gene_mean_code(bench)),
         same_bytes_rank=same,
         curve=tuple(curve.values()),
+        held_out=held_out,
     )
+
+
+def _measure_held_out(
+    counts: AnnData,
+    data: ModelledCounts,
+    models: Sequence[TrainedModel],
+    folder: Path,
+    *,
+    name: str,
+    options: CompressOptions,
+    seed: int,
+) -> HeldOutCodes | None:
+    """Score codes on molecules that none of them has seen.
+
+    The cells are those that training held out. Rivals are fitted to training cells, as the model
+    was, and no code is given the molecules that it is scored on: neither when it was fitted nor
+    when these cells were encoded. One thing the model has over its rivals: when its training
+    stopped was decided by its loss on (at most 1,000 of) the held-out cells, all their molecules.
+    """
+    is_held_out = _held_out(models[0], len(data))
+    coded = _scored_rows(len(data), _MAX_CODED, seed)
+    rows, others = coded[is_held_out[coded]], coded[~is_held_out[coded]]
+    if not len(rows) or not len(others):
+        log.info("no cells were held out of the training: no code is scored on unseen molecules")
+        return None
+    fitted = np.flatnonzero(~is_held_out)
+    training = data.take(fitted[_scored_rows(len(fitted), _MAX_FITTED, seed)])
+    columns = models[0].matching_columns(
+        [str(gene) for gene in counts.var_names], gene_symbols(counts.var), max_missing_fraction=0
+    )
+    share = fit_gene_shares(training)
+    cells = divide_cells(
+        data, rows, select_rows(counts.X, rows), columns, others=others, share=share, seed=seed
+    )
+    bench = HeldOutBench(cells, folder)
+    codes = [code for model in models for code in measure_model(bench, model, name=name)]
+    if options.rivals:
+        ranks = {"pca_ranks": options.pca_ranks, "nmf_ranks": options.nmf_ranks}
+        codes += measure_rivals(bench, training, **ranks)
+    return HeldOutCodes(
+        n_coded_cells=len(cells.coded),
+        n_cells=len(rows),
+        n_molecules=int(cells.unseen.sum()),
+        digest=cells.digest,
+        codes=tuple(codes),
+    )
+
+
+def _require_same_training(
+    model: TrainedModel, others: Sequence[TrainedModel], n_latents: tuple[int, ...]
+) -> None:
+    found = sorted(other.n_latent for other in others)
+    if found != sorted(set(n_latents)):
+        raise InputError(
+            f"n_latents is {', '.join(map(str, n_latents)) or 'empty'} and the other models have "
+            f"{', '.join(map(str, found)) or 'none'}; give the model file of each."
+        )
+    for other in others:
+        if other.genes != model.genes or not np.array_equal(
+            other.validation_cells, model.validation_cells
+        ):
+            raise InputError(
+                f"the model of {other.n_latent} latent dimensions was trained on other genes or "
+                f"other cells than the one of {model.n_latent}; train both on the same counts."
+            )
 
 
 def _store_shared(bench: _Bench, model: TrainedModel) -> dict[str, StoredArrays]:

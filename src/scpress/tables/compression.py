@@ -6,7 +6,7 @@ from typing import Any, Self
 from scpress.tables.records import Agreement, Positive, Record, Share
 
 # Names of the rivals.
-PCA, GENE_MEAN = "PCA", "gene mean x size factor"
+PCA, NMF, GENE_MEAN = "PCA", "NMF", "gene mean x size factor"
 # Rank of the PCA whose neighbours are the reference of the recall.
 REFERENCE_RANK = 50
 
@@ -80,6 +80,57 @@ class Precision(Code):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LossyCode(Record):
+    """One way to store one code, and what it says of molecules it has not seen.
+
+    Attributes
+    ----------
+    code
+        Name of the model, or of the rival.
+    n_latent
+        Numbers per cell.
+    precision, weights_precision
+        What the latent, and what all cells share, are stored as.
+    shared_bytes
+        Of the file of what all cells share.
+    cell_bytes
+        Of the files with what each cell has, divided by the cells in them.
+    bytes_per_cell
+        Both, the shared ones over all cells of the data.
+    unseen_deviance_explained
+        1 - Poisson deviance of unseen molecules by the code / that by the gene mean.
+    """
+
+    code: str
+    n_latent: int
+    precision: str
+    weights_precision: str
+    shared_bytes: int
+    cell_bytes: Positive
+    bytes_per_cell: Positive
+    unseen_deviance_explained: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOutCodes(Record):
+    """Codes of every size on molecules that none of them has seen.
+
+    Attributes
+    ----------
+    n_coded_cells, n_cells, n_molecules
+        Cells whose codes were stored; those of them that are scored; their unseen molecules.
+    digest
+        Of the unseen molecules: scores with the same one can be compared.
+    """
+
+    n_coded_cells: int
+    n_cells: int
+    n_molecules: int
+    digest: str
+    codes: tuple[LossyCode, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Nominal(Record):
     """The number that is usually quoted: a dense float32 matrix over the latent alone."""
 
@@ -137,6 +188,8 @@ class Compression(Record):
         Rank of that PCA.
     curve
         PCA over its rank.
+    held_out
+        Codes that were fitted to other cells; None where the model has no held-out cells here.
     """
 
     made_by = "`scpress compress`"
@@ -158,6 +211,7 @@ class Compression(Record):
     rivals: tuple[Code, ...]
     same_bytes_rank: int | None
     curve: tuple[Code, ...]
+    held_out: HeldOutCodes | None
 
     @classmethod
     def from_plain(cls, values: Any, where: str) -> Self:

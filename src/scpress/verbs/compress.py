@@ -12,6 +12,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--normalized", type=Path, required=True, help="normalized.h5ad")
     parser.add_argument("--latent", type=Path, required=True, help="latent.h5ad of the model")
     parser.add_argument("--model-file", type=Path, required=True, help="model.safetensors")
+    parser.add_argument(
+        "--other-model-files",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="model.safetensors of the same model at each of --n-latents",
+    )
     parser.add_argument("--model", required=True, help="the model's name in the configuration")
     parser.add_argument("--output", type=Path, required=True, help="compression.json to write")
 
@@ -31,5 +38,6 @@ def run(arguments: argparse.Namespace, options: CompressOptions) -> None:
         load_model(arguments.model_file),
         name=arguments.model,
         options=options,
+        others=[load_model(path) for path in arguments.other_model_files],
     )
     write_json(result.as_plain(), arguments.output)
