@@ -84,6 +84,130 @@ MUTANTS = [
         ("a cache behind a link", "os.lstat(folder)", "os.stat(folder)"),
     ),
     *_in(
+        "archive/probabilities",
+        ("a block never ends by its genes", "j - first < BLOCK_GENES and ", ""),
+        ("large odds overflow", "if odds < 1 << 30:", "if odds < 1 << 62:"),
+        ("what is missing goes to the last value", "if weights[j] > weights[most]:", "if True:"),
+        (
+            "a value has no frequency",
+            "start += 1 + (weights[j] * left)",
+            "start += (weights[j] * left)",
+        ),
+    ),
+    *_in(
+        "archive/numbers",
+        ("a symbol is never", "sizes = 1 + counts", "sizes = 0 + counts"),
+        ("signed numbers lose their sign", "else -value * 2 - 1", "else -value * 2"),
+    ),
+    *_in(
+        "archive/numpy_reader",
+        ("a weighted gene is rare", " | self.w[:, order].any(axis=0)", ""),
+        ("latents do not widen the means", "(b - reach).min()", "b.min()"),
+        ("a chunk may end anywhere", " or (lanes.state != FLOOR).any()", ""),
+        ("words may be left over", "(lanes.at != lanes.ends).any() or ", ""),
+        (
+            "counts of zero are counts",
+            "found_values.min() < 1 or ",
+            "",
+            "tests/archive/test_loops.py",
+        ),
+        ("equals are in any order", 'np.argsort(-b, kind="stable")', "np.argsort(-b)[::-1]"),
+    ),
+    *_in(
+        "archive/loops",
+        (
+            "larger counts lose their low bits",
+            "    if lost:\n        rest, state",
+            "    if False:\n        rest, state",
+            "tests/archive/test_codec.py any_counts",
+        ),
+        (
+            "what is left over is not seen",
+            "    if at < end:\n        return TOO_LONG",
+            "    if False:\n        return TOO_LONG",
+            "tests/archive/test_codec.py another_length",
+        ),
+        (
+            "fewer entries than said are not seen",
+            "return OK if filled == capacity else WRONG_COUNT",
+            "return OK",
+            "tests/archive/test_codec.py another_number",
+        ),
+        (
+            "a later word is not read",
+            "        at += 1\n    return state, at",
+            "    return state, at",
+            "tests/archive/test_codec.py any_counts",
+        ),
+    ),
+    *_in(
+        "archive/codec",
+        (
+            "latents are those of the first cells",
+            "places(block, levels, first_cell)",
+            "places(block, levels, 0)",
+            "tests/archive/test_codec.py given",
+        ),
+    ),
+    *_in(
+        "archive/survey",
+        (
+            "all genes have the finest steps",
+            "np.clip(np.rint(np.log2(_STEP_SDS * sd)), 0, 5)",
+            "0 * sd",
+        ),
+        ("a sample of blocks", "np.arange(-at % step, ", "np.arange(0, "),
+    ),
+    *_in(
+        "archive/costs",
+        ("what no table has costs nothing more", " + lost + _ESCAPE_BITS", " + lost"),
+        (
+            "lost bits cost nothing",
+            "return nonzero[row] + lost + bits",
+            "return nonzero[row] + bits",
+        ),
+        (
+            "zeros cost what the first level's do",
+            "level_counts[i] * zero",
+            "level_counts[0] * zero",
+        ),
+    ),
+    *_in(
+        "archive/fit",
+        (
+            "a theta is as the moments say",
+            "bits.argmin(axis=1)[:, None]",
+            "np.full((len(b), 1), 4)",
+        ),
+    ),
+    *_in(
+        "archive/rungs",
+        (
+            "a latent costs nothing",
+            "float(gain[kept].sum() - z_bits)",
+            "float(gain[kept].sum())",
+            "tests/archive/test_codec.py without_structure",
+        ),
+        ("weights cost nothing", " - weight_bits\n", "\n"),
+        (
+            "the worst latent is taken",
+            "chosen = max(saved_by",
+            "chosen = min(saved_by",
+            "tests/archive/test_codec.py pays",
+        ),
+    ),
+    *_in(
+        "archive/latents",
+        ("no prior of the latents", " @ w - z\n", " @ w\n"),
+        ("a step is a standard deviation", "_STEP = 0.5", "_STEP = 1.0"),
+        (
+            "cells of the file's beginning",
+            "self.z[first_cell + here.start : first_cell + here.stop]",
+            "self.z[here]",
+        ),
+        ("latents leave their table", "np.clip(z[:, k], values[0], values[-1])", "z[:, k]"),
+    ),
+    *_in(
         "crashes",
         ("the verb is the command", "os.fork()", "0"),
         (

@@ -39,11 +39,17 @@ def test_any_counts_come_back(tmp_path_factory, X, storage):
         assert_equal(adata, archive.to_anndata(), exact=True)
 
 
-@pytest.mark.parametrize("dtype", TYPES)
-@pytest.mark.parametrize("storage", ["csr", "csc", "dense"])
+# scipy has no sparse matrix of float16.
+STORED = [
+    (storage, dtype)
+    for storage in ("csr", "csc", "dense")
+    for dtype in TYPES
+    if storage == "dense" or dtype != "float16"
+]
+
+
+@pytest.mark.parametrize(("storage", "dtype"), STORED)
 def test_every_type_comes_back(tmp_path, dtype, storage):
-    if (dtype, storage) in (("float16", "csr"), ("float16", "csc")):
-        pytest.skip("scipy has no sparse matrix of float16")
     X = few_cells().X.toarray().clip(0, 1).astype(dtype)
     adata = ad.AnnData(X if storage == "dense" else sparse.csr_matrix(X).asformat(storage))
     write_archive(tmp_path / "a.scp", source_of(adata))
@@ -119,19 +125,23 @@ def test_a_codec_that_loses_a_count_leaves_no_file(tmp_path, cells, monkeypatch)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_input_that_changes_while_it_is_packed_leaves_no_file(tmp_path, cells):
+@pytest.mark.parametrize(
+    ("n_passes", "says"),
+    [(1, "was read first: there are cells"), (2, "does not hold the counts of cells 0 to 47")],
+)
+def test_an_input_that_changes_while_it_is_packed_leaves_no_file(tmp_path, cells, n_passes, says):
     source = source_of(cells)
     passes = []
 
     def read():
         passes.append(1)
         X = cells.X.copy()
-        X.data[5] += len(passes) > 2
+        X.data[5] += (len(passes) > n_passes) << 20
         yield X
 
     source = dataclasses.replace(source, read=read)
     (tmp_path / "a.scp").write_text("old")
-    with pytest.raises(InputError, match="does not hold the counts of cells 0 to 47"):
+    with pytest.raises(InputError, match=says):
         write_archive(tmp_path / "a.scp", source)
     assert [path.name for path in tmp_path.iterdir()] == ["a.scp"]
     assert (tmp_path / "a.scp").read_text() == "old"

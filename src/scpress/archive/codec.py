@@ -1,111 +1,187 @@
-"""How a chunk of cells becomes bytes: a stand-in, numbers of seven bits a byte under zlib."""
+"""How cells become chunks of bytes and come back: what a file says of its genes, and no float."""
 
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
+from scpress.archive import loops
+from scpress.archive.fit import Fitted, fit_parameters
+from scpress.archive.numpy_reader import HEAD_BITS, Parameters
+from scpress.archive.probabilities import GUIDE, Tables, fill_guide, fill_survival
+from scpress.archive.survey import ReadBlocks, level_of, library_of
+
+CELLS_PER_CHUNK = 24
+_DAMAGE = {
+    loops.TOO_SHORT: "it ends too early",
+    loops.TOO_LONG: "bytes are left over",
+    loops.WRONG_END: "it does not end as it should",
+    loops.WRONG_COUNT: "it has another number of entries",
+    loops.TOO_LARGE: "it has a count that is none",
+}
+
 
 class CountsCodec:
-    """Codes each chunk by itself: nonzeros of each cell, gaps of the columns, values less one."""
+    """Cells to bytes and back, by one file's parameters.
 
-    cells_per_chunk = 24
+    Raises
+    ------
+    ValueError
+        The parameters are damaged.
+    """
 
-    def __init__(self, n_vars: int):
-        self.n_vars = n_vars
+    cells_per_chunk = CELLS_PER_CHUNK
+
+    def __init__(self, parameters: bytes, n_vars: int, *, threads: int = 1):
+        self._bytes, self.threads = parameters, threads
+        self._fitted: Fitted | None = None
+        p = self.parameters = Parameters(parameters, n_vars)
+        self._genes = np.concatenate([p.direct, p.rare])
+        self._rank = np.full(n_vars, -1)
+        self._rank[self._genes] = np.arange(len(self._genes))
+        tables = Tables(p.t[p.order], *p.mean_range())
+        self._model = tables.n_e, tables.e_first, tables.nonzero, tables.ranges, tables.pool
+        self._direct = tuple(one.astype(np.int32) for one in (p.b[p.direct], p.t[p.direct]))
+        self._direct += (p.w[:, p.direct].astype(np.int32),)
+        self._rare = self._survivals(p.b[p.rare], p.t[p.rare], p.tables[0][0], tables)
+        width = max(len(values) for values, _ in p.tables)
+        self._head_starts = np.full((len(p.tables), width + 1), 1 << HEAD_BITS)
+        self._head_values = np.zeros((len(p.tables), width), np.int64)
+        for k, (values, starts) in enumerate(p.tables):
+            self._head_starts[k, : len(values) + 1] = starts
+            self._head_values[k, : len(values)] = values
+
+    @staticmethod
+    def _survivals(b: np.ndarray, t: np.ndarray, levels: np.ndarray, tables: Tables) -> tuple:
+        survivals, ends, guides = [], [], []
+        survival, end = np.empty(2 * len(b) + 1, np.int64), np.empty(len(b) + 1, np.int64)
+        for level in levels:
+            n = fill_survival(
+                level, b, t, tables.n_e, tables.e_first, tables.nonzero, survival, end
+            )
+            survivals.append(survival[: len(b) + n].astype(np.int32))
+            ends.append(end[:n].copy())
+            guides.append(np.empty(n * GUIDE, np.int16))
+            fill_guide(survivals[-1], ends[-1], guides[-1])
+        first = np.cumsum([0, *map(len, survivals)])
+        ends_first = np.cumsum([0, *map(len, ends)])
+        return (
+            b, t, np.concatenate(survivals), first, np.concatenate(ends), ends_first,
+            np.concatenate(guides),
+        )  # fmt: skip
 
     @classmethod
     def fit(
         cls,
-        read_blocks: Callable[[], Iterator[sparse.csr_matrix]],
+        read_blocks: ReadBlocks,
         shape: tuple[int, int],
         *,
         latent: np.ndarray | None = None,
         seed: int = 0,
         threads: int = 1,
     ) -> "CountsCodec":
-        """Choose a model for the counts."""
-        return cls(shape[1])
+        """Choose the parameters for some counts.
+
+        Parameters
+        ----------
+        read_blocks
+            Gives the counts in blocks of rows, and again each time it is called: CSR of integers
+            below 2^31, indices sorted, no explicit zeros.
+        latent
+            [cells, n_latent] A latent that somebody has made; it is used if it pays.
+        """
+        fitted = fit_parameters(read_blocks, shape, latent=latent, seed=seed)
+        codec = cls(fitted.packed, shape[1], threads=threads)
+        codec._fitted = fitted
+        return codec
 
     def to_bytes(self) -> bytes:
-        """Give what `from_bytes` reads."""
-        return self.n_vars.to_bytes(8, "little")
-
-    @classmethod
-    def from_bytes(cls, data: bytes, n_vars: int) -> "CountsCodec":
-        """Read a model; ValueError where it is none for so many genes."""
-        if data != n_vars.to_bytes(8, "little"):
-            raise ValueError(f"it is no model of {n_vars} genes")
-        return cls(n_vars)
-
-    def encode(self, block: sparse.csr_matrix) -> list[bytes]:
-        """Code some cells, `cells_per_chunk` of them in a chunk; the last may be shorter."""
-        chunks = []
-        for start in range(0, block.shape[0], self.cells_per_chunk):
-            part = block[start : start + self.cells_per_chunk]
-            per_cell = np.diff(part.indptr)
-            gaps = np.diff(part.indices.astype(np.int64), prepend=0)
-            starts = part.indptr[:-1][per_cell > 0]
-            gaps[starts] = part.indices[starts]
-            numbers = np.concatenate([per_cell, gaps, part.data.astype(np.int64) - 1])
-            chunks.append(zlib.compress(_to_varints(numbers)))
-        return chunks
-
-    def decode(self, chunks: Sequence[bytes], n_cells: Sequence[int]) -> sparse.csr_matrix:
-        """[sum of n_cells, genes] The counts; ValueError where a chunk is damaged."""
-        parts = [self._decode(chunk, n) for chunk, n in zip(chunks, n_cells, strict=True)]
-        if not parts:
-            return sparse.csr_matrix((0, self.n_vars), dtype=np.int32)
-        return sparse.vstack(parts, format="csr", dtype=np.int32)
-
-    def _decode(self, chunk: bytes, n_cells: int) -> sparse.csr_matrix:
-        try:
-            numbers = _from_varints(zlib.decompress(chunk))
-        except zlib.error as error:
-            raise ValueError(str(error)) from error
-        per_cell, rest = numbers[:n_cells], numbers[n_cells:]
-        nnz = len(rest) // 2
-        if len(per_cell) < n_cells or int(per_cell.sum()) != nnz or len(rest) % 2:
-            raise ValueError("the numbers do not add up")
-        indptr = np.append(0, np.cumsum(per_cell))
-        gaps = rest[:nnz]
-        totals = np.cumsum(gaps)
-        before = np.append(0, totals)[indptr[:-1]]
-        columns = totals - np.repeat(before, per_cell)
-        if nnz and (columns.min() < 0 or columns.max() >= self.n_vars):
-            raise ValueError("a gene is outside of the matrix")
-        return sparse.csr_matrix(
-            ((rest[nnz:] + 1).astype(np.int32), columns.astype(np.int32), indptr.astype(np.int32)),
-            shape=(n_cells, self.n_vars),
-        )
+        """Give the parameters, of which the same codec can be made."""
+        return self._bytes
 
     def describe(self) -> dict[str, Any]:
-        """Tell which models were tried, and which was chosen."""
-        return {"chosen": "zlib", "why": "there is no other yet", "rungs": {}}
+        """What was tried, and the bytes that it saves."""
+        return self._fitted.story if self._fitted else {}
 
+    def encode(self, block: sparse.csr_matrix, first_cell: int = 0) -> list[bytes]:
+        """Code cells that the codec was fitted to, of which the first is `first_cell` of the file.
 
-def _to_varints(numbers: np.ndarray) -> bytes:
-    n_bytes = 1 + np.sum([numbers >= 1 << (7 * k) for k in range(1, 5)], axis=0)
-    starts = np.cumsum(n_bytes) - n_bytes
-    out = np.zeros(int(n_bytes.sum()), dtype=np.uint8)
-    for k in range(5):
-        has = n_bytes > k
-        more = (n_bytes[has] > k + 1).astype(np.uint8) << 7
-        out[starts[has] + k] = ((numbers[has] >> (7 * k)) & 127).astype(np.uint8) | more
-    return out.tobytes()
+        Raises
+        ------
+        ValueError
+            They are others.
+        """
+        assert self._fitted is not None, "a codec that was read only decodes"
+        levels = level_of(library_of(block))
+        known = self.parameters.tables[0][0]
+        heads = np.clip(np.searchsorted(known, levels), 0, len(known) - 1)[:, None]
+        if (known[heads[:, 0]] != levels).any() or (self._rank[block.indices] < 0).any():
+            raise ValueError("there are cells or genes that the codec was not fitted to")
+        latents = np.zeros((len(levels), max(len(self._head_values) - 1, 1)), np.int64)
+        if self._fitted.latent is not None:
+            places = self._fitted.latent.places(block, levels, first_cell)
+            heads = np.concatenate([heads, places], axis=1)
+            for k, values in enumerate(self._head_values[1:]):
+                latents[:, k] = values[places[:, k]]
+        indptr = block.indptr.astype(np.int64)
 
+        def work(first: int) -> bytes:
+            cells = slice(first, min(first + self.cells_per_chunk, block.shape[0]))
+            ends = indptr[cells.start : cells.stop + 1]
+            here = slice(ends[0], ends[-1])
+            n = cells.stop - cells.start
+            room = n * (heads.shape[1] + len(self._genes) + 1) + 8 * int(ends[-1] - ends[0]) + 2
+            words = np.empty(room, np.uint32)
+            used = loops.encode_chunk(
+                ends - ends[0], block.indices[here], block.data[here], heads[cells],
+                levels[cells], latents[cells], self._head_starts, self._rank,
+                self._direct, self._rare, self._model, words,
+            )  # fmt: skip
+            return words[room - used :].astype("<u4").tobytes()
 
-def _from_varints(data: bytes) -> Any:
-    values = np.frombuffer(data, dtype=np.uint8)
-    ends = np.flatnonzero(values < 128)
-    if not len(values):
-        return np.zeros(0, dtype=np.int64)
-    if not len(ends) or ends[-1] != len(values) - 1:
-        raise ValueError("the last number is cut")
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    place = np.arange(len(values)) - np.repeat(starts, ends - starts + 1)
-    if place.max() > 4:
-        raise ValueError("a number is too long")
-    return np.add.reduceat((values & 127).astype(np.int64) << (7 * place), starts)
+        with ThreadPoolExecutor(self.threads) as pool:
+            return list(pool.map(work, range(0, block.shape[0], self.cells_per_chunk)))
+
+    def decode(
+        self, chunks: Sequence[bytes], n_cells: Sequence[int], n_nonzeros: Sequence[int]
+    ) -> sparse.csr_matrix:
+        """Cells of some chunks, as int32.
+
+        Raises
+        ------
+        ValueError
+            A chunk is damaged.
+        """
+        n_vars = len(self.parameters.b)
+        cell_at = np.cumsum([0, *n_cells])
+        at = np.cumsum([0, *n_nonzeros])
+        indptr = np.zeros(cell_at[-1] + 1, np.int64)
+        indices, data = np.empty(at[-1], np.int32), np.empty(at[-1], np.int32)
+
+        def work(part: range) -> None:
+            dense = np.zeros(n_vars, np.int32)
+            for i in part:
+                words = np.frombuffer(chunks[i], dtype="<u4")
+                ends = np.empty(n_cells[i] + 1, np.int64)
+                here = slice(at[i], at[i + 1])
+                problem = loops.decode_chunk(
+                    words, n_cells[i], self._head_starts, self._head_values[0],
+                    self._head_values, self._genes, self._direct, self._rare, self._model,
+                    dense, ends, indices[here], data[here],
+                )  # fmt: skip
+                if problem != loops.OK:
+                    raise ValueError(_DAMAGE[problem])
+                indptr[cell_at[i] + 1 : cell_at[i + 1] + 1] = at[i] + ends[1:]
+
+        n_parts = max(1, min(self.threads, len(chunks)))
+        bounds = np.linspace(0, len(chunks), n_parts + 1).astype(int)
+        with ThreadPoolExecutor(n_parts) as pool:
+            list(pool.map(work, [range(a, b) for a, b in pairwise(bounds)]))
+        small = at[-1] < 1 << 31
+        matrix = sparse.csr_matrix((cell_at[-1], n_vars), dtype=np.int32)
+        matrix.data, matrix.indices = data, indices
+        matrix.indptr = indptr.astype(np.int32) if small else indptr
+        return matrix

@@ -51,7 +51,8 @@ class Archive:
 
     format = "csr"
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, *, threads: int = 1):
+        self.threads = threads
         self._sections = SectionReader(path)
         try:
             payload = self._sections.read("HEAD")
@@ -184,7 +185,7 @@ class Archive:
         with self._damage_of("MODL"):
             if zlib.crc32(payload) != self.header.model_crc32:
                 raise ValueError("it is of another archive")
-            return CountsCodec.from_bytes(payload, self.n_vars)
+            return CountsCodec(payload, self.n_vars, threads=self.threads)
 
     def __len__(self) -> int:
         return self.n_obs
@@ -350,8 +351,9 @@ class Archive:
         """[cells of the chunks, genes] Chunks, int32; each is held against its checksums."""
         chunks = [self._read_chunk(number) for number in range(first, stop)]
         cells = [int(n) for n in self._cells[first:stop]]
+        nonzeros = [int(n) for n in self._index.nonzeros[first:stop]]
         try:
-            block = self.codec.decode(chunks, cells)
+            block = self.codec.decode(chunks, cells, nonzeros)
         except ValueError as error:
             if stop - first > 1:  # which of them?
                 for number in range(first, stop):
@@ -387,7 +389,7 @@ class Archive:
         )
 
 
-def open_archive(path: Path | str) -> Archive:
+def open_archive(path: Path | str, *, threads: int = 1) -> Archive:
     """Open an archive that `scpress pack` wrote; close it, or use it in a `with` block.
 
     Raises
@@ -395,7 +397,7 @@ def open_archive(path: Path | str) -> Archive:
     InputError
         No such file, or one that is damaged in what it says of itself.
     """
-    return Archive(Path(path))
+    return Archive(Path(path), threads=threads)
 
 
 class _Damage:

@@ -60,7 +60,7 @@ def save_archive(
     """Write an archive in place and compare it; as `write_archive`."""
     with path.open("wb") as file:
         header = _write(file, source, latent=latent, seed=seed, threads=threads)
-    with Archive(path) as archive:
+    with Archive(path, threads=threads) as archive:
         compare(archive, source, "what was written")
     return header
 
@@ -124,13 +124,21 @@ def _write(
         sections.add(kind, data)
     index: list[tuple[int, int, int, int]] = []
     waiting: list[bytes] = []
+    first_cell = 0
     for block in in_chunks(source.read_counts(), codec.cells_per_chunk):
-        for start, chunk in zip(
-            range(0, block.shape[0], codec.cells_per_chunk), codec.encode(block), strict=True
-        ):
+        starts = range(0, block.shape[0], codec.cells_per_chunk)
+        try:
+            chunks = codec.encode(block, first_cell)
+        except ValueError as error:
+            raise InputError(
+                f"{source.name} is not what it was when it was read first: {error}. "
+                "Was it changed meanwhile?"
+            ) from error
+        for start, chunk in zip(starts, chunks, strict=True):
             rows = block[start : start + codec.cells_per_chunk]
             index.append((len(chunk), rows.nnz, zlib.crc32(chunk), counts_checksum(rows)))
             waiting.append(chunk)
+        first_cell += block.shape[0]
         if sum(map(len, waiting)) >= _SECTION_BYTES:
             sections.add("CELL", b"".join(waiting))
             waiting.clear()

@@ -17,7 +17,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     from scpress.archive.reader import Archive
 
-    with Archive(arguments.path) as archive:
+    with Archive(arguments.path, threads=arguments.threads) as archive:
         found = archive.describe()
     if arguments.json:
         print(json.dumps(found, indent=2))

@@ -22,5 +22,5 @@ def run(arguments: argparse.Namespace) -> None:
     from scpress.archive.reader import Archive
     from scpress.archive.unpack import unpack
 
-    with Archive(arguments.path) as archive:
+    with Archive(arguments.path, threads=arguments.threads) as archive:
         unpack(archive, arguments.output, skip_damaged=arguments.skip_damaged)

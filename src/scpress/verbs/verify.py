@@ -18,7 +18,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Check every section, decode every chunk, compare."""
     from scpress.archive.reader import Archive
 
-    with Archive(arguments.path) as archive:
+    with Archive(arguments.path, threads=arguments.threads) as archive:
         archive.require_whole()
         print(
             f"'{arguments.path}' is whole: {archive.n_obs:,} cells x {archive.n_vars:,} genes, "

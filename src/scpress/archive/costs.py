@@ -1,0 +1,104 @@
+"""What counts cost in bits by the tables that will code them, for fitting to be judged by it."""
+
+import numpy as np
+from numba import njit
+
+from scpress.archive.numpy_reader import (
+    ABSENT,
+    E_LOW,
+    E_MAX,
+    E_TOP,
+    T_POISSON,
+    VALUE_BITS,
+    ZERO_BITS,
+)
+from scpress.archive.probabilities import N_T, Tables
+
+# Bits that a theta of its own costs a gene, by the tables of the files that were looked at.
+THETA_BITS = 5.0
+# An entry that no table has: the escape and, about, its bits.
+_ESCAPE_BITS = 34.0
+
+
+class Costs:
+    """Bits of everything that the tables of a file's means and all thetas have."""
+
+    def __init__(self, b: np.ndarray, levels: np.ndarray, reach: int):
+        low = int(levels[0] + b[b > ABSENT].min()) - reach
+        high = int(levels[-1] + b.max()) + reach
+        low, high = min(max(low, E_LOW), E_TOP - 16), min(max(high, E_LOW), E_TOP - 1)
+        tables = Tables(np.arange(N_T), low, max(low, high))
+        self.n_e, self.e_first, self.ranges = tables.n_e, tables.e_first, tables.ranges
+        self.zero = ZERO_BITS - np.log2(2.0**ZERO_BITS - tables.nonzero)
+        self.nonzero = ZERO_BITS - np.log2(np.maximum(tables.nonzero, 1))
+        sizes = np.diff(tables.pool, append=0)
+        self.bits = VALUE_BITS - np.log2(np.maximum(sizes, 1).astype(np.float32))
+
+    @property
+    def arrays(self) -> tuple:
+        """As the loops take them."""
+        return self.n_e, self.e_first, self.zero, self.nonzero, self.ranges, self.bits
+
+
+@njit(cache=True)
+def _place(e, e_first):  # type: ignore[no-untyped-def]
+    """Where a mean's tables stand among those of a theta, and how many low bits it leaves out."""
+    e = min(max(e, e_first), E_MAX)
+    if e < E_TOP:
+        return e - e_first, 0
+    return (e & 15) + E_TOP - 16 - e_first, (e >> 4) - (E_TOP >> 4) + 1
+
+
+@njit(cache=True)
+def _value_bits(value, row, lost, nonzero, ranges, bits):  # type: ignore[no-untyped-def]
+    """Bits of a count above zero."""
+    i = (value >> lost) - ranges[row, 2]
+    if 0 <= i < ranges[row, 1]:
+        return nonzero[row] + lost + bits[ranges[row, 0] + i]
+    return nonzero[row] + lost + _ESCAPE_BITS
+
+
+@njit(cache=True)
+def dense_bits(  # type: ignore[no-untyped-def]
+    counts, levels, b, t, w, z, tables, out
+):
+    """Add the bits of dense counts to `out` [genes, thetas]: a gene's theta and the next ones."""
+    n_e, e_first, zero, nonzero, ranges, bits = tables
+    means = np.empty(counts.shape[1], np.int64)
+    for i in range(counts.shape[0]):
+        for j in range(counts.shape[1]):
+            means[j] = levels[i] + b[j]
+        for k in range(w.shape[0]):
+            for j in range(counts.shape[1]):
+                means[j] += z[i, k] * w[k, j]
+        for j in range(counts.shape[1]):
+            place, lost = _place(means[j], e_first)
+            value = int(counts[i, j])
+            for k in range(out.shape[1]):
+                row = min(t[j] + k, T_POISSON) * n_e + place
+                if value == 0:
+                    out[j, k] += zero[row]
+                else:
+                    out[j, k] += _value_bits(value, row, lost, nonzero, ranges, bits)
+
+
+@njit(cache=True)
+def sparse_bits(  # type: ignore[no-untyped-def]
+    indptr, indices, data, levels, level_values, level_counts, b, tried, tables, out
+):
+    """Add the bits of all counts with each of the thetas tried: [genes, thetas] both."""
+    n_e, e_first, zero, nonzero, ranges, bits = tables
+    for gene in range(b.shape[0]):
+        if b[gene] > ABSENT:
+            for i in range(level_values.shape[0]):
+                place, _ = _place(level_values[i] + b[gene], e_first)
+                for k in range(tried.shape[1]):
+                    out[gene, k] += level_counts[i] * zero[tried[gene, k] * n_e + place]
+    for i in range(indptr.shape[0] - 1):
+        for j in range(indptr[i], indptr[i + 1]):
+            gene = indices[j]
+            place, lost = _place(levels[i] + b[gene], e_first)
+            for k in range(tried.shape[1]):
+                row = tried[gene, k] * n_e + place
+                more = _value_bits(data[j], row, lost, nonzero, ranges, bits)
+                out[gene, k] += more - zero[row]

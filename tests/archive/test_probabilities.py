@@ -1,0 +1,95 @@
+"""The integer tables against scipy's probabilities, and against numpy's own walk."""
+
+import numpy as np
+import pytest
+from mpmath import mp
+from scipy.stats import nbinom, poisson
+
+from scpress.archive import probabilities
+from scpress.archive.numpy_reader import E_LOW, E_TOP, STEPS, T_LOW, T_POISSON
+from scpress.archive.numpy_reader import Tables as NumpyTables
+from scpress.archive.probabilities import N_T, Tables
+
+MEANS = (E_LOW, -200, -60, -16, -1, 0, 1, 17, 50, 90, E_TOP - 1)
+
+
+def law(t, e):
+    mu, theta = 2.0 ** (e / 16), 2.0 ** (t + T_LOW)
+    return poisson(mu) if t == T_POISSON else nbinom(theta, theta / (theta + mu))
+
+
+def test_the_steps_of_an_octave_are_rounded_powers_of_two():
+    with mp.workdps(40):
+        assert [int(mp.nint(mp.mpf(2) ** (mp.mpf(k) / 16) * 2**30)) for k in range(16)] == STEPS
+
+
+@pytest.mark.parametrize("t", range(N_T))
+@pytest.mark.parametrize("e", MEANS)
+def test_they_cost_hardly_more_bits_than_the_law_itself(t, e):
+    tables = Tables(np.array([t]), e, e)
+    here, n, low, _ = tables.ranges[t]
+    sizes = np.diff(tables.pool[here : here + n + 2])
+    assert (sizes > 0).all()
+    assert tables.pool[here] == 0
+    assert tables.pool[here + n + 1] == 1 << 16
+    exact, nonzero = law(t, e), tables.nonzero[t] / 2**28
+    p = exact.sf(0)
+    lost = p * np.log2(p / nonzero)
+    if p < 1 - 1e-8:
+        lost += (1 - p) * np.log2((1 - p) / (1 - nonzero))
+    # A heavy tail is cut off at 4,096 values.
+    tail = exact.sf(low + n - 1) / p
+    assert lost < 1e-6 + tail**2
+    x = np.arange(low, low + n)
+    values = exact.pmf(x) / p
+    some = values > 0
+    lost = (values[some] * np.log2(values[some] / (sizes[:n][some] / 2**16))).sum()
+    assert lost < 0.002 + n * 2e-5 + tail * 2
+
+
+def test_numpy_walks_to_the_same_integers():
+    for first, last in ((E_LOW, E_LOW + 40), (-40, 60), (E_TOP - 40, E_TOP - 1)):
+        ours = Tables(np.arange(N_T), first, last)
+        theirs = NumpyTables(np.arange(N_T), first, last)
+        np.testing.assert_array_equal(ours.nonzero.reshape(N_T, -1), theirs.nonzero)
+        for t in range(N_T):
+            for i in range(last - first + 1):
+                here, n, low, _ = ours.ranges[t * ours.n_e + i]
+                assert low == theirs.low[t, i]
+                np.testing.assert_array_equal(ours.pool[here : here + n + 2], theirs.starts[t][i])
+
+
+def test_thetas_that_are_not_asked_for_are_left_out():
+    tables = Tables(np.array([3, 3, 7]), 0, 9)
+    filled = np.flatnonzero(tables.nonzero.reshape(N_T, -1).any(axis=1))
+    assert filled.tolist() == [3, 7]
+
+
+def test_what_is_left_falls_from_gene_to_gene_and_begins_anew_with_a_block():
+    n = 3000
+    nonzero = np.full(100, 1 << 18)  # a thousandth
+    left, ends = np.empty(2 * n + 1, np.int64), np.empty(n + 1, np.int64)
+    n_blocks = probabilities.fill_survival(
+        50, np.full(n, -20), np.zeros(n, np.int64), 100, 0, nonzero, left, ends
+    )
+    ends = ends[:n_blocks]
+    # A thousand genes leave 2^28 (1 - 2^-10)^1024, about 2^26.6: the number of genes ends a block.
+    assert ends.tolist() == [1024, 2048, 3000]
+    exact = 2.0**28 * (1 - 2.0**-10) ** np.arange(1025)
+    np.testing.assert_allclose(left[:1025], exact, atol=1024)
+    assert left[1025] == 1 << 28
+    nonzero[:] = 1 << 27  # a half: the block ends after the gene that brings it below 2^22
+    n_blocks = probabilities.fill_survival(
+        50, np.full(10, -20), np.zeros(10, np.int64), 100, 0, nonzero, left, np.empty(11, np.int64)
+    )
+    assert n_blocks == 2
+    assert left[:8].tolist() == [1 << k for k in range(28, 20, -1)]
+
+
+def test_the_guide_gives_the_last_gene_before_which_more_is_left():
+    left = np.array([1 << 28, 200 << 20, 190 << 20, 5 << 20, 3 << 20], np.int32)
+    guide = np.empty(probabilities.GUIDE, np.int16)
+    probabilities.fill_guide(left, np.array([4]), guide)
+    for step in range(probabilities.GUIDE):
+        more = np.flatnonzero(left[:4] > (step << 21) - 1)
+        assert guide[step] == (more[-1] if len(more) else 0)
