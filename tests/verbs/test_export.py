@@ -54,6 +54,8 @@ def test_nothing_is_overwritten(run_folder, tmp_path, capsys, fake_export, kind)
         (OSError(28, "No space left on device"), "cannot write '.*scvi': No space left"),
         (RuntimeError("PytorchStreamWriter failed writing file"), "cannot write.*disk full"),
         (RuntimeError("Can't write data (file write failed)"), "cannot write.*disk full"),
+        (RuntimeError("enforce fail . unexpected pos 358 vs 352"), "cannot write.*disk full"),
+        (RuntimeError("basic_ios::clear: iostream error"), "cannot write.*disk full"),
     ],
 )
 def test_a_full_disk_leaves_no_half_directory(

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from scpress.errors import InputError
 
+# What h5py and torch, with which scvi-tools writes, make of a full disk.
+_FULL_DISK = ("write failed", "failed writing", "unexpected pos", "iostream error")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Paths."""
@@ -40,8 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
     except OSError as error:
         raise_unwritable(error, output)
     except RuntimeError as error:
-        # What h5py and torch, with which scvi-tools writes, make of a full disk.
-        if "write failed" not in str(error) and "failed writing" not in str(error):
+        if not any(words in str(error) for words in _FULL_DISK):
             raise
         raise InputError(
             f"cannot write '{output}': is the disk full? Free some space or write elsewhere; "
