@@ -208,19 +208,6 @@ MUTANTS = [
         ("latents leave their table", "np.clip(z[:, k], values[0], values[-1])", "z[:, k]"),
     ),
     *_in(
-        "crashes",
-        ("the verb is the command", "os.fork()", "0"),
-        (
-            "the file read first is named",
-            "if _note is not None:",
-            "if _note is not None and not _note[0]:",
-        ),
-        ("a longer name shows behind a shorter", 'name + b"\\0"', 'name + b"\\0"[:0]'),
-        ("the verb goes on alone", ".prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)", ".getpid()"),
-        ("no signal is passed on", "os.kill(child, number)", "pass"),
-        ("a killed verb is a finished command", "    os.kill(os.getpid(), number)\n", ""),
-    ),
-    *_in(
         "slots",
         (
             "cells in another order are the same",
@@ -494,6 +481,19 @@ MUTANTS = [
         ("what is left is of any host", "{socket.gethostname()} {numbers}", "{numbers}"),
         ("what is left is of any container", "{socket.gethostname()} {numbers}", "x"),
         ("what a process that runs writes is removed", " and _is_gone(int(number))", ""),
+    ),
+    *_in(
+        "io/crashes",
+        ("the verb is the command", "os.fork()", "0"),
+        (
+            "the file read first is named",
+            "if _note is not None:",
+            "if _note is not None and not _note[0]:",
+        ),
+        ("a longer name shows behind a shorter", 'name + b"\\0"', 'name + b"\\0"[:0]'),
+        ("the verb goes on alone", ".prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)", ".getpid()"),
+        ("no signal is passed on", "os.kill(child, number)", "pass"),
+        ("a killed verb is a finished command", "    os.kill(os.getpid(), number)\n", ""),
     ),
     *_in(
         "io/results",

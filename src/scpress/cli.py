@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from scpress import crashes, settings, slurm
+from scpress import settings, slurm
 from scpress.config.fields import MAX_SEED, require_name
 from scpress.config.flags import add_flags, options_from
 from scpress.config.options import VERBS
@@ -36,8 +36,8 @@ PLAIN_VERBS = {
 
 # HDF5 writes through Python there, and may end the process where that fails while a file is closed.
 _HDF5_MODULE = "scpress.io.hdf5"
-# Needed after a crash alone, and slow to import.
-_FILES_MODULE = "scpress.io.files"
+# What a verb is run in, and what is needed after a crash alone, as it is slow to import.
+_CRASHES_MODULE, _FILES_MODULE = "scpress.io.crashes", "scpress.io.files"
 
 
 def command() -> int:
@@ -48,6 +48,7 @@ def command() -> int:
     """
     if not sys.warnoptions:
         warnings.showwarning = _say_nothing
+    crashes = importlib.import_module(_CRASHES_MODULE)
     return crashes.run_apart(lambda: main(sys.argv[1:]), _say_crash)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, NoReturn
 
-from scpress.crashes import note_reading
 from scpress.errors import InputError, require_format
+from scpress.io.crashes import note_reading
 
 # The line ends are changed by what takes a file for a text, as PNG's are.
 MAGIC = b"\x89SCP\r\n\x1a\n"

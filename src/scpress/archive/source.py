@@ -23,8 +23,8 @@ from scpress.config.options import IngestOptions
 from scpress.counts.matrix import iter_chunks, stack_rows
 from scpress.counts.parts import find_matrices
 from scpress.counts.raw import require_counts
-from scpress.crashes import note_reading
 from scpress.errors import InputError
+from scpress.io.crashes import note_reading
 from scpress.io.files import require_file
 from scpress.io.formats import annotated, explain_damage, open_raw, recognize_format
 from scpress.io.guards import (

@@ -18,8 +18,8 @@ from scipy import sparse
 from scpress import slots
 from scpress.counts.frames import plain_frame
 from scpress.counts.stored import require_inside, stored_rows
-from scpress.crashes import note_reading
 from scpress.errors import InputError
+from scpress.io.crashes import note_reading
 from scpress.io.files import atomic_path, raise_unreadable, require_file
 from scpress.io.guards import compressed_groups, require_own_storage, require_plain
 from scpress.io.hdf5 import Disk, new_hdf5

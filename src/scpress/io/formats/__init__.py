@@ -10,8 +10,8 @@ from scipy import sparse
 from scpress.config.options import IngestOptions
 from scpress.counts.axes import settle_axes
 from scpress.counts.raw import RawCounts
-from scpress.crashes import note_reading
 from scpress.errors import InputError
+from scpress.io.crashes import note_reading
 from scpress.io.files import raise_unreadable, require_file
 from scpress.io.formats import annotated, loom, mtx, tenx_h5, text
 from scpress.io.formats.layouts import is_mtx_folder

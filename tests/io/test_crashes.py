@@ -12,8 +12,8 @@ import pytest
 SCRIPT = """
 import os, signal, sys, time
 from pathlib import Path
-from scpress import cli, crashes
-from scpress.io import files
+from scpress import cli
+from scpress.io import crashes, files
 
 class Verb:
     @staticmethod
