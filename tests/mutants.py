@@ -397,6 +397,7 @@ MUTANTS = [
     ),
     *_in(
         "counts/frames",
+        ("a text may have a NUL in it", 'and "\\0" in text', 'and "\\0\\0" in text'),
         (
             "text of pandas stays where none is missing",
             "return pd.Series(column.to",

@@ -5,7 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scpress.counts.frames import plain_frame
+from scpress.counts.frames import plain_frame, require_storable
+from scpress.errors import InputError
 
 TEXT = ["string", pd.StringDtype("python", na_value=np.nan), object, "category"]
 
@@ -66,3 +67,14 @@ def test_anndata_writes_a_plain_frame_and_reads_it_back(dtype, tmp_path):
         assert again[name].isna().tolist() == table[name].isna().tolist()
         known = table[name].notna()
         assert again[name][known].tolist() == table[name][known].tolist()
+
+
+@pytest.mark.parametrize("dtype", TEXT, ids=str)
+def test_a_text_that_no_h5ad_can_hold_is_refused(dtype):
+    for table in (
+        pd.DataFrame({"n": [1, 2]}, index=pd.Index(["x", "y\0z"], dtype=dtype)),
+        pd.DataFrame({"text": pd.array(["a", "y\0z"], dtype=dtype)}),
+    ):
+        with pytest.raises(InputError, match=r"'y\\x00z' in (the names of cells|text) has a NUL"):
+            require_storable(table, "cells")
+    require_storable(table_of(dtype), "cells")

@@ -326,3 +326,11 @@ def test_genome_and_orientation_work_in_memory_as_for_files():
     turned = ingest(make(), sample="s", options=IngestOptions(orientation="genes_by_cells"))
     np.testing.assert_array_equal(turned.X.toarray(), make().X.toarray().T)
     assert list(turned.obs_names) == ["s_G0", "s_G1", "s_G2", "s_G3"]
+
+
+@pytest.mark.parametrize("axis", ["obs", "var"])
+def test_names_with_a_nul_are_damage(axis):
+    adata = ad.AnnData(np.ones((3, 3), np.int32))
+    getattr(adata, axis).index = ["a", "b", "c\0d"]
+    with pytest.raises(InputError, match=r"'c\\x00d' in the names of (cells|genes) has a NUL"):
+        ingest(adata, sample="s")

@@ -5,6 +5,29 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from scpress.errors import InputError
+
+
+def require_storable(table: pd.DataFrame, what: str) -> None:
+    """Check that no text has a NUL in it: HDF5 ends a text there, and h5py refuses to write it.
+
+    Raises
+    ------
+    InputError
+        One has; `what` is the noun of the rows.
+    """
+    columns: list[tuple[Any, Any]] = [(f"the names of {what}", table.index), *table.items()]
+    for name, values in columns:
+        if isinstance(values.dtype, pd.CategoricalDtype):
+            values = values.dtype.categories
+        is_text = values.dtype == object or isinstance(values.dtype, pd.StringDtype)
+        for text in values if is_text else ():
+            if isinstance(text, str) and "\0" in text:
+                raise InputError(
+                    f"{text!r} in {name} has a NUL, which no file of counts has. "
+                    "The input is damaged; copy or download it again."
+                )
+
 
 def plain_frame(table: pd.DataFrame) -> pd.DataFrame:
     """[rows] The table with text as Python's own strings, and as categories where some is missing.

@@ -14,7 +14,7 @@ from scpress import slots
 from scpress.config.options import IngestOptions
 from scpress.counts.axes import raw_from_anndata, settle_axes
 from scpress.counts.digests import genes_digest
-from scpress.counts.frames import plain_frame
+from scpress.counts.frames import plain_frame, require_storable
 from scpress.counts.genes import find_ids_and_symbols, without_version
 from scpress.counts.raw import NoisyCountsError, RawCounts, require_counts
 from scpress.counts.rounding import round_fractions, round_noise
@@ -106,6 +106,8 @@ def describe_sample(
     """
     _require_size(raw, sample)
     messages = list(raw.messages)
+    require_storable(raw.obs, "cells")
+    require_storable(raw.var, "genes")
     obs = _describe_cells(plain_frame(raw.obs), sample, metadata, options, messages)
     var = _describe_genes(plain_frame(raw.var), messages)
     kept = _find_empty_droplets(raw, sample, messages)
