@@ -56,6 +56,7 @@ def matrices(draw):
     return sparse.csr_matrix(X)
 
 
+@pytest.mark.slow
 @given(matrices())
 @example(sparse.csr_matrix(np.zeros((0, 5), np.int64)))
 @example(sparse.csr_matrix(np.zeros((5, 0), np.int64)))

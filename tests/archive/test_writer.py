@@ -27,6 +27,7 @@ TYPES = ("bool", "uint8", "int16", "uint32", "int64", "uint64", "float16", "floa
 VALUES = st.one_of(st.just(0), st.integers(0, 3), st.integers(0, 2**31 - 1))
 
 
+@pytest.mark.slow
 @given(hnp.arrays(np.int64, SHAPES, elements=VALUES), st.sampled_from(["csr", "csc", "dense"]))
 @hypothesis_settings(max_examples=40)
 def test_any_counts_come_back(tmp_path_factory, X, storage):

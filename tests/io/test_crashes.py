@@ -33,7 +33,11 @@ sys.exit(cli.command())
 """
 
 
-def start(folder, act, *words, before=""):
+# Whoever runs the tests may ignore it (nohup).
+HEARS_HANGUPS = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
+
+
+def start(folder, act, *words, before=HEARS_HANGUPS):
     command = [sys.executable, "-c", before + SCRIPT.format(act=act), "demo"]
     return subprocess.Popen(
         [*command, *(words or ("--output", folder / "out"))],

@@ -111,6 +111,7 @@ def test_a_full_disk_is_one_line(require_full_disk_refused):
     require_full_disk_refused(PACKING)
 
 
+@pytest.mark.slow
 def test_a_kill_between_the_outputs_leaves_no_archive(require_pair_repaired, run_folder, tmp_path):
     # The process that is killed must have nothing else to rename: numba keeps what it compiled.
     words = [*PACKING(run_folder, tmp_path), "--output", tmp_path / "first.scp"]
