@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from scpress.errors import FitFailedError, InputError, InterruptedTrainingError
+from scpress.errors import FitFailedError, InputError, InterruptedTrainingError, one_line
 
 
 def test_bad_input_and_a_failed_fit_are_told_apart():
@@ -30,3 +30,7 @@ def test_no_error_of_ours_is_another():
         assert not issubclass(kind, tuple(set(kinds) - {kind}))
         # None may be taken for damage of a file or an error of the system.
         assert not issubclass(kind, (OSError, ValueError))
+
+
+def test_what_does_not_print_is_an_escape_and_all_else_stays():
+    assert one_line("'Gene 1' µ\n\0b\x7f") == "'Gene 1' µ\\n\\x00b\\x7f"

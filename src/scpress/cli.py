@@ -22,7 +22,7 @@ from scpress import settings, slurm
 from scpress.config.fields import MAX_SEED, require_name
 from scpress.config.flags import add_flags, options_from
 from scpress.config.options import VERBS
-from scpress.errors import FitFailedError, InputError, InterruptedTrainingError
+from scpress.errors import FitFailedError, InputError, InterruptedTrainingError, one_line
 
 # Verbs without options of their own; the sentence is their help line.
 PLAIN_VERBS = {
@@ -105,7 +105,7 @@ def main(argv: list[str]) -> int:
         print(f"scpress {verb}: ended by {name}; nothing half-written was left.", file=sys.stderr)
         return 128 + end.number
     except (InputError, FitFailedError) as error:
-        print(f"scpress {verb}: error: {error}", file=sys.stderr)
+        print(f"scpress {verb}: error: {one_line(str(error))}", file=sys.stderr)
         return error.exit_code
     except InterruptedTrainingError as stop:
         print(f"scpress {verb}: {stop}", file=sys.stderr)

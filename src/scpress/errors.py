@@ -44,3 +44,11 @@ class InterruptedTrainingError(Exception):
         super().__init__(message)
         # What a shell reports of a process that a signal ended.
         self.exit_code = 128 + signal_number
+
+
+def one_line(text: str) -> str:
+    """Write what does not print, line ends and NUL among it, as escapes: names come from files."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text
+    )

@@ -334,3 +334,11 @@ def test_names_with_a_nul_are_damage(axis):
     getattr(adata, axis).index = ["a", "b", "c\0d"]
     with pytest.raises(InputError, match=r"'c\\x00d' in the names of (cells|genes) has a NUL"):
         ingest(adata, sample="s")
+
+
+def test_messages_are_lines_that_any_file_holds():
+    adata = ad.AnnData(np.ones((3, 3), np.int32))
+    adata.obs["sample"] = ["a", "b", "c"]
+    told = ingest(adata, sample="s").uns["scpress"]["messages"]
+    assert told
+    assert all(text.isprintable() for text in told)

@@ -18,7 +18,7 @@ from scpress.counts.frames import plain_frame, require_storable
 from scpress.counts.genes import find_ids_and_symbols, without_version
 from scpress.counts.raw import NoisyCountsError, RawCounts, require_counts
 from scpress.counts.rounding import round_fractions, round_noise
-from scpress.errors import InputError
+from scpress.errors import InputError, one_line
 
 _log = logging.getLogger("scpress")
 
@@ -126,7 +126,7 @@ def describe_sample(
         "genes_digest": genes_digest(var.index),
         "source": raw.source if options.layer is None else f"{raw.source}, layer {options.layer}",
         "n_cells_input": raw.shape[0],
-        "messages": np.array(messages, dtype=str),
+        "messages": np.array(list(map(one_line, messages)), dtype=str),
     }
     if raw.rounding is not None:
         rest.uns[slots.RECORD.name]["rounding"] = raw.rounding
