@@ -12,7 +12,7 @@ from scpress.archive.numpy_reader import (
     VALUE_BITS,
     ZERO_BITS,
 )
-from scpress.archive.probabilities import N_T, Tables
+from scpress.archive.probabilities import N_T, Tables, lost_bits, table_mean
 
 # Bits that a theta of its own costs a gene, by the tables of the files that were looked at.
 THETA_BITS = 5.0
@@ -44,9 +44,7 @@ class Costs:
 def _place(e, e_first):  # type: ignore[no-untyped-def]
     """Where a mean's tables stand among those of a theta, and how many low bits it leaves out."""
     e = min(max(e, e_first), E_MAX)
-    if e < E_TOP:
-        return e - e_first, 0
-    return (e & 15) + E_TOP - 16 - e_first, (e >> 4) - (E_TOP >> 4) + 1
+    return table_mean(e) - e_first, lost_bits(e)
 
 
 @njit(cache=True)

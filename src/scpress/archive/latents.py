@@ -51,9 +51,7 @@ class Latent:
 
     def given(self, latent: np.ndarray) -> "Latent":
         """The same with the latents of all cells."""
-        latent = np.asarray(latent, np.float32)
-        sd = np.maximum(latent.std(axis=0), np.float32(1e-6))
-        return replace(self, z=whole_z((latent - latent.mean(axis=0)) / sd).astype(np.int8))
+        return replace(self, z=whole_z(standardized(latent)).astype(np.int8))
 
     def places(self, block: Any, levels: np.ndarray, first_cell: int) -> np.ndarray:
         """[cells, n] Places of some cells' latents in the tables."""
@@ -68,6 +66,12 @@ class Latent:
             for k, values in enumerate(self.values):
                 out[here, k] = np.clip(z[:, k], values[0], values[-1]) - values[0]
         return out
+
+
+def standardized(latent: np.ndarray) -> np.ndarray:
+    """[cells, n] Latent of mean 0 and standard deviation 1."""
+    latent = np.asarray(latent, np.float32)
+    return (latent - latent.mean(axis=0)) / np.maximum(latent.std(axis=0), np.float32(1e-6))
 
 
 def log_means(levels: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from scpress.archive.latents import (
     fit_given,
     fit_latent,
     log_means,
+    standardized,
     theta_of,
     whole_weights,
     whole_z,
@@ -119,12 +120,6 @@ class _Part:
         return cls(
             counts, genes, seen.levels[rows], b[genes], t[genes], z, fitted, judged, seen.n_obs
         )
-
-
-def standardized(latent: np.ndarray) -> np.ndarray:
-    """[cells, n] Latent of mean 0 and standard deviation 1."""
-    latent = np.asarray(latent, np.float32)
-    return (latent - latent.mean(axis=0)) / np.maximum(latent.std(axis=0), np.float32(1e-6))
 
 
 @dataclass(frozen=True, eq=False)

@@ -36,8 +36,8 @@ class Seen:
 
     Attributes
     ----------
-    totals, squares
-        [genes] Sum of the counts, of all cells, and of their squares, of the sample.
+    totals
+        [genes] Sum of the counts of all cells.
     level_table
         Levels of all cells and their frequencies.
     sample, cells, levels
