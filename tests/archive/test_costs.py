@@ -29,7 +29,7 @@ def exact_bits(X, levels, b, t):
 
 
 def sparse_bits(X, levels, b, tried, told):
-    X = sparse.csr_matrix(X)
+    X = sparse.csc_matrix(X)
     values, counts = np.unique(levels, return_counts=True)
     out = np.zeros(tried.shape)
     costs.sparse_bits(

@@ -66,30 +66,23 @@ def test_thetas_that_are_not_asked_for_are_left_out():
 
 
 def test_what_is_left_falls_from_gene_to_gene_and_begins_anew_with_a_block():
-    n = 3000
+    n = 300
     nonzero = np.full(100, 1 << 18)  # a thousandth
-    left, ends = np.empty(2 * n + 1, np.int64), np.empty(n + 1, np.int64)
+    left, ends = np.full((n, probabilities.BLOCK_PLACES), 7, np.int32), np.empty(n, np.int32)
     n_blocks = probabilities.fill_survival(
         50, np.full(n, -20), np.zeros(n, np.int64), 100, 0, nonzero, left, ends
     )
-    ends = ends[:n_blocks]
-    # A thousand genes leave 2^28 (1 - 2^-10)^1024, about 2^26.6: the number of genes ends a block.
-    assert ends.tolist() == [1024, 2048, 3000]
-    exact = 2.0**28 * (1 - 2.0**-10) ** np.arange(1025)
-    np.testing.assert_allclose(left[:1025], exact, atol=1024)
-    assert left[1025] == 1 << 28
+    # 127 genes leave nearly all of it: the number of genes ends a block.
+    assert ends[:n_blocks].tolist() == [127, 254, 300]
+    exact = 2.0**28 * (1 - 2.0**-10) ** np.arange(128)
+    np.testing.assert_allclose(left[0], exact, atol=128)
+    np.testing.assert_array_equal(left[1], left[0])
+    np.testing.assert_array_equal(left[2, :47], left[0, :47])
+    assert not left[2, 47:].any()
     nonzero[:] = 1 << 27  # a half: the block ends after the gene that brings it below 2^22
     n_blocks = probabilities.fill_survival(
-        50, np.full(10, -20), np.zeros(10, np.int64), 100, 0, nonzero, left, np.empty(11, np.int64)
+        50, np.full(10, -20), np.zeros(10, np.int64), 100, 0, nonzero, left, ends
     )
     assert n_blocks == 2
-    assert left[:8].tolist() == [1 << k for k in range(28, 20, -1)]
-
-
-def test_the_guide_gives_the_last_gene_before_which_more_is_left():
-    left = np.array([1 << 28, 200 << 20, 190 << 20, 5 << 20, 3 << 20], np.int32)
-    guide = np.empty(probabilities.GUIDE, np.int16)
-    probabilities.fill_guide(left, np.array([4]), guide)
-    for step in range(probabilities.GUIDE):
-        more = np.flatnonzero(left[:4] > (step << 21) - 1)
-        assert guide[step] == (more[-1] if len(more) else 0)
+    assert left[0, :8].tolist() == [1 << k for k in range(28, 20, -1)]
+    assert not left[0, 8:].any()

@@ -11,7 +11,7 @@ from scipy import sparse
 from scpress.archive import loops
 from scpress.archive.fit import Fitted, fit_parameters
 from scpress.archive.numpy_reader import HEAD_BITS, Parameters
-from scpress.archive.probabilities import GUIDE, Tables, fill_guide, fill_survival
+from scpress.archive.probabilities import BLOCK_PLACES, Tables, fill_survival
 from scpress.archive.survey import ReadBlocks, level_of, library_of
 
 CELLS_PER_CHUNK = 24
@@ -56,22 +56,18 @@ class CountsCodec:
 
     @staticmethod
     def _survivals(b: np.ndarray, t: np.ndarray, levels: np.ndarray, tables: Tables) -> tuple:
-        survivals, ends, guides = [], [], []
-        survival, end = np.empty(2 * len(b) + 1, np.int64), np.empty(len(b) + 1, np.int64)
+        survivals, ends = [], []
+        survival = np.empty((len(b), BLOCK_PLACES), np.int32)
+        end = np.empty(len(b), np.int32)
         for level in levels:
             n = fill_survival(
                 level, b, t, tables.n_e, tables.e_first, tables.nonzero, survival, end
             )
-            survivals.append(survival[: len(b) + n].astype(np.int32))
+            survivals.append(survival[:n].copy())
             ends.append(end[:n].copy())
-            guides.append(np.empty(n * GUIDE, np.int16))
-            fill_guide(survivals[-1], ends[-1], guides[-1])
-        first = np.cumsum([0, *map(len, survivals)])
-        ends_first = np.cumsum([0, *map(len, ends)])
-        return (
-            b, t, np.concatenate(survivals), first, np.concatenate(ends), ends_first,
-            np.concatenate(guides),
-        )  # fmt: skip
+        first = np.cumsum([0, *map(len, ends)])
+        b, row = b.astype(np.int32), (t * tables.n_e - tables.e_first).astype(np.int32)
+        return b, row, np.concatenate(survivals), first, np.concatenate(ends)
 
     @classmethod
     def fit(
@@ -164,7 +160,7 @@ class CountsCodec:
         def work(part: range) -> None:
             dense = np.zeros(n_vars, np.int32)
             for i in part:
-                words = np.frombuffer(chunks[i], dtype="<u4")
+                words = np.frombuffer(chunks[i] + bytes(4), dtype="<u4")
                 ends = np.empty(n_cells[i] + 1, np.int64)
                 here = slice(at[i], at[i + 1])
                 problem = loops.decode_chunk(

@@ -40,22 +40,8 @@ class Costs:
         return self.n_e, self.e_first, self.zero, self.nonzero, self.ranges, self.bits
 
 
-@njit(cache=True)
-def _place(e, e_first):  # type: ignore[no-untyped-def]
-    """Where a mean's tables stand among those of a theta, and how many low bits it leaves out."""
-    e = min(max(e, e_first), E_MAX)
-    return table_mean(e) - e_first, lost_bits(e)
-
-
-@njit(cache=True)
-def _value_bits(value, row, lost, nonzero, ranges, bits):  # type: ignore[no-untyped-def]
-    """Bits of a count above zero."""
-    i = (value >> lost) - ranges[row, 2]
-    if 0 <= i < ranges[row, 1]:
-        return nonzero[row] + lost + bits[ranges[row, 0] + i]
-    return nonzero[row] + lost + _ESCAPE_BITS
-
-
+# What they need of a table is taken out by hand: a call that hands arrays on counts references to
+# each of them, which takes longer than the sum.
 @njit(cache=True)
 def dense_bits(  # type: ignore[no-untyped-def]
     counts, levels, b, t, w, z, tables, out
@@ -70,33 +56,41 @@ def dense_bits(  # type: ignore[no-untyped-def]
             for j in range(counts.shape[1]):
                 means[j] += z[i, k] * w[k, j]
         for j in range(counts.shape[1]):
-            place, lost = _place(means[j], e_first)
+            e = min(max(means[j], e_first), E_MAX)
+            place, lost = table_mean(e) - e_first, lost_bits(e)
             value = int(counts[i, j])
             for k in range(out.shape[1]):
                 row = min(t[j] + k, T_POISSON) * n_e + place
                 if value == 0:
                     out[j, k] += zero[row]
-                else:
-                    out[j, k] += _value_bits(value, row, lost, nonzero, ranges, bits)
+                    continue
+                x = (value >> lost) - ranges[row, 2]
+                more = bits[ranges[row, 0] + x] if 0 <= x < ranges[row, 1] else _ESCAPE_BITS
+                out[j, k] += nonzero[row] + lost + more
 
 
 @njit(cache=True)
 def sparse_bits(  # type: ignore[no-untyped-def]
     indptr, indices, data, levels, level_values, level_counts, b, tried, tables, out
 ):
-    """Add the bits of all counts with each of the thetas tried: [genes, thetas] both."""
+    """Add the bits of all counts with each of the thetas tried: [genes, thetas] both.
+
+    The counts are those of one gene after the other, so that its tables are at hand: CSC.
+    """
     n_e, e_first, zero, nonzero, ranges, bits = tables
     for gene in range(b.shape[0]):
-        if b[gene] > ABSENT:
+        if b[gene] == ABSENT:
+            continue
+        for k in range(tried.shape[1]):
+            table = tried[gene, k] * n_e - e_first
+            total = 0.0
             for i in range(level_values.shape[0]):
-                place, _ = _place(level_values[i] + b[gene], e_first)
-                for k in range(tried.shape[1]):
-                    out[gene, k] += level_counts[i] * zero[tried[gene, k] * n_e + place]
-    for i in range(indptr.shape[0] - 1):
-        for j in range(indptr[i], indptr[i + 1]):
-            gene = indices[j]
-            place, lost = _place(levels[i] + b[gene], e_first)
-            for k in range(tried.shape[1]):
-                row = tried[gene, k] * n_e + place
-                more = _value_bits(data[j], row, lost, nonzero, ranges, bits)
-                out[gene, k] += more - zero[row]
+                e = min(max(level_values[i] + b[gene], e_first), E_MAX)
+                total += level_counts[i] * zero[table + table_mean(e)]
+            for j in range(indptr[gene], indptr[gene + 1]):
+                e = min(max(levels[indices[j]] + b[gene], e_first), E_MAX)
+                row, lost = table + table_mean(e), lost_bits(e)
+                x = (data[j] >> lost) - ranges[row, 2]
+                more = bits[ranges[row, 0] + x] if 0 <= x < ranges[row, 1] else _ESCAPE_BITS
+                total += nonzero[row] + lost + more - zero[row]
+            out[gene, k] += total

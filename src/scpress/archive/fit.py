@@ -74,8 +74,9 @@ def _thetas(seen: Seen, b: np.ndarray, costs: Costs) -> tuple[np.ndarray, dict[s
     tried = np.concatenate([tried, np.full((len(b), 1), T_POISSON)], axis=1)
     level_values, level_counts = np.unique(seen.levels, return_counts=True)
     bits = np.zeros(tried.shape)
+    by_gene = seen.sample.tocsc()
     sparse_bits(
-        seen.sample.indptr.astype(np.int64), seen.sample.indices, seen.sample.data, seen.levels,
+        by_gene.indptr.astype(np.int64), by_gene.indices, by_gene.data, seen.levels,
         level_values, level_counts, b, tried, costs.arrays, bits,
     )  # fmt: skip
     scale = seen.n_obs / len(seen.cells)

@@ -104,10 +104,11 @@ def fit_latent(
     residual = np.clip((counts - mu) / np.sqrt(mu + mu * mu / theta), -10, 10)
     z = _leading(residual, n_latent, seed)
     shift, w = np.zeros(counts.shape[1], np.float32), np.zeros((counts.shape[1], n_latent), "f4")
+    by_gene = _by_gene(counts, offset, theta)
     for _ in range(2):
-        shift, w = _step_weights(counts, offset, theta, z, shift, w)
+        shift, w = _step_weights(by_gene, z, shift, w)
     z = _step_z(counts, offset + shift, theta, w, z)
-    shift, w = _step_weights(counts, offset, theta, z, shift, w)
+    shift, w = _step_weights(by_gene, z, shift, w)
     sd = np.maximum(z.std(axis=0), np.float32(1e-6))
     return Fit(shift, w * sd, z / sd)
 
@@ -115,8 +116,9 @@ def fit_latent(
 def fit_given(counts: np.ndarray, offset: np.ndarray, theta: np.ndarray, z: np.ndarray) -> Fit:
     """Fit weights to latents that are there already."""
     shift, w = np.zeros(counts.shape[1], np.float32), np.zeros((counts.shape[1], z.shape[1]), "f4")
+    by_gene = _by_gene(counts, offset, theta)
     for _ in range(3):
-        shift, w = _step_weights(counts, offset, theta, z, shift, w)
+        shift, w = _step_weights(by_gene, z, shift, w)
     return Fit(shift, w, z)
 
 
@@ -152,29 +154,53 @@ def _leading(residual: np.ndarray, n: int, seed: int) -> np.ndarray:
     return (basis @ left[:, :n]) * np.float32(np.sqrt(len(residual)))
 
 
-def _step_weights(counts, offset, theta, z, shift, w):  # type: ignore[no-untyped-def]
+def _by_gene(counts, offset, theta):  # type: ignore[no-untyped-def]
+    """The same with a row for each gene."""
+    return np.ascontiguousarray(counts.T), np.ascontiguousarray(offset.T), theta[:, None]
+
+
+def _step_weights(by_gene, z, shift, w):  # type: ignore[no-untyped-def]
     """One step of every gene's shift, with hardly a prior, and weights, of variance 1."""
-    mu = np.exp(np.clip(offset + shift + z @ w.T, -30, _LARGEST_LOG_MEAN))
-    down = 1 / (1 + mu / theta)
     design = np.concatenate([np.ones((len(z), 1), z.dtype), z], axis=1)
-    n = design.shape[1]
-    pairs = (design[:, :, None] * design[:, None, :]).reshape(len(z), -1)
-    prior = np.diag([1e-3] + [1.0] * (n - 1))
-    information = ((mu * down).T @ pairs).reshape(-1, n, n) + prior
     now = np.concatenate([shift[:, None], w], axis=1)
-    slope = ((counts - mu) * down).T @ design - now @ prior
-    step = np.clip(np.linalg.solve(information, slope[:, :, None])[:, :, 0], -1, 1)
-    now = (now + step).astype(z.dtype)
+    prior = np.array([1e-3] + [1.0] * w.shape[1], z.dtype)
+    counts, offset, theta = by_gene
+    now = _step(counts, offset, theta, design, now, prior, 1.0)
     return now[:, 0], now[:, 1:]
 
 
 def _step_z(counts, offset, theta, w, z):  # type: ignore[no-untyped-def]
-    """One step of every cell's latent."""
-    mu = np.exp(np.clip(offset + z @ w.T, -30, _LARGEST_LOG_MEAN))
-    down = 1 / (1 + mu / theta)
-    n = w.shape[1]
-    pairs = (w[:, :, None] * w[:, None, :]).reshape(len(w), -1)
-    information = ((mu * down) @ pairs).reshape(-1, n, n) + np.eye(n)
-    slope = ((counts - mu) * down) @ w - z
-    step = np.linalg.solve(information, slope[:, :, None])[:, :, 0]
-    return (z + np.clip(step, -2, 2)).astype(w.dtype)
+    """One step of every cell's latent, of variance 1."""
+    return _step(counts, offset, theta[None], w, z, np.ones(w.shape[1], w.dtype), 2.0)
+
+
+# Numbers of a block of rows, of which the few arrays that a step needs stay in a core's cache.
+_BLOCK_NUMBERS = 1 << 16
+
+
+def _step(counts, offset, theta, design, now, prior, largest):  # type: ignore[no-untyped-def]
+    """One step of Fisher scoring: each row's coefficients [rows, n] of a design [columns, n]."""
+    n = design.shape[1]
+    one, other = np.triu_indices(n)
+    pairs = design[:, one] * design[:, other]
+    over = 1 / theta
+    out = np.empty(now.shape, design.dtype)
+    rows = max(1, _BLOCK_NUMBERS // max(1, len(design)))
+    for at in range(0, len(counts), rows):
+        here = slice(at, at + rows)
+        mu = now[here] @ design.T
+        mu += offset[here]
+        np.exp(np.clip(mu, -30, _LARGEST_LOG_MEAN, out=mu), out=mu)
+        down = mu * (over[here] if len(over) > 1 else over)
+        down += 1
+        np.reciprocal(down, out=down)
+        rest = counts[here] - mu
+        rest *= down
+        slope = rest @ design - now[here] * prior
+        mu *= down
+        information = np.empty((len(slope), n, n))
+        information[:, one, other] = information[:, other, one] = mu @ pairs
+        information[:, range(n), range(n)] += prior
+        step = np.linalg.solve(information, slope[:, :, None])[:, :, 0]
+        out[here] = now[here] + np.clip(step, -largest, largest)
+    return out

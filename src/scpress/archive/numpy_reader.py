@@ -26,7 +26,7 @@ ABSENT = E_LOW - 1
 T_LOW, T_POISSON = -6, 19
 CUT_BITS, MOST_VALUES = 20, 4096
 # Where a block of rare genes ends.
-BLOCK_FLOOR, BLOCK_GENES = 1 << 22, 1024
+BLOCK_FLOOR, BLOCK_GENES = 1 << 22, 127
 # Chunks that are decoded side by side.
 _LANES = 512
 
@@ -393,17 +393,22 @@ class Blocks:
 class _Lanes:
     """The coder of several chunks, side by side.
 
+    Parameters
+    ----------
+    room
+        Words that a cell can take at most: so many may be read past the end before it is noticed.
+
     Raises
     ------
     ValueError
         A chunk ends too early.
     """
 
-    def __init__(self, chunks: Sequence[bytes]):
+    def __init__(self, chunks: Sequence[bytes], room: int):
         words = [np.frombuffer(chunk, dtype="<u4") for chunk in chunks]
         if any(len(one) < 2 for one in words):
             raise ValueError("a chunk ends too early")
-        self.words = np.concatenate([*words, np.zeros(1, np.uint32)]).astype(np.uint64)
+        self.words = np.concatenate([*words, np.zeros(room, np.uint32)]).astype(np.uint64)
         self.ends = np.cumsum([len(one) for one in words])
         self.at = self.ends - np.array([len(one) for one in words])
         self.state = (self.words[self.at + 1] << np.uint64(32)) | self.words[self.at]
@@ -417,21 +422,24 @@ class _Lanes:
         self, lanes: np.ndarray, slot: np.ndarray, start: np.ndarray, size: np.ndarray, bits: int
     ) -> None:
         """Take from each of some lanes the symbol that lies there, with this start and size."""
-        state = size.astype(np.uint64) * (self.state[lanes] >> np.uint64(bits))
-        state += (slot - start).astype(np.uint64)
+        state = size.view(np.uint64) * (self.state[lanes] >> np.uint64(bits))
+        state += (slot - start).view(np.uint64)
         self.state[lanes] = self.refill(lanes, state)
 
     def refill(self, lanes: np.ndarray, state: np.ndarray) -> np.ndarray:
         """The states of some lanes, with the next word where one is too low."""
-        short = np.flatnonzero(state < FLOOR)
+        short = (state < FLOOR).nonzero()[0]
         if len(short):
             of = lanes[short]
             at = self.at[of]
-            if (at >= self.ends[of]).any():
-                raise ValueError("a chunk ends too early")
             state[short] = (state[short] << np.uint64(32)) | self.words[at]
             self.at[of] = at + 1
         return state
+
+    def check(self) -> None:
+        """Notice that a chunk ended too early, after each cell."""
+        if (self.at > self.ends).any():
+            raise ValueError("a chunk ends too early")
 
     def raw(self, lanes: np.ndarray, n_bits: np.ndarray) -> np.ndarray:
         """Take bits as they are, the lowest first and at most 16 at a time."""
@@ -478,16 +486,17 @@ class CountsReader:
         cell, gene, value = (
             np.concatenate([*one, np.empty(0, int)]) for one in (cells, genes, values)
         )
-        order = np.lexsort([gene, cell])
+        order = np.argsort(cell * len(self.parameters.b) + gene)
         indptr = np.concatenate([[0], np.cumsum(np.bincount(cell, minlength=first[-1]))])
         return indptr, gene[order], value[order]
 
     def _decode_side_by_side(self, chunks, n_cells, first):  # type: ignore[no-untyped-def]
-        lanes = _Lanes(chunks)
+        lanes = _Lanes(chunks, 8 * len(self.parameters.b) + 300)
         found = []
         for i in range(max(n_cells, default=0)):
             active = np.flatnonzero(n_cells > i)
             lane, gene, value = self._decode_cells(lanes, active)
+            lanes.check()
             found.append((first[lane] + i, gene, value))
         if (lanes.at != lanes.ends).any() or (lanes.state != FLOOR).any():
             raise ValueError("a chunk does not end as it should")
@@ -511,12 +520,8 @@ class CountsReader:
         level, z = heads[0], np.array(heads[1:], np.int64).reshape(len(heads) - 1, len(active))
         e_direct = level[:, None] + p.b[p.direct] + z.T @ p.w[:, p.direct]
         e_direct = np.clip(e_direct, self.tables.e_first, E_MAX)
-        hits = [
-            *self._pop_flags(lanes, active, e_direct),
-            *self._pop_rare(lanes, active, symbols[0]),
-            np.empty((2, 0), np.int64),
-        ]
-        place, gene_at = np.concatenate(hits, axis=1)
+        hits = self._pop_flags(lanes, active, e_direct), self._pop_rare(lanes, active, symbols[0])
+        place, gene_at = (np.concatenate(both) for both in zip(*hits, strict=True))
         # In the order in which they were found, lane by lane.
         order = np.argsort(place, kind="stable")
         place, gene_at = place[order], gene_at[order]
@@ -536,16 +541,16 @@ class CountsReader:
         zero = np.uint64(1 << ZERO_BITS) - nonzero
         mask, bits = np.uint64((1 << ZERO_BITS) - 1), np.uint64(ZERO_BITS)
         state = lanes.state[active]
-        hits = []
+        places = []
         for d in range(len(p.direct)):
             slot = state & mask
             hit = slot >= zero[d]
             state = np.where(hit, nonzero[d], zero[d]) * (state >> bits) + slot - hit * zero[d]
             state = lanes.refill(active, state)
-            place = np.flatnonzero(hit)
-            hits.append(np.array([place, np.full(len(place), d)]))
+            places.append(hit.nonzero()[0])
         lanes.state[active] = state
-        return hits
+        genes = np.repeat(np.arange(len(places)), [len(place) for place in places])
+        return np.concatenate([*places, genes[:0]]), genes
 
     def _pop_rare(self, lanes, active, level):  # type: ignore[no-untyped-def]
         """Places of lanes and of rare genes where there is a count."""
@@ -554,7 +559,7 @@ class CountsReader:
         place = np.flatnonzero(block < end)
         block, end = block[place], end[place]
         c = np.zeros(len(place), np.int64)
-        hits = []
+        places, genes = [], []
         while len(place):
             lane, at, n = active[place], blocks.at[block], blocks.n[block]
             scale = (1 << (2 * ZERO_BITS)) // blocks.left[at + c]
@@ -563,14 +568,14 @@ class CountsReader:
             most = (((slot + 1) << ZERO_BITS) - 1) // scale
             # The first gene after which no more than that is left.
             is_none = slot < none
-            r = np.searchsorted(blocks.keys, blocks.key(block, most)) - at - 1
-            r = np.where(is_none, c, r)
+            r = np.where(is_none, c, blocks.keys.searchsorted(blocks.key(block, most)) - at - 1)
             start = (blocks.left[at + r + 1] * scale) >> ZERO_BITS
             stop = np.where(r > c, (blocks.left[at + r] * scale) >> ZERO_BITS, 1 << ZERO_BITS)
             start, stop = np.where(is_none, 0, start), np.where(is_none, none, stop)
             lanes.pop(lane, slot, start, stop - start, ZERO_BITS)
-            hit = ~is_none
-            hits.append(np.array([place[hit], n_direct + (blocks.first[block] + r)[hit]]))
+            hit = (~is_none).nonzero()[0]
+            places.append(place[hit])
+            genes.append((blocks.first[block] + r)[hit])
             c = r + 1
             is_over = is_none | (c == n)
             block = block + is_over
@@ -578,7 +583,7 @@ class CountsReader:
             goes_on = block < end
             if not goes_on.all():
                 place, block, end, c = (one[goes_on] for one in (place, block, end, c))
-        return hits
+        return np.concatenate([*places, c]), np.concatenate([*genes, c]) + n_direct
 
     def _pop_values(self, lanes, active, place, e, t):  # type: ignore[no-untyped-def]
         """Values of what was found, of which each lane has its own in a row."""
@@ -595,17 +600,17 @@ class CountsReader:
         for a, b in pairwise(bounds):
             here = lane[a:b]
             slot = lanes.slot(here, VALUE_BITS)
-            found = np.searchsorted(pool, base[a:b] + slot, side="right") - 1
+            found = pool.searchsorted(base[a:b] + slot, side="right") - 1
             start = pool[found]
             lanes.pop(here, slot, start - base[a:b], pool[found + 1] - start, VALUE_BITS)
             i = found - first[a:b]
             value = low[a:b] + i
-            out = np.flatnonzero(i == n[a:b])
+            out = (i == n[a:b]).nonzero()[0]
             if len(out):
                 length = lanes.raw(here[out], np.full(len(out), 6))
                 value[out] = lanes.raw(here[out], length)
             if any_lost:
-                large = np.flatnonzero(lost[a:b])
+                large = lost[a:b].nonzero()[0]
                 rest = lanes.raw(here[large], lost[a:b][large])
                 value[large] = (value[large] << lost[a:b][large]) | rest
             found_values[a:b] = value

@@ -23,9 +23,8 @@ from scpress.archive.numpy_reader import (
 # As the compiled loops know it.
 _STEPS = np.array(STEPS, dtype=np.int64)
 N_T = T_POISSON + 1
-# Steps of what is left that have a place in the guide, beside one at each end.
-GUIDE_SHIFT = ZERO_BITS - 7
-GUIDE = (1 << 7) + 2
+# One before the first gene of a block, and one after each.
+BLOCK_PLACES = BLOCK_GENES + 1
 
 
 @njit(cache=True)
@@ -171,7 +170,7 @@ class Tables:
         rows = N_T * self.n_e
         self.nonzero = np.zeros(rows, np.int64)
         self.ranges = np.zeros((rows, 4), np.int32)
-        self.pool = np.zeros(64 * rows, np.int32)
+        self.pool = np.zeros(300 * rows, np.int32)
         needed = 1 << 60
         while needed > len(self.pool):
             if needed < 1 << 60:
@@ -184,45 +183,29 @@ class Tables:
 
 @njit(cache=True)
 def fill_survival(level, b, t, n_e, e_first, nonzero, survival, ends):  # type: ignore[no-untyped-def]
-    """Write of 2^28 how often no gene of the block so far has a count, for cells of one level.
+    """Write of 2^28 how often no gene of a block so far has a count, for cells of one level.
 
-    A block of genes [first, last) fills `last - first + 1` places, the first of them 2^28.
+    A block of genes [first, last) fills the first `last - first + 1` places of a row of `survival`
+    [blocks, BLOCK_PLACES], with 2^28 in the first of them and zeros after the last.
     Returns the number of blocks; their ends go to `ends`.
     """
     n = b.shape[0]
-    at = 0
     n_blocks = 0
     j = 0
     while j < n:
         left = 1 << ZERO_BITS
-        survival[at] = left
-        at += 1
+        row = survival[n_blocks]
+        row[:] = 0
+        row[0] = left
         first = j
         while j < n and j - first < BLOCK_GENES and left >= BLOCK_FLOOR:
             e = min(max(level + b[j], e_first), E_MAX)
-            row = t[j] * n_e + table_mean(e) - e_first
-            left -= max(1, (left * nonzero[row]) >> ZERO_BITS)
-            survival[at] = left
-            at += 1
+            left -= max(1, (left * nonzero[t[j] * n_e + table_mean(e) - e_first]) >> ZERO_BITS)
             j += 1
+            row[j - first] = left
         ends[n_blocks] = j
         n_blocks += 1
     return n_blocks
-
-
-@njit(cache=True)
-def fill_guide(survival, ends, guide):  # type: ignore[no-untyped-def]
-    """Write, for steps of what is left, the last gene of the block before which more is left."""
-    g = 0
-    begin = 0
-    for block in range(ends.shape[0]):
-        j = ends[block] - begin - 1
-        for step in range(GUIDE):
-            while j > 0 and survival[g + j] <= (step << GUIDE_SHIFT) - 1:
-                j -= 1
-            guide[block * GUIDE + step] = j
-        g += ends[block] - begin + 1
-        begin = ends[block]
 
 
 @njit(inline="always")

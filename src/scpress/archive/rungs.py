@@ -22,7 +22,7 @@ from scpress.archive.survey import Seen
 
 # Of the cells and genes that a latent is fitted on, cells that it is judged on beside them: few to
 # find out how many dimensions pay, and more once that is known.
-_FEW, _MANY = (450, 150, 1000), (1500, 500, 2500)
+_FEW, _MANY = (300, 100, 800), (900, 300, 2500)
 _LATENTS = (2, 4, 8, 16)
 _GIVEN = "latent of the model"
 _FEWEST_MOLECULES, _FEWEST_CELLS = 30, 20
