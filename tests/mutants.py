@@ -140,9 +140,9 @@ MUTANTS = [
             "tests/archive/test_codec.py any_counts",
         ),
         (
-            "the last places of a block are not compared",
-            "range(BLOCK_PLACES)",
-            "range(BLOCK_PLACES - 8)",
+            "what is left of a block is as much as at its beginning",
+            "            scale = _ONE // whole\n",
+            "",
             "tests/archive/test_codec.py real_counts",
         ),
     ),
@@ -166,7 +166,7 @@ MUTANTS = [
     ),
     *_in(
         "archive/costs",
-        ("lost bits cost nothing", "out[j, k] += nonzero[row] + lost", "out[j, k] += nonzero[row]"),
+        ("a value costs nothing", "out[j, k] += nonzero[row] + lost + more", "out[j, k] += 0"),
         (
             "a count above zero costs as one of zero, too",
             "total += nonzero[row] + lost + more - zero[row]",
