@@ -34,8 +34,8 @@ class Cost(NamedTuple):
 COSTS = {
     # A text file whose entries are not sorted by cell is held in memory as a whole.
     "ingest": Cost(1000, 2_000, 24, 10, 0.1),
-    # Scrublet's copies of the variable genes, observed and simulated, are dense.
-    "qc": Cost(1500, 300_000, 16, 10, 0.7),
+    # A few copies of the counts, and 30 components of each cell and its two simulated doublets.
+    "qc": Cost(1500, 5_000, 40, 10, 0.15),
     "merge": Cost(1500, 2_000, 2, 20, 0.1),
     "normalize": Cost(1500, 3_000, 8, 20, 0.1),
     # Sparse counts of the modelled genes, at most all of them.

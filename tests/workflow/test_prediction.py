@@ -185,9 +185,9 @@ def test_every_rule_has_a_cost_and_every_group_is_known():
 
 # Peaks in MB, measured by benchmarks/scale.py: (cells, stored values).
 MEASURED = {
-    (10_000, 1_600_000): {"ingest": 185, "qc": 1529, "merge": 228, "normalize": 223, "train": 575}
+    (10_000, 1_600_000): {"ingest": 185, "qc": 418, "merge": 228, "normalize": 223, "train": 575}
     | {"embed": 499, "evaluate": 758, "cluster": 521, "compress": 723, "assemble": 400},
-    (40_000, 6_400_000): {"ingest": 295, "qc": 8475, "merge": 485, "normalize": 446, "train": 660}
+    (40_000, 6_400_000): {"ingest": 295, "qc": 616, "merge": 485, "normalize": 446, "train": 660}
     | {"embed": 619, "denoise": 587, "evaluate": 956, "cluster": 1015, "annotate": 598}
     | {"subtype": 437, "compress": 970, "assemble": 526, "report": 317},
     (200_000, 32_000_000): {"ingest": 410, "merge": 710, "normalize": 620, "train": 1200}

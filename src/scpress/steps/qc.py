@@ -1,9 +1,7 @@
 """Which cells are kept, and for each of the others every reason why not."""
 
 import logging
-import warnings
 from dataclasses import dataclass, field
-from typing import Any
 
 import anndata as ad
 import numpy as np
@@ -11,6 +9,7 @@ import pandas as pd
 from scipy import sparse
 
 from scpress import slots
+from scpress.cells.doublets import score_doublets
 from scpress.config.options import QcOptions
 from scpress.counts.genes import find_ids_and_symbols, is_mitochondrial, is_ribosomal
 from scpress.counts.matrix import iter_chunks, select_rows
@@ -228,11 +227,8 @@ def _score_doublets(
             f"{_MIN_CELLS_SCRUBLET} to {_MAX_CELLS_SCRUBLET} of one run"
         )
         return score, None
-    X = select_rows(counts.X, np.flatnonzero(basis))
-    # Genes in fewer than 3 cells are dropped by scrublet too; without them its copies are small.
-    X = X[:, np.asarray((X != 0).sum(axis=0)).ravel() >= 3].astype(np.float32)
     try:
-        result = _run_scrublet(X, options)
+        result = _run_scrublet(select_rows(counts.X, np.flatnonzero(basis)), options)
     except Exception as error:
         # Scrublet fails in many ways on small or flat data; a score is not worth a sample.
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -243,7 +239,7 @@ def _score_doublets(
     score[places] = result["doublet_score"].to_numpy(dtype=np.float32)
     if options.max_doublet_score is not None:
         return score, np.nan_to_num(score, nan=-np.inf) > options.max_doublet_score
-    if "predicted_doublet" not in result or result["predicted_doublet"].isna().any():
+    if "predicted_doublet" not in result:
         messages.append(
             "scrublet found no threshold between its singlets and doublets: none dropped; "
             "set max_doublet_score to choose one"
@@ -262,22 +258,11 @@ def _score_doublets(
 
 
 def _run_scrublet(X: sparse.csr_matrix, options: QcOptions) -> pd.DataFrame:
-    import scanpy as sc
-
-    names = pd.DataFrame(index=np.arange(X.shape[0]).astype(str))
-    adata = ad.AnnData(X, obs=names, var=pd.DataFrame(index=np.arange(X.shape[1]).astype(str)))
-    with warnings.catch_warnings():
-        # Deprecations inside scanpy and scikit-image, and "no threshold", which is told below.
-        warnings.simplefilter("ignore")
-        sc.pp.scrublet(
-            adata,
-            expected_doublet_rate=options.expected_doublet_rate,
-            mean_center=False,  # centred values are dense
-            verbose=False,
-            random_state=options.seed,
-        )
-    obs: Any = adata.obs
-    return obs[obs["doublet_score"].notna()]
+    found = score_doublets(X, expected_rate=options.expected_doublet_rate, seed=options.seed)
+    table = pd.DataFrame({"doublet_score": found.score}, index=found.cells)
+    if found.threshold is not None:
+        table["predicted_doublet"] = found.score > found.threshold
+    return table
 
 
 def _list_failures(verdict: _Verdict, options: QcOptions) -> str:
