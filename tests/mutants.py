@@ -1111,7 +1111,11 @@ MUTANTS = [
     *_in(
         "cells/doublets",
         ("a cell is its own neighbour", "distances[itself, at + itself] = np.inf", "pass"),
-        ("a limit that is too near is believed", "few = n_found < n_neighbors", "few = n_found < 0"),
+        (
+            "a limit that is too near is believed",
+            "few = n_found < n_neighbors",
+            "few = n_found < 0",
+        ),
         ("variances are not made equal", "scaled.data /= sd[scaled.indices]", "pass"),
         ("doublets are not brought to one depth", "_per_million(X[some[:, 0]]", "(X[some[:, 0]]"),
         ("the ratio of doublets is one", "ratio = len(pairs) / n_cells", "ratio = 1.0"),

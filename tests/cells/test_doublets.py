@@ -41,8 +41,9 @@ def test_cells_with_fewer_than_three_genes_have_no_score(counts):
 
 def test_a_histogram_of_one_mode_has_no_threshold():
     assert doublets._threshold(np.full(100, 0.3)) is None
-    two = np.concatenate([np.full(50, 0.1), np.full(40, 0.5)])
-    assert 0.1 < doublets._threshold(two + np.linspace(-0.05, 0.05, 90)) < 0.5
+    rng = np.random.default_rng(0)
+    two = np.concatenate([rng.normal(0.1, 0.03, 500), rng.normal(0.6, 0.05, 300)])
+    assert 0.2 < doublets._threshold(two) < 0.5
 
 
 @pytest.mark.parametrize("most_in_double", [10, 10_000])
