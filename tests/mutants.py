@@ -465,6 +465,17 @@ MUTANTS = [
             "mu = np.outer(sizes[tile]",
             "mu = np.outer(sizes[cells[: len(tile)]]",
         ),
+        (
+            "a deviance is from a fraction of no batch",
+            "part = total / np.maximum(everything, 1)",
+            "part = total / np.maximum(everything.sum(), 1)",
+        ),
+        (
+            "molecules of other genes are as expected",
+            "special.xlogy(x, part) + special.xlog1py(sizes - x, -part)",
+            "special.xlogy(x, part)",
+        ),
+        ("a deviance is below nothing", "np.maximum(2 * deviance, 0.0)", "2 * deviance - 1e-3"),
     ),
     # io -------------------------------------------------------------------------------------------
     *_in(
@@ -1826,6 +1837,18 @@ MUTANTS = [
             "chosen[list(found)] = True",
             "chosen[min(found)] = True",
             "tests/steps/test_normalize.py gene_list",
+        ),
+        (
+            "null is the default number of genes",
+            "n_top = X.shape[1] if options.n_top_genes is None",
+            "n_top = 100 if options.n_top_genes is None",
+            "tests/steps/test_normalize.py all_genes",
+        ),
+        (
+            "the genes of most batches do not come first",
+            "_choose(scores, n_top, votes_first=True)",
+            "_choose(scores, n_top, votes_first=False)",
+            "tests/steps/test_normalize.py expressed",
         ),
     ),
     *_in(

@@ -93,6 +93,12 @@ VARIANCES_NORM = _var("variances_norm", "float64", "seurat_v3's score, mean over
 RESIDUAL_VARIANCES = _var(
     "residual_variances", "float64", "Variance of Pearson residuals, mean over batches."
 )
+BINOMIAL_DEVIANCE = _var(
+    "binomial_deviance",
+    "float64",
+    "Deviance from one fraction in all cells, nats, mean over batches.",
+    low=0,
+)
 HIGHLY_VARIABLE_RANK = _var(
     "highly_variable_rank",
     "float64",

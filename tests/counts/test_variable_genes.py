@@ -1,12 +1,13 @@
-"""Moments, clipped variances, residuals and ranks against dense numpy, batch by batch."""
+"""Moments, variances, residuals, deviances and ranks against dense numpy, batch by batch."""
 
 import numpy as np
 import pytest
-from scipy import sparse
+from scipy import sparse, stats
 
 from scpress import settings
 from scpress.counts import variable_genes
 from scpress.counts.variable_genes import (
+    binomial_deviances,
     clipped_variances,
     fit_deviation,
     measure_moments,
@@ -123,6 +124,33 @@ def test_residuals_are_clipped_at_the_cells_of_their_own_batch(
         assert (np.abs(residual) > np.sqrt(n_obs)).any()
         np.testing.assert_allclose(found[batch], clipped.var(axis=0), atol=1e-10)
     assert found[1, 5] == 0  # no molecule in this batch
+
+
+def test_deviances_are_those_of_two_binomials_cell_by_cell(counts, in_blocks):
+    """From scipy's probabilities: at each cell's own fraction, and at the batch's."""
+    dense, batches = counts
+    X, _ = stored(counts)
+    found = binomial_deviances(X, batches, measure_moments(X, batches, 2))
+    for batch in (0, 1):
+        own = dense[batches == batch]
+        sizes = own.sum(axis=1, keepdims=True)
+        part = own.sum(axis=0) / own.sum()
+        log = stats.binom.logpmf
+        expected = 2 * (log(own, sizes, own / sizes) - log(own, sizes, part)).sum(axis=0)
+        np.testing.assert_allclose(found[batch], expected, rtol=1e-8, atol=1e-8)
+    assert found[1, 5] == 0  # no molecule in this batch
+    assert found[0, 5] > 1
+
+
+def test_a_gene_that_is_the_same_part_of_every_cell_has_no_deviance():
+    X = sparse.csr_matrix(np.outer([10, 30, 70], [1, 2, 0]).astype(np.int32))
+    batches = np.zeros(3, dtype=np.int64)
+    found = binomial_deviances(X, batches, measure_moments(X, batches, 1))
+    assert (found >= 0).all()
+    np.testing.assert_allclose(found, 0, atol=1e-10)
+    # Neither has the only gene there is, of which every molecule is.
+    X = sparse.csr_matrix(np.array([[3], [5], [1]], dtype=np.int32))
+    assert binomial_deviances(X, batches, measure_moments(X, batches, 1)).tolist() == [[0.0]]
 
 
 def test_the_order_of_the_batches_makes_no_difference(counts):

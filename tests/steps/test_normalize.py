@@ -93,6 +93,59 @@ def test_more_genes_asked_than_there_are(batched):
     assert "all 765 genes are modelled" in " ".join(made.uns["scpress"]["messages"])
 
 
+@pytest.mark.parametrize("flavor", ["seurat_v3", "deviance"])
+def test_all_genes_are_modelled_where_no_number_is_given(batched, flavor):
+    made = normalize(batched, NormalizeOptions(n_top_genes=None, flavor=flavor))
+    assert made.var["highly_variable"].all()
+    assert "all 765 genes are modelled: n_top_genes is null" in made.uns["scpress"]["messages"]
+
+
+def test_most_expressed_takes_the_genes_with_most_molecules(batched):
+    options = NormalizeOptions(flavor="most_expressed", n_top_genes=30, batch_key=None)
+    made = normalize(batched, options)
+    total = np.asarray(batched.X.sum(axis=0)).ravel()
+    chosen = made.var["highly_variable"].to_numpy()
+    assert chosen.sum() == 30
+    assert total[chosen].min() >= total[~chosen].max()
+    assert made.uns["scpress"]["flavor"] == "most_expressed"
+
+
+def test_deviance_leaves_out_the_gene_that_is_the_same_part_of_every_cell():
+    """It has most molecules and, by depth alone, the largest variance."""
+    rng = np.random.default_rng(0)
+    depth = rng.integers(1, 20, 90)
+    X = rng.poisson(np.outer(depth, [2.0, 2, 2, 2, 2]))
+    X[:45, 3] *= 4
+    X = np.column_stack([X, 20 * depth])
+    adata = ad.AnnData(sparse.csr_matrix(X))
+    chosen = {
+        flavor: normalize(adata, NormalizeOptions(flavor=flavor, n_top_genes=1)).var
+        for flavor in ("deviance", "most_expressed")
+    }
+    assert chosen["deviance"]["highly_variable"].tolist() == [0, 0, 0, 1, 0, 0]
+    assert chosen["most_expressed"]["highly_variable"].tolist() == [0, 0, 0, 0, 0, 1]
+    assert chosen["deviance"]["binomial_deviance"].idxmax() == "3"
+    assert "binomial_deviance" not in chosen["most_expressed"]
+
+
+@pytest.mark.parametrize("flavor", ["most_expressed", "deviance"])
+def test_a_gene_of_one_batch_does_not_win_over_those_of_all(flavor):
+    rng = np.random.default_rng(1)
+    means = rng.gamma(0.5, 1, (180, 5)) * [20, 20, 0.1, 0, 0.1]
+    means[120:, 3] = 100 * rng.gamma(0.5, 1, 60)  # of the third batch alone, and most of it
+    obs = pd.DataFrame({"sample": np.repeat(list("abc"), 60)}, index=[f"c{i}" for i in range(180)])
+    X = rng.poisson(means)
+    X[:, 4] += 1  # no cell is empty
+    adata = ad.AnnData(sparse.csr_matrix(X), obs=obs)
+    together, apart = (
+        normalize(adata, NormalizeOptions(flavor=flavor, n_top_genes=2, batch_key=key)).var
+        for key in (None, "sample")
+    )
+    assert together["highly_variable"].iloc[3]
+    assert not apart["highly_variable"].iloc[3]
+    assert apart["highly_variable_nbatches"].iloc[3] == 1
+
+
 def test_small_batches_are_left_out_with_a_message(batched):
     adata = batched.copy()
     adata.obs["sample"] = ["tiny"] * 10 + ["s1"] * 345 + ["s2"] * 345
@@ -182,11 +235,12 @@ def test_rank_genes_votes_or_ranks():
     np.testing.assert_array_equal(chosen, [True, False, False, True])
 
 
-@pytest.mark.parametrize("flavor", ["seurat_v3", "pearson_residuals"])
+@pytest.mark.parametrize("flavor", ["seurat_v3", "pearson_residuals", "deviance"])
 def test_memory_does_not_grow_with_the_cells(tmp_path, monkeypatch, flavor):
     monkeypatch.setattr(settings, "chunk_bytes", 2**18)
     rng = np.random.default_rng(0)
-    n_obs, n_vars, per_cell = (10_000, 500, 40) if flavor == "seurat_v3" else (4_000, 500, 40)
+    n_obs = 4_000 if flavor == "pearson_residuals" else 10_000
+    n_vars, per_cell = 500, 40
     indices = np.argsort(rng.random((n_obs, n_vars)), axis=1)[:, :per_cell]
     X = sparse.csr_matrix(
         (
@@ -206,7 +260,7 @@ def test_memory_does_not_grow_with_the_cells(tmp_path, monkeypatch, flavor):
     normalize(counts, NormalizeOptions(flavor=flavor, n_top_genes=100))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < dense_bytes / (4 if flavor == "seurat_v3" else 1)
+    assert peak < dense_bytes / (1 if flavor == "pearson_residuals" else 4)
 
 
 @pytest.mark.parametrize("wanted", [["A", "A"], ["A", "nothing"], []])

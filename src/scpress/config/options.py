@@ -96,11 +96,14 @@ class MergeOptions(Options):
 class NormalizeOptions(Options):
     """Compute library sizes, size factors and highly variable genes; counts stay untouched."""
 
-    n_top_genes: int = option(2000, "how many highly variable genes to model", minimum=1)
+    n_top_genes: int | None = option(
+        2000, "how many genes to model, the first of the ranking; null for all of them", minimum=1
+    )
     flavor: str = option(
         "seurat_v3",
-        "scanpy's method of ranking the genes",
-        choices=("seurat_v3", "pearson_residuals"),
+        "how genes are ranked: seurat_v3 or pearson_residuals as scanpy has them, by molecules, "
+        "or by binomial deviance from one fraction in all cells",
+        choices=("seurat_v3", "pearson_residuals", "most_expressed", "deviance"),
     )
     batch_key: str | None = option(
         "sample", "obs column within which genes are ranked; null for all cells together"

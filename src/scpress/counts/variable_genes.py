@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import sparse
+from scipy import sparse, special
 
 from scpress.counts.matrix import iter_chunks
 
@@ -161,6 +161,30 @@ def residual_variances(X: Any, batches: np.ndarray, moments: GeneMoments) -> np.
     return np.where(moments.total > 0, squares / moments.n_obs[:, None] - mean**2, 0.0)
 
 
+def binomial_deviances(X: Any, batches: np.ndarray, moments: GeneMoments) -> np.ndarray:
+    """[batches, genes] Deviance of the counts from a gene that is the same part of every cell.
+
+    Townes et al. 2019: with n the molecules of a cell and p the gene's part of all molecules of
+    the batch, twice the sum over cells of x log(x / np) + (n - x) log((n - x) / (n - np)), nats.
+    Taken apart, the logarithms of p meet sums over all cells, and those of x / n are nothing where
+    x is: only the nonzeros are visited.
+    """
+    deviance = np.zeros_like(moments.total)
+    for start, stop, block in iter_chunks(X):
+        present, member = _membership(batches[start:stop])
+        values = block.astype(np.float64)
+        sizes = np.repeat(np.asarray(values.sum(axis=1)).ravel(), np.diff(values.indptr))
+        x, part = values.data, values.data / sizes
+        values.data = special.xlogy(x, part) + special.xlog1py(sizes - x, -part)
+        deviance[present] += (member @ values).toarray()
+    total = moments.total
+    everything = total.sum(axis=1, keepdims=True)
+    part = total / np.maximum(everything, 1)
+    deviance -= special.xlogy(total, part) + special.xlog1py(everything - total, -part)
+    # Sums that cancel leave a gene without any deviance a little below nothing.
+    return np.maximum(2 * deviance, 0.0)
+
+
 def rank_genes(
     scores: np.ndarray, n_top: int, *, votes_first: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -172,7 +196,7 @@ def rank_genes(
         [batches, genes] Higher is more variable.
     votes_first
         Whether the number of batches that choose a gene goes before its median rank in them
-        (pearson_residuals), or only breaks ties (seurat_v3).
+        (all but seurat_v3), or only breaks ties (seurat_v3).
 
     Returns
     -------

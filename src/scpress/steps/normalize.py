@@ -14,6 +14,7 @@ from scpress.counts.genes import find_ids_and_symbols, without_version
 from scpress.counts.sizes import library_sizes, size_factors
 from scpress.counts.variable_genes import (
     GeneMoments,
+    binomial_deviances,
     clipped_variances,
     fit_deviation,
     measure_moments,
@@ -67,10 +68,10 @@ def normalize(
     else:
         batches, names = _read_batches(counts, options, messages)
         var, flavor = _rank(counts.X, batches, names, options, messages)
-        if counts.n_vars <= options.n_top_genes:
-            messages.append(
-                f"all {counts.n_vars} genes are modelled: n_top_genes is {options.n_top_genes}"
-            )
+        asked = options.n_top_genes
+        if asked is None or counts.n_vars <= asked:
+            shown = "null" if asked is None else asked
+            messages.append(f"all {counts.n_vars} genes are modelled: n_top_genes is {shown}")
     result = ad.AnnData(obs=obs, var=pd.DataFrame(var, index=counts.var_names))
     result.uns[slots.RECORD.name] = {
         "flavor": flavor,
@@ -127,10 +128,17 @@ def _rank(
     """Columns of var, and how the genes were ranked in the end."""
     moments = measure_moments(X, batches, len(names))
     var = _statistics(moments if (batches >= 0).all() else _pool(X))
-    if options.flavor == "pearson_residuals":
-        scores = residual_variances(X, batches, moments)
-        var[slots.RESIDUAL_VARIANCES.name] = scores.mean(axis=0)
-        return var | _choose(scores, options.n_top_genes, votes_first=True), options.flavor
+    n_top = X.shape[1] if options.n_top_genes is None else options.n_top_genes
+    if options.flavor != "seurat_v3":
+        if options.flavor == "pearson_residuals":
+            scores = residual_variances(X, batches, moments)
+            var[slots.RESIDUAL_VARIANCES.name] = scores.mean(axis=0)
+        elif options.flavor == "deviance":
+            scores = binomial_deviances(X, batches, moments)
+            var[slots.BINOMIAL_DEVIANCE.name] = scores.mean(axis=0)
+        else:
+            scores = moments.total
+        return var | _choose(scores, n_top, votes_first=True), options.flavor
     kept, deviations = _fit_batches(moments, names, messages)
     if not kept and len(names) > 1:
         messages.append("genes are ranked over all cells together")
@@ -141,13 +149,13 @@ def _rank(
         messages.append("genes are ranked by variance over mean instead of seurat_v3")
         mean = var[slots.MEANS.name]
         scores = (var[slots.VARIANCES.name] / np.where(mean > 0, mean, 1.0))[None]
-        return var | _choose(scores, options.n_top_genes, votes_first=False), "dispersion"
+        return var | _choose(scores, n_top, votes_first=False), "dispersion"
     number = np.full(len(moments.n_obs) + 1, -1)  # the last one is for cells of no batch
     number[kept] = np.arange(len(kept))
     moments = GeneMoments(moments.n_obs[kept], moments.total[kept], moments.squares[kept])
     scores = clipped_variances(X, number[batches], moments, np.stack(deviations))
     var[slots.VARIANCES_NORM.name] = scores.mean(axis=0)
-    return var | _choose(scores, options.n_top_genes, votes_first=False), options.flavor
+    return var | _choose(scores, n_top, votes_first=False), options.flavor
 
 
 def _pool(X: Any) -> GeneMoments:
