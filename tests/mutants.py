@@ -254,7 +254,30 @@ MUTANTS = [
     ),
     # config ---------------------------------------------------------------------------------------
     *_in(
+        "config/dca",
+        ("DCA's names go with every preset", 'if options.preset != "dca":', "if False:"),
+        (
+            "a thing may be said in both names",
+            "if getattr(options, ours) !=",
+            "if False and None !=",
+        ),
+        (
+            "an epoch is of all cells",
+            "training = n_cells - round(",
+            "training = n_cells - 0 * round(",
+        ),
+        ("part of a batch is none", "math.ceil(training /", "math.floor(training /"),
+        ("widths need not be mirrored", " or widths != widths[::-1]", ""),
+        ("the latent is the first width", '"n_latent": widths[middle]', '"n_latent": widths[0]'),
+    ),
+    *_in(
         "config/fields",
+        (
+            "what to use instead is not said",
+            'if item.metadata["instead"]:',
+            "if False:",
+            "tests/config/test_dca.py",
+        ),
         ("the minimum itself is refused", "value < low", "value <= low"),
         ("a list stays one", "value = tuple(value)\n", "value = list(value)\n"),
         ("true is a number", " and not isinstance(value, bool)", ""),
@@ -268,6 +291,7 @@ MUTANTS = [
     *_in(
         "config/flags",
         ("null is a word", 'None if text == "null" else one(text)', "one(text)"),
+        ("what is refused is in the help", "help=argparse.SUPPRESS", 'help="refused"'),
         ("no choice of those that may be null", 'schema["enum"].append(None)', "pass"),
     ),
     *_in(
@@ -2179,6 +2203,16 @@ MUTANTS = [
     *_workflow(
         "inputs.py",
         "",
+        (
+            "names of one preset go with all but pca",
+            'train["preset"] != preset:',
+            'train["preset"] == "pca":',
+        ),
+        (
+            "a size of DCA's is that of the first layer",
+            "[*widths[:middle], n,",
+            "[n, *widths[:middle],",
+        ),
         ("a text may begin as a flag does", 'if text.startswith("-"):', 'if text == "-":'),
         ("a path may hold a wildcard", "if is_path and set(text)", "if not is_path and set(text)"),
         ("a column may be KEY=VALUE by itself", 'or "=" in name or', "or"),

@@ -68,6 +68,8 @@ def explain(error, where):
         number = isinstance(found, str) and re.fullmatch(r"-?\d+e-?\d+", found)
         hint = f" YAML reads {found} as text: write {float(found)}." if number else ""
         return f"{place} must be of type {wanted}; found {found!r}.{hint}"
+    if error.validator == "enum" and "instead" in error.schema:
+        return f"{place} cannot be {found!r}: {error.schema['instead']}"
     if error.validator == "enum":
         choices = [one for one in rule if one is not None]
         return (
@@ -122,7 +124,11 @@ def complete_config(config, schema):
         if error.absolute_path:
             config.pop(error.absolute_path[0], None)
     fill_defaults(config, schema)
-    return problems or [*_check_texts(config), *_check_models(config)]
+    return problems or [
+        *_check_texts(config),
+        *_check_models(config),
+        *_check_presets(config, schema["properties"]["train"]["properties"]),
+    ]
 
 
 def _check_texts(config):
@@ -168,6 +174,21 @@ def _check_models(config):
     return []
 
 
+def _check_presets(config, known):
+    """One line for each name that goes with another preset than that of its model."""
+    problems = []
+    for name, options in list_models(config).items():
+        train = {**config["train"], **options}
+        for key in train:
+            preset = known.get(key, {}).get("preset")
+            if preset and train[key] is not None and train["preset"] != preset:
+                problems.append(
+                    f"'{key}' goes with preset {preset}, and model '{name}' in the configuration "
+                    f"has preset {train['preset']}; say so under the models that it is for."
+                )
+    return problems
+
+
 def list_models(config):
     """{model: its options}; one set to null is left out, so that a second file can drop it."""
     return {name: options for name, options in config["models"].items() if options is not None}
@@ -181,10 +202,20 @@ def list_sizes(config):
     sizes = {}
     for name, options in list_models(config).items():
         train = {**config["train"], **options}
-        if train["preset"] != "pca" and train["likelihood"] not in ("gaussian", "normal"):
+        of_values = {train["likelihood"], train.get("ae_type")} & {"gaussian", "normal"}
+        if train["preset"] != "pca" and not of_values:
             for n in config["compress"]["n_latents"]:
-                sizes[f"{name}-{n}"] = {**options, "n_latent": n}
+                sizes[f"{name}-{n}"] = {**options, **_at_size(train, n)}
     return sizes
+
+
+def _at_size(train, n):
+    """The latent's size in the name that the model has it in: DCA's is the middle width."""
+    widths = train.get("hidden_size")
+    if widths is None:
+        return {"n_latent": n}
+    middle = len(widths) // 2
+    return {"hidden_size": [*widths[:middle], n, *widths[middle + 1 :]]}
 
 
 def find_missing_files(config, *, exists=os.path.exists):

@@ -6,7 +6,8 @@ import dataclasses
 import jsonschema
 import pytest
 
-from scpress.config.fields import Options, option
+from scpress.config.dca import DcaOptions
+from scpress.config.fields import Options, option, refused
 from scpress.config.flags import add_flags, options_from, options_schema
 from scpress.config.options import VERBS, QcOptions, TrainOptions
 from scpress.errors import InputError
@@ -18,9 +19,12 @@ def parse(options, *words):
     return options_from(parser.parse_args(words), options)
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_no_flags_give_the_defaults(verb):
-    assert parse(VERBS[verb]) == VERBS[verb]()
+EVERY = [*VERBS.values(), DcaOptions]
+
+
+@pytest.mark.parametrize("options", EVERY)
+def test_no_flags_give_the_defaults(options):
+    assert parse(options) == options()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +72,8 @@ def test_the_schema_says_what_the_fields_do():
 def around(item):
     """Values at, inside and outside of the limits of one field, and null."""
     low, high = item.metadata["minimum"], item.metadata["maximum"]
+    if "bool" in str(item.type):
+        return [True, False]
     step = 1 if isinstance(low, int) and isinstance(high, int | None) else 1e-9
     values = [None] + [x for x in (low, high) if x is not None]
     values += [low - step] if low is not None else []
@@ -78,10 +84,9 @@ def around(item):
     return values
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_a_schema_accepts_what_the_options_do_and_refuses_the_rest(verb):
+@pytest.mark.parametrize("options", EVERY)
+def test_a_schema_accepts_what_the_options_do_and_refuses_the_rest(options):
     """Two checks of one value: before a run by the schema, in it by the options themselves."""
-    options = VERBS[verb]
     schema = options_schema(options)["properties"]
     for item in dataclasses.fields(options):
         kind = str(item.type)
@@ -152,6 +157,37 @@ def test_null_is_no_value_of_a_number_either_and_needs_an_option_that_may_be_non
         with pytest.raises(SystemExit):
             parse(Some, *words)
         assert "invalid" in capsys.readouterr().err
+
+
+@dataclasses.dataclass(frozen=True)
+class Elsewhere(Options):
+    """Names that others use."""
+
+    scale: bool | None = option(None, "z", choices=(True,), instead="set input.")
+    seedling: None = refused("set seed.")
+
+
+@pytest.mark.parametrize("words", [("--seedling", "3"), ("--seedling",)])
+def test_a_name_that_is_never_taken_is_a_flag_that_says_what_to_use(words):
+    with pytest.raises(InputError, match=r"seedling cannot be .*: set seed\."):
+        parse(Elsewhere, *words)
+
+
+def test_a_name_that_is_never_taken_is_in_no_help_but_in_the_schema():
+    parser = argparse.ArgumentParser()
+    add_flags(parser, Elsewhere)
+    assert "seedling" not in parser.format_help()
+    assert "--scale" in parser.format_help()
+    schema = options_schema(Elsewhere)["properties"]
+    assert schema["seedling"] == {"enum": [None], "instead": "set seed."}
+    assert schema["scale"]["enum"] == [True, None]
+    assert schema["scale"]["instead"] == "set input."
+
+
+def test_a_value_that_is_not_taken_says_what_to_use():
+    assert parse(Elsewhere, "--scale").scale is True
+    with pytest.raises(InputError, match=r"scale cannot be False: set input\."):
+        parse(Elsewhere, "--no-scale")
 
 
 def test_yes_and_no_of_a_flag_that_is_on():

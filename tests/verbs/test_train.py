@@ -53,6 +53,16 @@ CASES = [
         of_run("train", *DATA, "--preset", "dca", "--prior", "kl"),
         ("prior kl needs encoder variational; found encoder deterministic",),
     ),
+    Case(
+        "one_thing_in_two_names",
+        of_run("train", *DATA, "--preset", "dca", "--ae-type", "nb", "--likelihood", "zinb"),
+        ("ae_type is DCA's name for likelihood and dispersion, and likelihood is given, too",),
+    ),
+    Case(
+        "a_name_of_dca_without_counterpart",
+        of_run("train", *DATA, "--preset", "dca", "--init", "glorot_uniform"),
+        ("init cannot be 'glorot_uniform': weights always begin", "remove it"),
+    ),
     Case("no_threads", of_run("train", *DATA, "--threads", "0"), ("at least 1; found 0",)),
     Case(
         "normalized_of_other_cells_train",
@@ -92,6 +102,28 @@ def test_the_model_says_its_name_and_seed_and_has_its_history(run_folder, tmp_pa
     model = load_model(tmp_path / "m" / "model.safetensors")
     assert (model.record.model, model.record.seed) == ("mine", 7)
     assert pd.read_csv(tmp_path / "h.tsv", sep="\t")["step"].is_monotonic_increasing
+
+
+def test_names_of_dca_train_the_model_that_ours_do(run_folder, tmp_path, capsys):
+    """180 cells: an epoch of 162 is six batches of 30, the last one shorter."""
+    common = ("--preset", "dca", "--batch-key", "null", "--batch-size", "30")
+    common += ("--validate-every", "10", "--allow-failed-fit")
+    asked = {
+        "dca": ("--ae-type", "nb-conddisp", "--hidden-size", "12", "4", "12", "--epochs", "5"),
+        "ours": ("--likelihood", "nb", "--hidden", "12", "--n-latent", "4", "--max-steps", "30"),
+    }
+    models = {}
+    for name, flags in asked.items():
+        words = of_run("train", *DATA, *common, *flags)(run_folder, tmp_path)
+        path = tmp_path / name / "model.safetensors"
+        assert run([*words, "--history", tmp_path / "h.tsv", "--output", path]) == 0
+        models[name] = load_model(path)
+    dca, ours = models.values()
+    assert dca.config == ours.config
+    assert dca.config.dispersion == "gene-cell"
+    for key, weights in ours.network.state_dict().items():
+        assert dca.network.state_dict()[key].equal(weights), key
+    assert "epochs 5 of DCA is max_steps 30" in capsys.readouterr().err
 
 
 def test_checkpoints_go_when_the_model_is_written(run_folder, tmp_path, monkeypatch):

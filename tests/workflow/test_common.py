@@ -126,6 +126,17 @@ def test_a_models_options_come_before_those_of_the_section(load):
     assert value_of("--max-steps", small) == value_of("--max-steps", usual) == "50"
 
 
+def test_dcas_names_are_words_where_they_are_given(load):
+    asked = {"preset": "dca", "hidden_size": [9, 3, 9], "batchnorm": False, "ae_type": "nb"}
+    common = load(models={"dca": asked, "vae": {}}, primary_model="vae")
+    dca, vae = (common.train_flags(SimpleNamespace(model=name)) for name in common.MODELS)
+    at = dca.index("--hidden-size")
+    assert dca[at + 1 : at + 4] == ["9", "3", "9"]
+    assert "--no-batchnorm" in dca
+    assert value_of("--ae-type", dca) == "nb"
+    assert not {"--hidden-size", "--no-batchnorm", "--ae-type", "--epochs"} & set(vae)
+
+
 def test_threads_of_the_configuration_are_said_to_every_verb(load):
     common = load(threads=3)
     for section in ("qc", "train", "report"):

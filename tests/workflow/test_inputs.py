@@ -58,7 +58,8 @@ def test_an_empty_configuration_becomes_the_defaults_of_every_option():
     for verb in set(VERBS) & set(config):
         given = {k: tuple(v) if isinstance(v, list) else v for k, v in config[verb].items()}
         assert VERBS[verb](**given) == VERBS[verb](), verb
-        assert len(given) == len(CONFIG_SCHEMA["properties"][verb]["properties"])
+        known = CONFIG_SCHEMA["properties"][verb]["properties"].values()
+        assert len(given) == len([one for one in known if "preset" not in one])
     # Two runs of one process do not share what one of them changes.
     config["seeds"].append(9)
     again = {}
@@ -178,6 +179,57 @@ def test_each_model_of_counts_is_trained_at_each_size_of_the_curve():
         "vae-2": {"preset": "scvi", "n_latent": 2},
         "vae-10": {"preset": "scvi", "n_latent": 10},
     }
+
+
+def test_the_size_of_a_model_in_dcas_names_is_its_middle_width():
+    models = {
+        "wide": {"preset": "dca", "hidden_size": [64, 32, 64]},
+        "log": {"preset": "dca", "ae_type": "normal"},
+    }
+    config = {"models": models, "primary_model": "wide", "compress": {"n_latents": [2]}}
+    assert inputs.complete_config(config, CONFIG_SCHEMA) == []
+    assert inputs.list_sizes(config) == {"wide-2": {"preset": "dca", "hidden_size": [64, 2, 64]}}
+
+
+@pytest.mark.parametrize(
+    ("models", "line"),
+    [
+        (
+            {"m": {"epochs": 3}},
+            "'epochs' goes with preset dca, and model 'm' in the configuration has preset scvi; ",
+        ),
+        (
+            {"m": {"preset": "dca", "ae_type": "nb-fork"}},
+            "'models.m.ae_type' in the configuration cannot be 'nb-fork': it is normal, poisson, ",
+        ),
+        (
+            {"m": {"preset": "dca", "scale": False}},
+            "'models.m.scale' in the configuration cannot be False: set input: log1p, ",
+        ),
+        (
+            {"m": {"preset": "dca", "random_state": 3}},
+            "'models.m.random_state' in the configuration cannot be 3: set seeds of ",
+        ),
+        (
+            {"m": {"preset": "dca", "hidden_sizes": [3]}},
+            "unknown key 'hidden_sizes' in 'models.m' in the configuration; did you mean 'hid",
+        ),
+    ],
+)
+def test_names_of_dca_that_cannot_be_are_told_before_anything_runs(models, line):
+    config = {"models": models, "primary_model": "m"}
+    (problem,) = inputs.complete_config(config, CONFIG_SCHEMA)
+    assert problem.startswith(line)
+    assert is_one_line(problem)
+
+
+def test_names_of_dca_are_for_all_models_of_its_preset_or_for_one():
+    for config in (
+        {"models": {"m": {"preset": "dca", "ae_type": "nb", "epochs": 3}}},
+        {"models": {"m": {}}, "train": {"preset": "dca", "log1p": True}},
+        {"models": {"m": {"ae_type": None}}},
+    ):
+        assert inputs.complete_config(config | {"primary_model": "m"}, CONFIG_SCHEMA) == []
 
 
 _VALUES = st.recursive(

@@ -84,7 +84,7 @@ def flags(section, overrides=()):
     # In the schema's order, so that the order of a user's file changes no command.
     for key, value in ((key, given[key]) for key in known if key in given):
         flag = f"--{key.replace('_', '-')}"
-        if value is None and known[key]["default"] is None:
+        if value is None and known[key].get("default") is None:
             continue
         if isinstance(value, bool):
             words += [flag if value else f"--no-{flag[2:]}"]

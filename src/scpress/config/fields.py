@@ -22,13 +22,28 @@ def option(
     *,
     minimum: float | None = None,
     maximum: float | None = None,
-    choices: tuple[str, ...] | None = None,
+    choices: tuple[Any, ...] | None = None,
+    instead: str | None = None,
 ) -> Any:
-    """One knob: its default, what it means (with its unit) and the values it may take."""
+    """One knob: its default, what it means (with its unit) and the values it may take.
+
+    `instead` is what to do about a value that is not among the choices.
+    """
     return field(
         default=default,
-        metadata={"help": text, "minimum": minimum, "maximum": maximum, "choices": choices},
+        metadata={
+            "help": text,
+            "minimum": minimum,
+            "maximum": maximum,
+            "choices": choices,
+            "instead": instead,
+        },
     )
+
+
+def refused(instead: str) -> Any:
+    """One name that is known from elsewhere and never taken, with what to do instead."""
+    return option(None, "refused", choices=(), instead=instead)
 
 
 class Options:
@@ -45,6 +60,7 @@ class Options:
                 raise InputError(f"{item.name} is empty; give at least one value.")
             hint = hints[item.name]
             if not has_type(value, hint):
+                _offer_instead(item, value)
                 kind = hint.__name__ if isinstance(hint, type) else hint
                 raise InputError(f"{item.name} must be of type {kind}; found {value!r}.")
             for one in value if isinstance(value, tuple) else (value,):
@@ -100,6 +116,7 @@ def _require_allowed(item: dataclasses.Field, value: Any) -> None:
         return
     low, high, choices = (item.metadata[key] for key in ("minimum", "maximum", "choices"))
     if choices is not None and value not in choices:
+        _offer_instead(item, value)
         near = difflib.get_close_matches(str(value), choices, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise InputError(f"{item.name} must be one of {', '.join(choices)}; found {value!r}{hint}")
@@ -111,3 +128,8 @@ def _require_allowed(item: dataclasses.Field, value: Any) -> None:
         raise InputError(f"{item.name} must be at least {low}; found {value}.")
     if high is not None and value > high:
         raise InputError(f"{item.name} must be at most {high}; found {value}.")
+
+
+def _offer_instead(item: dataclasses.Field, value: Any) -> None:
+    if item.metadata["instead"]:
+        raise InputError(f"{item.name} cannot be {value!r}: {item.metadata['instead']}")

@@ -30,7 +30,10 @@ def add_flags(parser: argparse._ActionsContainer, options: type[Options]) -> Non
         flag = "--" + item.name.replace("_", "-")
         shown = "from the preset" if optional and options is TrainOptions else item.default
         text = f"{item.metadata['help']} [{'none' if shown is None else shown}]".replace("%", "%%")
-        if one is bool:
+        if item.metadata["choices"] == ():
+            # A name that is always refused, with what to use instead, and in no list of names.
+            parser.add_argument(flag, nargs="?", const=True, help=argparse.SUPPRESS)
+        elif one is bool:
             parser.add_argument(
                 flag, action=argparse.BooleanOptionalAction, default=item.default, help=text
             )
@@ -77,12 +80,17 @@ def options_schema(options: type[Options]) -> dict[str, Any]:
     properties = {}
     for item in dataclasses.fields(options):  # type: ignore[arg-type]
         one, is_list, optional = _value_type(hints[item.name])
+        if item.metadata["choices"] == ():
+            properties[item.name] = {"enum": [None], "instead": item.metadata["instead"]}
+            continue
         schema: dict[str, Any] = {"type": names[one]}
         for key in ("minimum", "maximum"):
             if item.metadata[key] is not None:
                 schema[key] = item.metadata[key]
         if item.metadata["choices"]:
             schema["enum"] = list(item.metadata["choices"])
+            if item.metadata["instead"]:
+                schema["instead"] = item.metadata["instead"]
         elif one is str:
             schema["minLength"] = 1
         if is_list:

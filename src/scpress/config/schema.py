@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from scpress.config.dca import DcaOptions
 from scpress.config.fields import MAX_SEED
 from scpress.config.flags import options_schema
 from scpress.config.options import VERBS
@@ -32,12 +33,21 @@ def config_schema() -> dict[str, Any]:
         for verb, options in VERBS.items()
         if verb not in _NOT_IN_WORKFLOW
     }
+    sections["train"]["properties"] |= _dca_names()
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Configuration of scpress",
         "type": "object",
         "properties": _workflow_keys(sections["train"]) | sections,
         "additionalProperties": False,
+    }
+
+
+def _dca_names() -> dict[str, Any]:
+    """DCA's names, without defaults: a section has those alone that were given."""
+    return {
+        name: {key: value for key, value in schema.items() if key != "default"} | {"preset": "dca"}
+        for name, schema in options_schema(DcaOptions)["properties"].items()
     }
 
 

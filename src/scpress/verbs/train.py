@@ -4,6 +4,8 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+from scpress.config.dca import DcaOptions, translate_dca
+from scpress.config.flags import add_flags, options_from
 from scpress.config.options import TrainOptions
 from scpress.settings import DEVICES
 
@@ -22,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", type=Path, required=True, help="model.safetensors to write")
     parser.add_argument("--history", type=Path, required=True, help="history.tsv to write")
+    add_flags(parser.add_argument_group("DCA's names, with preset dca"), DcaOptions)
 
 
 def run(arguments: argparse.Namespace, options: TrainOptions) -> None:
@@ -32,10 +35,13 @@ def run(arguments: argparse.Namespace, options: TrainOptions) -> None:
     from scpress.tables import results
     from scpress.training.checkpoints import Checkpoint
 
+    counts = read_counts(arguments.counts)
+    dca = options_from(arguments, DcaOptions)
+    options = translate_dca(options, dca, n_cells=counts.n_obs)
     folder = arguments.checkpoints or arguments.output.parent / "checkpoints"
     checkpoint = Checkpoint(folder, minutes=options.checkpoint_minutes)
     model, history = train(
-        read_counts(arguments.counts),
+        counts,
         read_result(arguments.normalized, results.NORMALIZED),
         options,
         seed=arguments.seed,
