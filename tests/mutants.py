@@ -1876,7 +1876,38 @@ MUTANTS = [
         ),
     ),
     *_in(
+        "steps/denoise",
+        ("the mean of theta is not geometric", "np.log(values) if key ==", "values if key =="),
+        (
+            "cells are decoded in their own batch",
+            "code, dtype=np.int64)",
+            "code, dtype=np.int64) * 0 + block.batch",
+        ),
+        (
+            "a gene's theta is of one cell",
+            "np.broadcast_to(values, (len(block), len(columns)))",
+            "values",
+        ),
+        (
+            "every block has the latent of the first",
+            "latent[rows], size_factor[rows] =",
+            "latent[: len(z)], size_factor[rows] =",
+        ),
+    ),
+    *_in(
         "steps/assemble",
+        ("keys are of the last model of the preset", "else found[0]", "else found[-1]"),
+        ("the primary model is not asked about", "if primary in found else", "if False else"),
+        (
+            "a latent is written over another",
+            "if other in latents and other != model:",
+            "if False:",
+        ),
+        (
+            "a key of the user is gone",
+            "added)\n            getattr(frame, axis)[key] = value\n\n\ndef _model",
+            "{axis: {key}})\n            getattr(frame, axis)[key] = value\n\n\ndef _model",
+        ),
         (
             "later blocks are divided by the first one's size factors",
             "log_normalize(block, size_factor[start:stop])",

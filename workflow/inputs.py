@@ -171,7 +171,12 @@ def _check_models(config):
             f"'primary_model' is '{primary}', which is not under 'models'; "
             f"{nearest(primary, models)}"
         ]
-    return []
+    presets = {{**config["train"], **options}["preset"] for options in models.values()}
+    return [
+        f"'assemble.{key}' needs a model of preset {preset}, and there is none under 'models'."
+        for key, preset in (("dca_keys", "dca"), ("scvi_keys", "scvi"))
+        if config["assemble"][key] and preset not in presets
+    ]
 
 
 def _check_presets(config, known):

@@ -143,6 +143,14 @@ RECORD = Slot("uns", "scpress", "dict", "", "What was run: digests, options, ver
 
 SLOTS = tuple(value for value in list(globals().values()) if isinstance(value, Slot))
 
+# Keys of DCA and scvi-tools, written when asked for and never read. They are none of ours, so that
+# a file that comes with them keeps them until then.
+DCA_LATENT = Slot("obsm", "X_dca", "[cells, n_latent]", "float32", "Code of DCA.")
+DCA_DISPERSION = _var("X_dca_dispersion", "float32", "theta, mean over cells.", may_lack=True)
+DCA_DROPOUT = _var("X_dca_dropout", "float32", "pi, mean over cells.", may_lack=True)
+DCA_SIZE_FACTORS = _obs("size_factors", "float64", "What DCA's means are multiplied by.")
+SCVI_LATENT = Slot("obsm", "X_scVI", "[cells, n_latent]", "float32", "Latent of scvi-tools.")
+
 
 def names_in(axis: Iterable[Any]) -> list[str]:
     """Names of what `adata.obs`, `adata.layers` and the like hold.

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from scpress import settings
+from scpress.config.options import AssembleOptions
 from scpress.counts.sizes import library_sizes, size_factors
 from scpress.errors import InputError
 from scpress.steps.assemble import assemble
@@ -160,3 +161,72 @@ def test_messages_of_all_steps_are_kept_once(users):
     clusters.uns["scpress"]["messages"] = np.array(["clustered"])
     joined = assemble(counts, normalized, latents, clusters, annotation)
     assert list(joined.uns["scpress"]["messages"]) == ["merged", "ranked", "clustered"]
+
+
+def models_of(users, **presets):
+    """Latents of models of these presets, each with values of its own."""
+    latents = {}
+    for seed, (name, preset) in enumerate(presets.items()):
+        latent = results(users, seed=seed)[1]["m"]
+        latent.obs = latent.obs.rename(columns={"nll_m": f"nll_{name}"})
+        latent.var = latent.var.rename(columns={"theta_m": f"theta_{name}"}) * (seed + 1)
+        latent.obsm = {f"X_{name}": latent.obsm["X_m"]}
+        latent.uns["scpress"] |= {"model": name, "options": {"preset": preset}}
+        latents[name] = latent
+    return latents
+
+
+def joined_with(users, latents, primary=None, **asked):
+    normalized, _, clusters, _ = results(users)
+    if primary:
+        clusters.uns["scpress"]["cluster"]["model"] = primary
+    return assemble(users, normalized, latents, clusters, options=AssembleOptions(**asked))
+
+
+@pytest.mark.parametrize(("primary", "chosen"), [(None, "ae"), ("vae", "ae"), ("late", "late")])
+def test_dcas_keys_are_of_the_primary_model_or_of_the_first_of_its_preset(users, primary, chosen):
+    latents = models_of(users, vae="scvi", ae="dca", late="dca")
+    latents["late"].var["pi_mean_late"] = np.float32(0.25)
+    joined = joined_with(users, latents, primary, dca_keys=True)
+    np.testing.assert_array_equal(joined.obsm["X_dca"], latents[chosen].obsm[f"X_{chosen}"])
+    pd.testing.assert_series_equal(
+        joined.var["X_dca_dispersion"], joined.var[f"theta_{chosen}"], check_names=False
+    )
+    assert joined.var["X_dca_dispersion"].isna().sum() == 150  # genes that are not modelled
+    assert ("X_dca_dropout" in joined.var) == (chosen == "late")
+    assert "X_scVI" not in joined.obsm
+
+
+def test_scvi_tools_key_is_of_the_model_of_its_preset(users):
+    latents = models_of(users, ae="dca", vae="scvi")
+    joined = joined_with(users, latents, scvi_keys=True)
+    np.testing.assert_array_equal(joined.obsm["X_scVI"], latents["vae"].obsm["X_vae"])
+    assert "X_dca" not in joined.obsm
+    assert not {"X_dca", "X_scVI"} & set(joined_with(users, latents).obsm)
+
+
+def test_keys_of_the_user_stay_until_theirs_are_asked_for(users):
+    counts = users.copy()
+    counts.obsm["X_dca"] = np.ones((600, 2), dtype=np.float32)
+    latents = models_of(counts, ae="dca")
+    untouched = joined_with(counts, latents)
+    np.testing.assert_array_equal(untouched.obsm["X_dca"], counts.obsm["X_dca"])
+    joined = joined_with(counts, latents, dca_keys=True)
+    np.testing.assert_array_equal(joined.obsm["X_dca_input"], counts.obsm["X_dca"])
+    np.testing.assert_array_equal(joined.obsm["X_dca"], latents["ae"].obsm["X_ae"])
+
+
+def test_a_model_that_is_named_as_the_key_keeps_it(users):
+    latents = models_of(users, ae="dca", dca="dca")
+    with pytest.raises(InputError, match="of model 'ae' was asked for, and is the latent of model"):
+        joined_with(users, latents, dca_keys=True)
+    joined = joined_with(users, latents, "dca", dca_keys=True)
+    np.testing.assert_array_equal(joined.obsm["X_dca"], latents["dca"].obsm["X_dca"])
+    assert "X_dca_input" not in joined.obsm
+
+
+@pytest.mark.parametrize("asked", ["dca_keys", "scvi_keys"])
+def test_keys_without_a_model_of_their_preset_are_refused(users, asked):
+    latents = models_of(users, linear="pca") | results(users)[1]
+    with pytest.raises(InputError, match=r"no model is of it; found linear \(pca\), m \(None\)"):
+        joined_with(users, latents, **{asked: True})

@@ -114,6 +114,26 @@ def test_denoised_layer_is_the_model_s(inputs, run_folder, tmp_path):
     np.testing.assert_allclose(layer[:, columns], expected.X, rtol=1e-5)
 
 
+def test_keys_of_a_preset_that_no_model_has_are_one_line(inputs, tmp_path, capsys):
+    _, words = inputs
+    assert run([*words, "--scvi-keys"]) == 2
+    assert "no model is of it; found pca (pca)" in capsys.readouterr().err
+    assert not (tmp_path / "scpress.h5ad").exists()
+
+
+def test_scanpy_finds_scvi_tools_latent_where_it_looks(inputs, run_folder, tmp_path):
+    """Whatever the model is named."""
+    parts, words = inputs
+    latent = parts["latent"].copy()
+    latent.uns["scpress"]["options"]["preset"] = "scvi"
+    latent.write_h5ad(tmp_path / "latent.h5ad")
+    words[words.index(run_folder / "latent.h5ad")] = tmp_path / "latent.h5ad"
+    assert run([*words, "--scvi-keys"]) == 0
+    written = sc.read_h5ad(tmp_path / "scpress.h5ad")
+    np.testing.assert_array_equal(written.obsm["X_scVI"], latent.obsm["X_pca"])
+    sc.pp.neighbors(written, use_rep="X_scVI")
+
+
 def test_twice_the_same_model_is_an_error(inputs, run_folder, capsys):
     _, words = inputs
     at = words.index(run_folder / "latent.h5ad")

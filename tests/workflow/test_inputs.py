@@ -223,6 +223,18 @@ def test_names_of_dca_that_cannot_be_are_told_before_anything_runs(models, line)
     assert is_one_line(problem)
 
 
+def test_keys_of_a_preset_that_no_model_has_are_told_before_anything_runs():
+    config = {"models": {"m": {"preset": "dca"}}, "primary_model": "m"}
+    asked = {"dca_keys": True, "scvi_keys": True}
+    (problem,) = inputs.complete_config(config | {"assemble": asked}, CONFIG_SCHEMA)
+    assert problem == (
+        "'assemble.scvi_keys' needs a model of preset scvi, and there is none under 'models'."
+    )
+    of_section = {"models": {"m": {}}, "primary_model": "m", "train": {"preset": "dca"}}
+    of_section["assemble"] = {"dca_keys": True}
+    assert inputs.complete_config(of_section, CONFIG_SCHEMA) == []
+
+
 def test_names_of_dca_are_for_all_models_of_its_preset_or_for_one():
     for config in (
         {"models": {"m": {"preset": "dca", "ae_type": "nb", "epochs": 3}}},

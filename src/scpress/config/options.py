@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from scpress.config.archive import PackOptions
 from scpress.config.fields import MAX_SEED, Options, option
+from scpress.config.output import AssembleOptions, DenoiseOptions
 
 
 @dataclass(frozen=True)
@@ -266,19 +267,6 @@ class EmbedOptions(Options):
 
 
 @dataclass(frozen=True)
-class DenoiseOptions(Options):
-    """Compute denoised expression of named genes, or of all, in chunks."""
-
-    genes: tuple[str, ...] = option((), "gene ids or symbols; empty for every modelled gene")
-    reference_batch: str | None = option(
-        None, "training batch to decode in; the largest when not given"
-    )
-    max_missing_fraction: float = option(
-        0.05, "largest fraction of the model's genes that the cells may lack", minimum=0, maximum=1
-    )
-
-
-@dataclass(frozen=True)
 class ClusterOptions(Options):
     """Build the neighbours graph, choose the Leiden resolution by stability, and lay out a UMAP."""
 
@@ -381,15 +369,6 @@ class CompressOptions(Options):
     n_neighbors: int = option(15, "neighbours whose recall is measured", minimum=2)
     max_cells: int = option(
         20_000, "cells above which distortion is measured on a subsample of this size", minimum=100
-    )
-
-
-@dataclass(frozen=True)
-class AssembleOptions(Options):
-    """Join everything into one AnnData file."""
-
-    denoised_layer: bool = option(
-        False, "add layers['denoised'] of the primary model (dense on disk, written in chunks)"
     )
 
 

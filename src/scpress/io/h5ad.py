@@ -160,8 +160,8 @@ def write_h5ad_streamed(
     rest
         [cells, genes] Everything but those matrices; its own X is not written.
     matrices
-        "X" or "layers/NAME" -> blocks in row order: CSR for a sparse matrix, numpy for a dense one.
-        Above 2^31 nonzeros, row pointers and columns are int64.
+        "X", "layers/NAME" or "obsm/NAME" -> blocks in row order: CSR for a sparse matrix, numpy for
+        a dense one. Above 2^31 nonzeros, row pointers and columns are int64.
     dtypes
         Type of the stored values, for each of the matrices.
     """

@@ -10,7 +10,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from scpress import slots
-from scpress.config.options import DenoiseOptions
+from scpress.config.options import AssembleOptions, DenoiseOptions
 from scpress.counts.matrix import iter_chunks, stack_rows
 from scpress.counts.sizes import log_normalize
 from scpress.errors import InputError
@@ -27,6 +27,7 @@ def assemble(
     clusters: AnnData,
     annotation: AnnData | None = None,
     subtypes: AnnData | None = None,
+    options: AssembleOptions | None = None,
 ) -> AnnData:
     """Join all results in memory; for a file see `assemble_frame` and `log_blocks`.
 
@@ -41,7 +42,7 @@ def assemble(
     InputError
         The inputs are not of the same cells.
     """
-    frame = assemble_frame(counts, normalized, latents, clusters, annotation, subtypes)
+    frame = assemble_frame(counts, normalized, latents, clusters, annotation, subtypes, options)
     n_vars = counts.n_vars
     frame.X = stack_rows(log_blocks(counts, normalized), n_vars=n_vars, dtype=np.float32)
     frame.layers[slots.COUNTS.name] = stack_rows(
@@ -81,6 +82,7 @@ def assemble_frame(
     clusters: AnnData,
     annotation: AnnData | None = None,
     subtypes: AnnData | None = None,
+    options: AssembleOptions | None = None,
 ) -> AnnData:
     """Join everything but the two large matrices; arguments as for `assemble`.
 
@@ -111,6 +113,8 @@ def assemble_frame(
         slots.require_same_cells(counts.obs_names, part.obs_names, what)
         _add_columns(frame, part, added)
         _add_arrays(frame, part, added)
+    if options is not None:
+        _add_foreign_keys(frame, latents, clusters, options, added)
     record["models"] = {
         name: dict(latent.uns.get(slots.RECORD.name, {})) for name, latent in latents.items()
     }
@@ -127,6 +131,55 @@ def assemble_frame(
         _make_room(frame, "uns", "log1p", {}, added)
     frame.uns["log1p"] = {}
     return frame
+
+
+def _add_foreign_keys(
+    frame: AnnData,
+    latents: Mapping[str, AnnData],
+    clusters: AnnData,
+    options: AssembleOptions,
+    added: dict[str, set[str]],
+) -> None:
+    """Add a model's results once more, under the keys that DCA and scvi-tools have for them."""
+    primary = clusters.uns.get(slots.RECORD.name, {}).get("cluster", {}).get("model")
+    wanted: list[tuple[slots.Slot, str]] = []
+    if options.dca_keys:
+        wanted.append((slots.DCA_LATENT, "dca"))
+    if options.scvi_keys:
+        wanted.append((slots.SCVI_LATENT, "scvi"))
+    for slot, preset in wanted:
+        model = _model_of_preset(preset, latents, primary)
+        other = slot.name.removeprefix("X_")
+        if other in latents and other != model:
+            raise InputError(
+                f"obsm[{slot.name!r}] of model {model!r} was asked for, and is the latent of model "
+                f"{other!r}; rename that one, or make it the primary one of preset {preset}."
+            )
+        values = {("obsm", slot.name): latents[model].obsm[slots.LATENT.of(model)]}
+        if preset == "dca":
+            of_genes = ((slots.THETA, slots.DCA_DISPERSION), (slots.PI_MEAN, slots.DCA_DROPOUT))
+            for ours, theirs in of_genes:
+                if ours.of(model) in frame.var:
+                    values["var", theirs.name] = frame.var[ours.of(model)]
+        for (axis, key), value in values.items():
+            _make_room(frame, axis, key, value, added)
+            getattr(frame, axis)[key] = value
+
+
+def _model_of_preset(preset: str, latents: Mapping[str, AnnData], primary: str | None) -> str:
+    """Name of the primary model where it is of the preset, else of the first one that is."""
+
+    def preset_of(name: str) -> Any:
+        return latents[name].uns.get(slots.RECORD.name, {}).get("options", {}).get("preset")
+
+    found = [name for name in latents if preset_of(name) == preset]
+    if not found:
+        known = ", ".join(f"{name} ({preset_of(name)})" for name in latents)
+        raise InputError(
+            f"keys of preset {preset} were asked for, and no model is of it; found {known}. "
+            "Train one, or do not ask."
+        )
+    return str(primary) if primary in found else found[0]
 
 
 def _add_columns(frame: AnnData, part: AnnData, added: dict[str, set[str]]) -> None:

@@ -1,6 +1,6 @@
 """Denoised expression: the model's mean over the size factor, at one reference batch, in blocks."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -9,8 +9,10 @@ from anndata import AnnData
 from scpress import slots
 from scpress.config.options import DenoiseOptions
 from scpress.errors import InputError
+from scpress.model.batches import Cells
 from scpress.model.fitted import TrainedModel
-from scpress.model.modelled import modelled_blocks
+from scpress.model.likelihoods import LIKELIHOODS
+from scpress.model.modelled import ModelledCounts, modelled_blocks
 
 
 def denoise(
@@ -33,6 +35,10 @@ def denoise(
         X[rows] = block
     out = denoised_frame(counts, model, columns)
     out.X = X
+    if options.dca_keys:
+        add_dca_keys(out, counts, normalized, model, options)
+        for key, blocks in dca_blocks(counts, normalized, model, options).items():
+            out.obsm[key] = np.concatenate(list(blocks))
     return out
 
 
@@ -54,6 +60,15 @@ def denoise_blocks(
         A gene that is not modelled, or cells that lack the model's genes.
     """
     columns = denoised_columns(model, options)
+    for rows, block, cells, z in _encoded_blocks(counts, normalized, model, options):
+        mu = model.mean_counts(cells, z)[:, columns]
+        yield rows, (mu / block.size_factor[:, None]).astype(np.float32)
+
+
+def _encoded_blocks(
+    counts: AnnData, normalized: AnnData | None, model: TrainedModel, options: DenoiseOptions
+) -> Iterator[tuple[slice, ModelledCounts, Cells, np.ndarray]]:
+    """Blocks of cells as they are decoded, in the reference batch, and their latent."""
     code = model.reference_code(options.reference_batch)
     for rows, block in modelled_blocks(
         counts,
@@ -65,8 +80,66 @@ def denoise_blocks(
         z = model.encode(block.cells_of(model))[0]
         if block.batch is not None:
             block.batch = np.full(len(block), code, dtype=np.int64)
-        mu = model.mean_counts(block.cells_of(model), z)[:, columns]
-        yield rows, (mu / block.size_factor[:, None]).astype(np.float32)
+        yield rows, block, block.cells_of(model), z
+
+
+def dca_blocks(
+    counts: AnnData, normalized: AnnData | None, model: TrainedModel, options: DenoiseOptions
+) -> dict[str, Iterator[np.ndarray]]:
+    """[cells, named genes] What DCA has beside the mean: its key in obsm -> blocks in cell order.
+
+    theta of a likelihood that has one, and the probability of an extra zero; of every cell, also
+    where they are the same in all of them.
+    """
+    columns = denoised_columns(model, options)
+
+    def blocks(decode: Callable[[Cells, np.ndarray], np.ndarray]) -> Iterator[np.ndarray]:
+        for _, block, cells, z in _encoded_blocks(counts, normalized, model, options):
+            values = decode(cells, z)[:, columns].astype(np.float32)
+            yield np.broadcast_to(values, (len(block), len(columns)))
+
+    return {key: blocks(decode) for key, decode in _dca_decoders(model).items()}
+
+
+def _dca_decoders(model: TrainedModel) -> dict[str, Callable[[Cells, np.ndarray], np.ndarray]]:
+    likelihood = LIKELIHOODS[model.config.likelihood]
+    decoders: dict[str, Callable[[Cells, np.ndarray], np.ndarray]] = {}
+    if likelihood.has_theta and likelihood.on_counts:
+        decoders[slots.DCA_DISPERSION.name] = lambda cells, z: np.exp(model.log_theta(cells, z))
+    if likelihood.has_pi:
+        decoders[slots.DCA_DROPOUT.name] = model.extra_zero_fraction
+    return decoders
+
+
+def add_dca_keys(
+    frame: AnnData,
+    counts: AnnData,
+    normalized: AnnData | None,
+    model: TrainedModel,
+    options: DenoiseOptions,
+) -> None:
+    """Add what DCA gives of cells and of genes to the frame around the denoised matrix.
+
+    obsm: X_dca; obs: size_factors, by which DCA's means are larger; var: X_dca_dispersion and
+    X_dca_dropout, means over the cells (of theta the geometric one).
+    """
+    columns = denoised_columns(model, options)
+    latent = np.zeros((counts.n_obs, model.n_latent), dtype=np.float32)
+    size_factor = np.zeros(counts.n_obs)
+    decoders = _dca_decoders(model)
+    sums = {key: np.zeros(len(columns)) for key in decoders}
+    for rows, block, cells, z in _encoded_blocks(counts, normalized, model, options):
+        latent[rows], size_factor[rows] = z, block.size_factor
+        for key, decode in decoders.items():
+            values = decode(cells, z)[:, columns].astype(np.float64)
+            values = np.log(values) if key == slots.DCA_DISPERSION.name else values
+            sums[key] += values.mean(axis=0) * len(block)
+    for key, total in sums.items():
+        mean = total / counts.n_obs
+        mean = np.exp(mean) if key == slots.DCA_DISPERSION.name else mean
+        frame.var[key] = mean.astype(np.float32)
+    frame.obsm[slots.DCA_LATENT.name] = latent
+    frame.obs[slots.DCA_SIZE_FACTORS.name] = size_factor
 
 
 def denoised_columns(model: TrainedModel, options: DenoiseOptions) -> np.ndarray:

@@ -48,6 +48,7 @@ def run(arguments: argparse.Namespace, options: AssembleOptions) -> None:
         read_result(arguments.clusters, results.CLUSTERS),
         arguments.annotation and read_result(arguments.annotation, results.ANNOTATION),
         arguments.subtypes and read_result(arguments.subtypes, results.SUBTYPES),
+        options,
     )
     counts_key = f"layers/{slots.COUNTS.name}"
     matrices = {"X": log_blocks(counts, normalized), counts_key: count_blocks(counts)}

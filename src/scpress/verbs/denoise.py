@@ -1,6 +1,7 @@
 """`scpress denoise`: denoised expression, written in chunks."""
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
 from scpress.config.options import DenoiseOptions
@@ -24,7 +25,13 @@ def run(arguments: argparse.Namespace, options: DenoiseOptions) -> None:
     from scpress.io.results import read_counts, read_result
     from scpress.model.device import resolve_device
     from scpress.model.fitted import load_model
-    from scpress.steps.denoise import denoise_blocks, denoised_columns, denoised_frame
+    from scpress.steps.denoise import (
+        add_dca_keys,
+        dca_blocks,
+        denoise_blocks,
+        denoised_columns,
+        denoised_frame,
+    )
     from scpress.tables import results
 
     counts = read_counts(arguments.counts)
@@ -32,4 +39,10 @@ def run(arguments: argparse.Namespace, options: DenoiseOptions) -> None:
     model = load_model(arguments.model_file, device=resolve_device(arguments.device))
     frame = denoised_frame(counts, model, denoised_columns(model, options))
     blocks = (block for _, block in denoise_blocks(counts, normalized, model, options))
-    write_h5ad_streamed(arguments.output, frame, {"X": blocks}, dtypes={"X": np.float32})
+    matrices: dict[str, Iterator[np.ndarray]] = {"X": blocks}
+    if options.dca_keys:
+        add_dca_keys(frame, counts, normalized, model, options)
+        beside = dca_blocks(counts, normalized, model, options)
+        matrices |= {f"obsm/{key}": values for key, values in beside.items()}
+    dtypes = dict.fromkeys(matrices, np.float32)
+    write_h5ad_streamed(arguments.output, frame, matrices, dtypes=dtypes)
