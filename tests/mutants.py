@@ -268,7 +268,11 @@ MUTANTS = [
         ),
         ("part of a batch is none", "math.ceil(training /", "math.floor(training /"),
         ("widths need not be mirrored", " or widths != widths[::-1]", ""),
-        ("the latent is the first width", '"n_latent": widths[middle]', '"n_latent": widths[0]'),
+        (
+            "the latent is the first width",
+            "return widths[:middle], widths[middle]",
+            "return widths[:middle], widths[0]",
+        ),
     ),
     *_in(
         "config/fields",
@@ -2234,6 +2238,7 @@ MUTANTS = [
     *_workflow(
         "inputs.py",
         "",
+        ("two names of one thing are taken", "if train[ours] != known", "if not known"),
         (
             "names of one preset go with all but pca",
             'train["preset"] != preset:',

@@ -180,17 +180,28 @@ def _check_models(config):
 
 
 def _check_presets(config, known):
-    """One line for each name that goes with another preset than that of its model."""
+    """One line for each name of another package that cannot be, given the others of its model.
+
+    Such a name has a `preset` in the schema, and `means` says which of our options it stands for.
+    """
     problems = []
     for name, options in list_models(config).items():
         train = {**config["train"], **options}
         for key in train:
-            preset = known.get(key, {}).get("preset")
-            if preset and train[key] is not None and train["preset"] != preset:
+            preset = known[key].get("preset")
+            if preset is None or train[key] is None:
+                continue
+            where = f"model '{name}' in the configuration"
+            if train["preset"] != preset:
                 problems.append(
-                    f"'{key}' goes with preset {preset}, and model '{name}' in the configuration "
-                    f"has preset {train['preset']}; say so under the models that it is for."
+                    f"'{key}' goes with preset {preset}, and {where} has preset "
+                    f"{train['preset']}; say so under the models that it is for."
                 )
+            problems += [
+                f"'{key}' and '{ours}' are two names of one thing, and {where} has both; keep one."
+                for ours in known[key]["means"]
+                if train[ours] != known[ours]["default"]
+            ]
     return problems
 
 

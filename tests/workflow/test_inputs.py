@@ -199,6 +199,10 @@ def test_the_size_of_a_model_in_dcas_names_is_its_middle_width():
             "'epochs' goes with preset dca, and model 'm' in the configuration has preset scvi; ",
         ),
         (
+            {"m": {"preset": "dca", "hidden_size": [9, 3, 9], "n_latent": 3}},
+            "'hidden_size' and 'n_latent' are two names of one thing, and model 'm' in the confi",
+        ),
+        (
             {"m": {"preset": "dca", "ae_type": "nb-fork"}},
             "'models.m.ae_type' in the configuration cannot be 'nb-fork': it is normal, poisson, ",
         ),

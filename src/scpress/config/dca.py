@@ -82,6 +82,20 @@ class DcaOptions(Options):
     copy: None = refused("the input is never changed; remove it.")
 
 
+# Which of our options each of them means; what is not here is refused.
+MEANS: dict[str, tuple[str, ...]] = {
+    "ae_type": ("likelihood", "dispersion"),
+    "hidden_size": ("hidden", "n_latent"),
+    "hidden_dropout": ("dropout_rate",),
+    "batchnorm": ("norm",),
+    "normalize_per_cell": ("library",),
+    "scale": ("input",),
+    "log1p": ("input",),
+    "epochs": ("max_steps",),
+    "reduce_lr": ("plateau",),
+    "early_stop": ("patience",),
+    "optimizer": (),
+}
 _AE_TYPES = {
     "normal": ("gaussian", "gene"),
     "poisson": ("poisson", "gene"),
@@ -118,13 +132,13 @@ def translate_dca(options: TrainOptions, dca: DcaOptions, *, n_cells: int) -> Tr
     epoch = math.ceil(training / options.batch_size)
     changes: dict[str, Any] = {}
     for name, value in given.items():
-        meant = _meaning(name, value, epoch)
-        for ours in meant:
+        for ours in MEANS[name]:
             if getattr(options, ours) != TrainOptions.__dataclass_fields__[ours].default:
                 raise InputError(
-                    f"{name} is DCA's name for {' and '.join(meant)}, and {ours} is given, too; "
-                    "keep one of them."
+                    f"{name} is DCA's name for {' and '.join(MEANS[name])}, and {ours} is given, "
+                    "too; keep one of them."
                 )
+        meant = dict(zip(MEANS[name], _values_of(name, value, epoch), strict=True))
         changes |= meant
         if meant:
             said = ", ".join(f"{ours} {shown}" for ours, shown in meant.items())
@@ -132,30 +146,29 @@ def translate_dca(options: TrainOptions, dca: DcaOptions, *, n_cells: int) -> Tr
     return dataclasses.replace(options, **changes)
 
 
-def _meaning(name: str, value: Any, epoch: int) -> dict[str, Any]:
-    """Options of ours, by name, that an option of DCA's stands for."""
+def _values_of(name: str, value: Any, epoch: int) -> tuple[Any, ...]:
+    """Values of our options that an option of DCA's means."""
     if name == "ae_type":
-        return dict(zip(("likelihood", "dispersion"), _AE_TYPES[value], strict=True))
+        return _AE_TYPES[value]
     if name == "hidden_size":
         return _widths(value)
-    in_epochs = {"epochs": "max_steps", "reduce_lr": "plateau", "early_stop": "patience"}
-    if name in in_epochs:
-        return {in_epochs[name]: value * epoch}
+    if name in ("epochs", "reduce_lr", "early_stop"):
+        return (value * epoch,)
     return {
-        "hidden_dropout": {"dropout_rate": value},
-        "batchnorm": {"norm": "batch" if value else "none"},
-        "normalize_per_cell": {"library": "size_factor"},
-        "scale": {"input": "zscore"},
-        "log1p": {"input": "zscore"},
-        "optimizer": {},
+        "hidden_dropout": (value,),
+        "batchnorm": ("batch" if value else "none",),
+        "normalize_per_cell": ("size_factor",),
+        "scale": ("zscore",),
+        "log1p": ("zscore",),
+        "optimizer": (),
     }[name]
 
 
-def _widths(widths: tuple[int, ...]) -> dict[str, Any]:
+def _widths(widths: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
     middle = len(widths) // 2
     if len(widths) % 2 == 0 or widths != widths[::-1]:
         raise InputError(
             f"hidden_size must be the same from both ends around the latent, as in 64 32 64; found "
             f"{' '.join(map(str, widths)) or 'nothing'}. The decoder mirrors the encoder."
         )
-    return {"hidden": widths[:middle], "n_latent": widths[middle]}
+    return widths[:middle], widths[middle]

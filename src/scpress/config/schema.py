@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from scpress.config.dca import DcaOptions
+from scpress.config.dca import MEANS, DcaOptions
 from scpress.config.fields import MAX_SEED
 from scpress.config.flags import options_schema
 from scpress.config.options import VERBS
@@ -46,7 +46,8 @@ def config_schema() -> dict[str, Any]:
 def _dca_names() -> dict[str, Any]:
     """DCA's names, without defaults: a section has those alone that were given."""
     return {
-        name: {key: value for key, value in schema.items() if key != "default"} | {"preset": "dca"}
+        name: {key: value for key, value in schema.items() if key != "default"}
+        | {"preset": "dca", "means": list(MEANS.get(name, ()))}
         for name, schema in options_schema(DcaOptions)["properties"].items()
     }
 
