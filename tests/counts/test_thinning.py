@@ -6,7 +6,12 @@ from scipy import sparse
 
 from scpress import settings
 from scpress.counts import thinning
-from scpress.counts.thinning import estimate_theta, split_counts
+from scpress.counts.thinning import (
+    estimate_theta,
+    estimate_theta_within,
+    split_counts,
+    split_folds,
+)
 
 
 def _draw(rng, n_cells, theta, mu, size_factor):
@@ -108,3 +113,95 @@ def test_the_same_stream_gives_the_same_folds():
     )
     assert (one != two).nnz == 0
     assert (one != other).nnz > 0
+
+
+def _typed(rng, *, n_cells=3000, n_genes=60, theta=2.0):
+    """Counts of three types that differ in every other gene, their means and types."""
+    kind = rng.integers(0, 3, n_cells)
+    fold_change = np.where(np.arange(n_genes) % 2, rng.choice([0.2, 1.0, 4.0], (3, n_genes)), 1.0)
+    mu = 6.0 * fold_change[kind] * rng.lognormal(0, 0.3, n_cells)[:, None]
+    rate = rng.gamma(theta, 1 / theta, mu.shape) * mu
+    return sparse.csr_matrix(rng.poisson(rate).astype(np.int32)), mu, kind
+
+
+def _residual_correlation(folds, mu, fractions):
+    """Mean over genes of the correlation of two folds' residuals given the truth."""
+    one, two = (
+        (fold.toarray() - part * mu) / np.sqrt(part * mu)
+        for fold, part in zip(folds, fractions, strict=True)
+    )
+    return np.mean([np.corrcoef(one[:, j], two[:, j])[0, 1] for j in range(mu.shape[1])])
+
+
+def test_folds_are_independent_given_the_truth_where_types_are_known_and_not_otherwise():
+    rng = np.random.default_rng(0)
+    counts, mu, kind = _typed(rng)
+    size_factor = np.asarray(mu[:, ::2].sum(axis=1)) / mu[:, ::2].sum(axis=1).mean()
+    found = {}
+    for name, theta in (
+        ("within types", estimate_theta_within(counts, size_factor, kind)),
+        ("over all cells", estimate_theta(counts, size_factor)),
+        ("binomial", np.full(60, 1e8)),
+    ):
+        first, second, rest = split_folds(counts, theta, fractions=(0.2, 0.3), rng=rng)
+        found[name] = [
+            _residual_correlation(pair, mu, parts)
+            for pair, parts in (
+                ((first, second), (0.2, 0.3)),
+                ((first, second + rest), (0.2, 0.8)),
+                ((second, rest), (0.3, 0.5)),
+            )
+        ]
+    # The standard error of a mean over 60 genes of 3,000 cells is 0.0024.
+    assert np.abs(found["within types"]).max() < 0.008
+    assert min(found["binomial"]) > 0.2
+    assert max(found["over all cells"]) < -0.03
+
+
+@pytest.mark.parametrize("chunk_bytes", [8, 10**6])
+def test_theta_within_groups_against_the_moments_cell_by_cell(monkeypatch, chunk_bytes):
+    monkeypatch.setattr(settings, "chunk_bytes", chunk_bytes)
+    rng = np.random.default_rng(1)
+    size_factor = rng.lognormal(0, 0.5, 61)
+    group = np.append(np.arange(60) % 2, 2)  # of a single cell nothing is learned
+    mu = np.array([2.0, 5.0, 9.0])
+    counts = _draw(rng, 61, np.array([0.3, 1.0, 3.0]), mu, size_factor * (1 + 5 * group))
+    x = counts.toarray().astype(float)
+    for gene, found in enumerate(estimate_theta_within(counts, size_factor, group)):
+        excess = signal = 0.0
+        for one in (0, 1):
+            cells = np.flatnonzero(group == one)
+            total, size = x[cells, gene].sum(), size_factor[cells].sum()
+            squares = sum((x[c, gene] - size_factor[c] * total / size) ** 2 for c in cells)
+            excess += squares * len(cells) / (len(cells) - 1) - total
+            signal += total * (total - 1) / size**2 * (size_factor[cells] ** 2).sum()
+        assert found == pytest.approx(signal / excess)
+
+
+def test_theta_of_few_molecules_in_small_groups_is_right_in_the_middle():
+    rng = np.random.default_rng(0)
+    group = np.arange(4000) % 80
+    counts = _draw(rng, 4000, np.full(400, 1.0), np.full(400, 0.3), np.ones(4000))
+    found = estimate_theta_within(counts, np.ones(4000), group)
+    assert np.median(found) == pytest.approx(1.0, abs=0.1)
+
+
+@given(st.integers(0, 10_000), st.lists(st.floats(0.05, 0.33), min_size=1, max_size=3))
+def test_folds_and_what_is_left_over_add_up_to_the_counts(seed, fractions):
+    rng = np.random.default_rng(seed)
+    values = rng.integers(1, 50, (20, 8)) * (rng.random((20, 8)) < 0.4)
+    counts = sparse.csr_matrix(values.astype(np.int32))
+    theta = rng.uniform(0.01, 100, 8)
+    folds = split_folds(counts, theta, fractions=fractions, rng=rng)
+    assert len(folds) == len(fractions) + 1
+    assert (sum(folds) != counts).nnz == 0
+    assert all((fold.data > 0).all() for fold in folds)
+
+
+def test_folds_of_all_molecules_leave_nothing_over():
+    counts = sparse.csr_matrix(np.full((200, 3), 30, dtype=np.int32))
+    rng = np.random.default_rng(0)
+    *folds, rest = split_folds(counts, np.full(3, 5.0), fractions=(0.2,) * 5, rng=rng)
+    assert rest.nnz == 0
+    for fold in folds:
+        assert fold.mean() == pytest.approx(6, abs=0.8)  # 4 standard errors
