@@ -11,6 +11,8 @@ QUICK_RUN = {
     "normalize": {"n_top_genes": 200},
     "cluster": {"resolutions": [0.4, 0.8], "n_subsamples": 2},
     "evaluate": {"resolutions": [0.4]},
+    "thin": {"folds": 1},
+    "baselines": {"pca_ranks": [2], "nmf_ranks": [2]},
     "subtype": {"n_subsamples": 2},
     "compress": {"pca_ranks": [2, 5], "nmf_ranks": [2]},
 }

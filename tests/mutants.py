@@ -469,6 +469,22 @@ MUTANTS = [
         ),
         ("thinning without the extra variance", "p = rng.beta(", "p = fraction + 0 * rng.beta("),
         ("theta as of cells of one size", "(size_factor**2).sum()", "size_factor.sum()"),
+        (
+            "types are dispersion",
+            "size_factor[start:stop], block),",
+            "size_factor[start:stop] * 0, block),",
+        ),
+        (
+            "the mean's own chance is taken for expression",
+            "total * np.maximum(total - 1, 0)",
+            "total * total",
+        ),
+        (
+            "later folds have the dispersion of all molecules",
+            "split_counts(rest, theta * left, frac",
+            "split_counts(rest, theta, frac",
+        ),
+        ("later folds are smaller", "fraction=fraction / left", "fraction=fraction"),
     ),
     *_in(
         "counts/variable_genes",
@@ -961,6 +977,30 @@ MUTANTS = [
             "the sign of a component is the solver's",
             "components = components * np.sign(components[np.arange(n_components), peak])[:, None]",
             "components = components * 1.0",
+        ),
+        ("residuals are not clipped", "np.clip(residual, -self.clip, self.clip)", "residual"),
+        ("smallest components first", "components=vectors.T[::-1]", "components=vectors.T"),
+    ),
+    *_in(
+        "model/molecules",
+        ("theta of a fold is that of all molecules", "        theta * fraction,", "        theta,"),
+        ("means are those of training", "floor) * fold.ratio", "floor)"),
+        (
+            "the nb loss forgets the counts",
+            "(fold.theta + x) * log_ratio",
+            "fold.theta * log_ratio",
+        ),
+        (
+            "a gene said to be nowhere costs next to everything",
+            "_FLOOR_MOLECULES / len(fold.training)",
+            "1e-300",
+        ),
+        ("levels are of the genes' order", "ranks * N_LEVELS", "np.arange(n_genes) * N_LEVELS"),
+        ("variance is Poisson's", "(mu + mu**2 / fold.theta)", "(mu + 0 * fold.theta)"),
+        (
+            "later blocks are scored as the first",
+            "x = fold.molecules[rows].toarray()",
+            "x = fold.molecules[: rows.stop - rows.start].toarray()",
         ),
     ),
     *_in(
@@ -1628,6 +1668,10 @@ MUTANTS = [
         ),
         ("the format is asked last", "if self.record is FinalRecord:", "if False:"),
     ),
+    *_in(
+        "tables/scores",
+        ("a baseline may be chosen", "if one.is_model]", "]"),
+    ),
     # steps ----------------------------------------------------------------------------------------
     *_in(
         "steps/compress",
@@ -1943,6 +1987,59 @@ MUTANTS = [
         ),
     ),
     *_in(
+        "steps/thin",
+        ("all cells are one group", "if n_groups < 2:", "if n_groups < 99:"),
+        (
+            "the library is of the modelled genes",
+            "library_sizes(fold)",
+            "library_sizes(fold[:, columns])",
+        ),
+        ("every block has the same chance", "[options.seed, start]", "[options.seed]"),
+        ("the seed of folds is not used", "[options.seed, start]", "[0, start]"),
+    ),
+    *_in(
+        "steps/score",
+        ("extra zeros do not count", "mu *= 1 - model", "mu *= 1 - 0 * model"),
+        ("a model of log-values is too small", "predict(rows) * scale", "predict(rows)"),
+        (
+            "a size factor of all molecules",
+            "library_size - of_folds[rows]",
+            "library_size - 0 * of_folds[rows]",
+        ),
+        ("each fold is the first", "k * n_obs, (k + 1) * n_obs", "0, n_obs"),
+        (
+            "a model that fails ends the run",
+            "options = replace(options, allow_failed_fit=True)",
+            "pass",
+        ),
+    ),
+    *_in(
+        "steps/baselines",
+        (
+            "NMF is fitted to what it predicts",
+            "training.X[np.sort(np.random.default_rng(0).",
+            "fold.molecules[np.sort(np.random.default_rng(0).",
+        ),
+        ("a rank is scored twice", "sorted(set(options.pca_ranks))", "sorted(options.pca_ranks)"),
+    ),
+    *_in(
+        "steps/choose",
+        ("the error is not paired", "difference = first - second", "difference = first"),
+        (
+            "trainings have no error",
+            "for values in (of_blocks, of_runs)",
+            "for values in (of_blocks,)",
+        ),
+        ("the best is chosen whatever the error", "<= options.tolerance *", "<= 0 *"),
+        ("a baseline is never better", "if not one.is_model and", "if one.is_model and"),
+        (
+            "scores of any molecules are compared",
+            "if table.digest != baselines.digest:",
+            "if False:",
+        ),
+        ("the loss is always Poisson", "getattr(fold, loss)", 'getattr(fold, "poisson")'),
+    ),
+    *_in(
         "steps/simulate",
         (
             "every type has subtypes",
@@ -2060,10 +2157,25 @@ MUTANTS = [
             'for reason in str(joined).split(";")[:1]:',
         ),
     ),
+    *_in(
+        "report/scores",
+        ("nothing is said of a better baseline", "if choice.beaten_by and", "if False and"),
+        (
+            "a baseline is better whatever its loss",
+            "better = baseline.from_chosen < 0",
+            "better = True",
+        ),
+        ("the level's loss is not from the best", '{a - b:+.2f}" for a', '{a:+.2f}" for a'),
+    ),
     # verbs ----------------------------------------------------------------------------------------
     *_in(
         "verbs/cluster",
         ("the seed of clusters is not used", "seed=arguments.seed", "seed=0"),
+    ),
+    *_in(
+        "verbs/score",
+        ("checkpoints are left beside scores", "        checkpoint.remove()", "        pass"),
+        ("seeds are all the first", "seed=record.seed", "seed=1"),
     ),
     *_in(
         "verbs/evaluate",
@@ -2208,13 +2320,13 @@ MUTANTS = [
         "tests/workflow/test_workflow.py primary_one",
         (
             "the cells are clustered with another model's latent",
-            'model_files("latent.h5ad", [PRIMARY])',
+            'model_files("latent.h5ad", PRIMARY)',
             'model_files("latent.h5ad")[:1]',
         ),
         (
             "the clusters are said to be of the last seed",
-            "model=PRIMARY,\n        seed=seeds(PRIMARY)[0]",
-            "model=PRIMARY,\n        seed=seeds(PRIMARY)[-1]",
+            "model=primary_flag,\n        seed=seeds(PRIMARY[0])[0]",
+            "model=primary_flag,\n        seed=seeds(PRIMARY[0])[-1]",
         ),
     ),
     *_workflow(
@@ -2273,8 +2385,8 @@ MUTANTS = [
         ),
         (
             "a primary model that was dropped is accepted",
-            "if primary not in models:",
-            'if primary not in config["models"]:',
+            "primary not in models:",
+            'primary not in config["models"]:',
         ),
         (
             "a second file replaces whole sections",

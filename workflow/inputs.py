@@ -17,6 +17,8 @@ import yaml
 # Columns of the sheet that are options of ingest; beside the sample and its path, the others are
 # metadata.
 INGEST_COLUMNS = ("format", "layer", "orientation", "genome", "rounding", "label_key")
+# What leaves a choice to held-out molecules.
+AUTO = "auto"
 _VERB_COLUMNS = ("sample", "path", *INGEST_COLUMNS)
 # Keys of the configuration that may name a file.
 FILE_KEYS = (("normalize", "gene_list"), ("annotate", "panel"))
@@ -166,7 +168,9 @@ def _check_models(config):
     models, primary = list_models(config), config["primary_model"]
     if not models:
         return ["'models' in the configuration is empty; name at least one."]
-    if primary not in models:
+    if AUTO in models:
+        return [f"a model of the configuration is named '{AUTO}', which means a choice; rename it."]
+    if primary != AUTO and primary not in models:
         return [
             f"'primary_model' is '{primary}', which is not under 'models'; "
             f"{nearest(primary, models)}"
@@ -203,6 +207,17 @@ def _check_presets(config, known):
                 if train[ours] != known[ours]["default"]
             ]
     return problems
+
+
+def primary_candidates(config):
+    """Models of which the primary one is chosen by held-out molecules; one where it is known.
+
+    Without scores `auto` is the first of the list.
+    """
+    models, primary = list(list_models(config)), config["primary_model"]
+    if primary != AUTO:
+        return [primary]
+    return models if config["thin"]["folds"] else models[:1]
 
 
 def list_models(config):

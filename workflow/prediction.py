@@ -43,6 +43,11 @@ COSTS = {
     "embed": Cost(1500, 1_000, 12, 20, 0.1),
     "denoise": Cost(1500, 1_000, 12, 20, 0.5),
     "evaluate": Cost(1500, 20_000, 4, 30, 0.2),
+    # As a training, with one fold beside it; the folds are trained one after the other.
+    "thin": Cost(1500, 2_000, 16, 20, 0.1),
+    "score": Cost(1500, 1_000, 40, 240, 1.0),
+    "baselines": Cost(1500, 1_000, 40, 60, 0.5),
+    "choose": Cost(1000, 0, 0, 10, 0.0),
     "cluster": Cost(1500, 8_000, 0, 30, 0.5),
     "annotate": Cost(1500, 2_000, 14, 20, 0.1),
     "subtype": Cost(1500, 2_000, 20, 30, 0.3),
@@ -78,7 +83,7 @@ def runtime_minutes(rule: str, size: Size) -> int:
 
 def largest(sizes: list[Size]) -> Size:
     """Size of the largest of some files, for rules whose inputs are of the same cells."""
-    return Size(*map(max, zip(*sizes, strict=True)))
+    return Size(*map(max, zip(*sizes, strict=True))) if sizes else Size(0, 0)
 
 
 def total(sizes: list[Size]) -> Size:

@@ -80,6 +80,7 @@ CELL_TYPE_CONFIDENCE = _obs(
     "cell_type_confidence", "float32", "Confidence of it, 0 to 1.", low=0, high=1
 )
 SUBTYPE = _obs("subtype", "category", "Type, or type and subtype number where supported.")
+FOLD = _obs("fold", "int64", "Fold of the molecules, from 1, in folds.h5ad alone.", low=1)
 NLL = _obs("nll_{model}", "float32", "Negative log-likelihood of the cell, nats.")
 IS_VALIDATION = _obs("is_validation_{model}", "bool", "Held out to decide when to stop.")
 
@@ -108,6 +109,12 @@ HIGHLY_VARIABLE_RANK = _var(
 )
 HIGHLY_VARIABLE_NBATCHES = _var(
     "highly_variable_nbatches", "int64", "Batches that choose the gene.", low=0
+)
+THIN_THETA = _var(
+    "thin_theta",
+    "float64",
+    "Inverse dispersion by which molecules were divided, in folds.h5ad alone.",
+    low=0,
 )
 THETA = _var(
     "theta_{model}",

@@ -7,7 +7,13 @@ from scipy import sparse
 from scpress import settings
 from scpress.counts.sizes import library_sizes, size_factors
 from scpress.errors import InputError
-from scpress.model.baselines import FLOOR, fit_gene_mean, fit_pca, truncate_pca
+from scpress.model.baselines import (
+    FLOOR,
+    fit_gene_mean,
+    fit_pca,
+    fit_pearson_pca,
+    truncate_pca,
+)
 
 
 @pytest.fixture(scope="module")
@@ -118,3 +124,33 @@ def test_a_gene_that_is_never_seen_stays_at_zero(counts, size_factor):
     decoded = pca.decode_counts(pca.encode(X, size_factor), size_factor)
     assert np.isfinite(decoded).all()
     np.testing.assert_allclose(decoded[:, 5], 0, atol=1e-5)
+
+
+def test_pearson_pca_is_the_svd_of_analytic_residuals(counts):
+    x = counts.toarray().astype(float)
+    share = np.maximum(x.sum(axis=0), 0.5)
+    share /= share.sum()
+    expected = x.sum(axis=1, keepdims=True) * share
+    deviation = np.sqrt(expected + expected**2 / 100)
+    residual = np.clip((x - expected) / deviation, -np.sqrt(200), np.sqrt(200))
+    centered = residual - residual.mean(axis=0)
+    vectors = np.linalg.svd(centered, full_matrices=False)[2][:4]
+    found = fit_pearson_pca(counts, 4)
+    np.testing.assert_allclose(
+        found.components.T @ found.components, vectors.T @ vectors, atol=1e-8
+    )
+    back = centered @ vectors.T @ vectors + residual.mean(axis=0)
+    mu = np.maximum(expected + back * deviation, FLOOR * expected)
+    np.testing.assert_allclose(found.decode_counts(counts), mu, rtol=1e-8)
+    # Of fewer components, the largest.
+    two = np.linalg.svd(centered, full_matrices=False)[2][:2]
+    shorter = found.truncated(2).components
+    np.testing.assert_allclose(shorter.T @ shorter, two.T @ two, atol=1e-8)
+
+
+def test_residuals_are_clipped_and_a_gene_of_no_molecules_is_no_trouble():
+    x = np.ones((9, 3), dtype=np.int32)
+    x[0, 0], x[:, 2] = 1000, 0
+    found = fit_pearson_pca(sparse.csr_matrix(x), 1)
+    assert found.residuals(sparse.csr_matrix(x))[2].max() == 3
+    assert np.isfinite(found.decode_counts(sparse.csr_matrix(x))).all()

@@ -1,10 +1,13 @@
 """`assemble`: the streamed file is what the step makes, and scanpy uses it."""
 
+from dataclasses import replace
+
 import anndata as ad
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import scanpy as sc
+import torch
 
 from scpress import settings
 from scpress.counts.frames import plain_frame
@@ -132,6 +135,23 @@ def test_scanpy_finds_scvi_tools_latent_where_it_looks(inputs, run_folder, tmp_p
     written = sc.read_h5ad(tmp_path / "scpress.h5ad")
     np.testing.assert_array_equal(written.obsm["X_scVI"], latent.obsm["X_pca"])
     sc.pp.neighbors(written, use_rep="X_scVI")
+
+
+def test_of_several_models_the_clustered_one_denoises(inputs, run_folder, tmp_path, capsys):
+    _, words = inputs
+    path = run_folder / "model.safetensors"
+    other = load_model(path)
+    other.record = replace(other.record, model="other")
+    with torch.no_grad():
+        other.network.eta.bias.zero_()
+    other.save(tmp_path / "other.safetensors")
+    layers = []
+    for files in ([path], [tmp_path / "other.safetensors", path]):
+        assert run([*words, "--denoised-layer", "--model-file", *files]) == 0
+        layers.append(sc.read_h5ad(tmp_path / "scpress.h5ad").layers["denoised"])
+    np.testing.assert_array_equal(layers[0], layers[1])
+    assert run([*words, "--denoised-layer", "--model-file", path, path]) == 2
+    assert "2 of the model files are of 'pca'. Give one of each." in capsys.readouterr().err
 
 
 def test_twice_the_same_model_is_an_error(inputs, run_folder, capsys):

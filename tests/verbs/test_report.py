@@ -67,6 +67,7 @@ def test_a_short_path_of_a_history_is_refused(cells, tmp_path, capsys, monkeypat
         ("--subtype-markers", "subtype_markers.tsv"),
         ("--evaluations", "evaluation.json"),
         ("--compressions", "compression.json"),
+        ("--choice", "choice.json"),
         ("--samples-qc", "qc.h5ad"),
     ],
 )

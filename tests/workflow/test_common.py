@@ -137,6 +137,17 @@ def test_dcas_names_are_words_where_they_are_given(load):
     assert not {"--hidden-size", "--no-batchnorm", "--ae-type", "--epochs"} & set(vae)
 
 
+def test_the_first_model_is_primary_where_nothing_scores_and_that_is_said(load, capsys):
+    load(primary_model="auto", thin={"folds": 0}).say_primary()
+    assert capsys.readouterr().out == (
+        "scpress: primary_model is vae, the first of the list, as there are no scores "
+        "(thin: folds: 0).\n"
+    )
+    for changes in ({"primary_model": "auto"}, {"thin": {"folds": 0}}):
+        load(**changes).say_primary()
+    assert capsys.readouterr().out == ""
+
+
 def test_threads_of_the_configuration_are_said_to_every_verb(load):
     common = load(threads=3)
     for section in ("qc", "train", "report"):

@@ -109,6 +109,7 @@ def test_what_is_given_stays_and_the_rest_of_its_section_is_filled():
         ({"models": {"vae": None, "pca": None}}, "'models' in the configuration is empty"),
         ({"models": {"a b": {}}}, "'a b' is not a possible name"),
         ({"models": {"umap": {}}}, "'umap' is not a possible name"),
+        ({"models": {"auto": {}}}, "a model of the configuration is named 'auto', which means"),
         ({"primary_model": "va"}, "'primary_model' is 'va', .*did you mean 'vae'?"),
         ({"samples": "no.tsv"}, "no sample sheet 'no.tsv'"),
         ({"annotate": {"panel": "no.tsv"}}, "no such file: 'no.tsv', which 'annotate.panel'"),
@@ -162,6 +163,22 @@ def test_a_model_set_to_null_is_dropped():
     (problem,) = inputs.complete_config(config, CONFIG_SCHEMA)
     assert inputs.list_models(config) == {"vae": {}}
     assert problem == "'primary_model' is 'pca', which is not under 'models'; known: vae."
+
+
+@pytest.mark.parametrize(
+    ("changes", "models"),
+    [
+        ({"primary_model": "pca"}, ["pca"]),
+        ({"primary_model": "auto"}, ["vae", "pca"]),
+        ({}, ["vae", "pca"]),
+        ({"thin": {"folds": 0}}, ["vae"]),
+        ({"thin": {"folds": 0}, "primary_model": "pca"}, ["pca"]),
+    ],
+)
+def test_the_primary_model_is_named_or_one_of_all_that_are_scored(changes, models):
+    config = {"models": {"vae": {}, "gone": None, "pca": {}}, **changes}
+    assert inputs.complete_config(config, CONFIG_SCHEMA) == []
+    assert inputs.primary_candidates(config) == models
 
 
 def test_each_model_of_counts_is_trained_at_each_size_of_the_curve():

@@ -200,3 +200,9 @@ MEASURED = {
 def test_predictions_cover_what_was_measured_by_a_third(size):
     for rule, peak in MEASURED[size].items():
         assert prediction.memory_mb(rule, prediction.Size(*size)) >= 1.33 * peak, rule
+
+
+def test_a_job_without_counts_asks_for_what_it_starts_with():
+    size = prediction.largest([])
+    assert prediction.memory_mb("choose", size) == prediction.COSTS["choose"].mb
+    assert prediction.runtime_minutes("choose", size) == prediction.COSTS["choose"].minutes

@@ -89,16 +89,21 @@ def test_both_entry_points_have_jobs_and_find_the_default_profile(shipped, words
     # Two seeds of two networks, one of PCA.
     assert counts["train"] == counts["embed"] == 5
     assert counts["evaluate"] == counts["compress"] == 3
-    assert sum(counts.values()) == 27
+    # Every model and seed, and three jobs for all of them.
+    assert counts["score"] == 5
+    assert counts["thin"] == counts["baselines"] == counts["choose"] == 1
+    assert sum(counts.values()) == 35
 
 
 def test_the_logged_commands_say_the_shipped_options(shipped):
     """Each command of a dry run, parsed by its verb, gives the configuration's options."""
     text = snakemake(shipped, "--dry-run", "--printshellcmds")
     commands = [shlex.split(line) for line in re.findall(r"^ +(scpress .*)$", text, re.M)]
-    assert {words[1] for words in commands} == set(SHIPPED) & set(VERBS) - {"denoise"}
+    assert {words[1] for words in commands} == (set(SHIPPED) & set(VERBS) - {"denoise"}) | {"score"}
     for words in commands:
         verb = words[1]
+        if verb == "score":
+            continue  # its options are those of the model's file
         parser = argparse.ArgumentParser(allow_abbrev=False)
         add_flags(parser, VERBS[verb])
         parser.add_argument("--threads", type=int)
@@ -111,7 +116,7 @@ def test_the_logged_commands_say_the_shipped_options(shipped):
             section |= SHIPPED["models"][words[words.index("--model") + 1]]
         if verb == "compress":
             # The rivals are the same for all models: they are fitted once.
-            section["rivals"] = words[words.index("--model") + 1] == SHIPPED["primary_model"]
+            section["rivals"] = words[words.index("--model") + 1] == next(iter(SHIPPED["models"]))
         if verb == "ingest":
             section["label_key"] = "cell_type_annotations"
         section = {k: tuple(v) if isinstance(v, list) else v for k, v in section.items()}
@@ -145,11 +150,16 @@ def test_each_size_of_the_curve_is_a_training_of_its_own(shipped, tmp_path):
 
 @pytest.fixture(scope="module")
 def planned(tmp_path_factory):
-    """{rule: its jobs} of a dry run with real counts and two seeds, each {key: text} and words."""
+    """Jobs of a dry run with real counts and two seeds."""
     folder = tmp_path_factory.mktemp("planned")
     write_config(folder, seeds=[7, 3], threads=2, assemble={"denoised_layer": True})
     counts = sparse.random(5000, 200, density=0.1, format="csr")
     ad.AnnData(counts).write_h5ad(folder / "raw.h5ad")
+    return dry_run(folder)
+
+
+def dry_run(folder):
+    """{rule: its jobs} of a dry run, each {key: text} and words."""
     words = ["--snakefile", ROOT / "workflow/Snakefile", "--dry-run", "--printshellcmds"]
     jobs = {}
     for block in re.split(r"^ *(?=(?:local)?rule \w+:$)", snakemake(folder, *words), flags=re.M)[
@@ -177,6 +187,38 @@ def test_what_follows_the_models_reads_the_primary_one_of_the_first_seed(planned
     assert values_of("--latents", assemble) == [
         f"results/models/{name}/all/7/latent.h5ad" for name in ("pca", "vae")
     ]
+
+
+def test_the_primary_model_is_chosen_among_all_that_are_scored(tmp_path):
+    write_config(tmp_path, primary_model="auto", seeds=[7, 3], assemble={"denoised_layer": True})
+    ad.AnnData(sparse.random(500, 200, density=0.1, format="csr")).write_h5ad(tmp_path / "raw.h5ad")
+    jobs = dry_run(tmp_path)
+    latents = [f"results/models/{name}/all/7/latent.h5ad" for name in ("pca", "vae")]
+    (cluster,), (choose,), (assemble,) = (jobs[n] for n in ("cluster", "choose", "assemble"))
+    assert values_of("--choice", cluster) == ["results/choice.json"]
+    assert "--model" not in cluster["words"]
+    assert values_of("--latent", cluster) == latents
+    assert values_of("--seed", cluster) == ["7"]
+    folders = [f"results/models/{run}" for run in ("pca/all/7", "vae/all/7", "vae/all/3")]
+    assert values_of("--scores", choose) == [f"{folder}/scores.json" for folder in folders]
+    files = [f"results/models/{name}/all/7/model.safetensors" for name in ("pca", "vae")]
+    assert values_of("--model-file", assemble) == files
+    (report,) = jobs["report"]
+    assert values_of("--choice", report) == ["results/choice.json"]
+    assert sorted(values_of("--model-file", job)[0] for job in jobs["score"]) == sorted(
+        f"{folder}/model.safetensors" for folder in folders
+    )
+
+
+def test_without_folds_there_are_no_scores_and_auto_is_the_first_model(tmp_path):
+    write_config(tmp_path, primary_model="auto", thin={"folds": 0})
+    ad.AnnData(sparse.random(500, 200, density=0.1, format="csr")).write_h5ad(tmp_path / "raw.h5ad")
+    jobs = dry_run(tmp_path)
+    assert not {"thin", "score", "baselines", "choose"} & set(jobs)
+    (cluster,), (report,) = jobs["cluster"], jobs["report"]
+    assert values_of("--model", cluster) == ["pca"]
+    assert values_of("--latent", cluster) == ["results/models/pca/all/0/latent.h5ad"]
+    assert "--choice" not in [*cluster["words"], *report["words"]]
 
 
 def test_a_job_of_a_model_and_seed_says_them_and_the_page_shows_every_one(planned):
@@ -228,7 +270,7 @@ def test_the_workflow_is_a_module_of_another(tmp_path):
 def test_the_slurm_profile_is_understood(shipped):
     assert (
         sum(job_counts(snakemake(shipped, "--workflow-profile", "profiles/slurm", "-n")).values())
-        == 27
+        == 35
     )
 
 
@@ -293,7 +335,7 @@ def test_two_hundred_samples_are_little_more_than_two_hundred_jobs(tmp_path):
     submitted = text.count("Group job sample") + sum(
         number for rule, number in counts.items() if rule not in ("ingest", "qc", "all")
     )
-    assert submitted == 200 + 18 + 3 + 3 + 8
+    assert submitted == 200 + 18 + 3 + 3 + 8 + 9 + 3
     assert seconds < 20
 
 
@@ -356,6 +398,8 @@ def test_a_models_option_repeats_that_model_and_what_follows(finished):
         "train": 1,
         "embed": 1,
         "evaluate": 1,
+        "score": 1,
+        "choose": 1,
         "compress": 1,
         "assemble": 1,
         "report": 1,

@@ -1,5 +1,5 @@
 # What the cells are, from the primary model's first seed.
-#   cluster   latent                                   -> clusters.h5ad                       scpress cluster
+#   cluster   latent (choice)                            -> clusters.h5ad                       scpress cluster
 #   annotate  counts, normalized, clusters             -> annotation.h5ad, markers.tsv        scpress annotate
 #   subtype   counts, normalized, clusters, annotation -> subtypes.h5ad, subtype_markers.tsv  scpress subtype
 
@@ -7,7 +7,8 @@
 rule cluster:
     """Build the neighbours graph, choose the resolution and lay out a UMAP."""
     input:
-        latent=model_files("latent.h5ad", [PRIMARY]),
+        latent=model_files("latent.h5ad", PRIMARY),
+        choice=CHOICE if len(PRIMARY) > 1 else [],
     output:
         clusters=f"{RESULTS}/clusters.h5ad",
     log:
@@ -22,14 +23,14 @@ rule cluster:
         runtime=minutes("cluster"),
     params:
         step_version=1,
-        model=PRIMARY,
-        seed=seeds(PRIMARY)[0],
+        model=primary_flag,
+        seed=seeds(PRIMARY[0])[0],
         flags=flags("cluster"),
     shell:
         """
         scpress cluster \
             --latent {input.latent:q} \
-            --model {params.model} \
+            {params.model:q} \
             --seed {params.seed} \
             {params.flags:q} \
             --output {output.clusters:q} \
@@ -103,7 +104,7 @@ rule subtype:
         runtime=minutes("subtype"),
     params:
         step_version=2,
-        seed=seeds(PRIMARY)[0],
+        seed=seeds(PRIMARY[0])[0],
         flags=flags("subtype"),
     shell:
         """

@@ -64,7 +64,9 @@ if config["stage_inputs"]:
 RESULTS = config["results"].rstrip("/")
 MODELS = inputs.list_models(config)
 SIZES = inputs.list_sizes(config)
-PRIMARY = config["primary_model"]
+# One model, or all where held-out molecules choose the primary one.
+PRIMARY = inputs.primary_candidates(config)
+CHOICE = [f"{RESULTS}/choice.json"] if config["thin"]["folds"] else []
 # Files the configuration names are inputs: they must exist, and a change of one counts.
 GENE_LIST = named_file("normalize", "gene_list")
 PANEL = named_file("annotate", "panel")
@@ -92,7 +94,12 @@ def flags(section, overrides=()):
             words += [flag, *map(str, value)]
         else:
             words += [flag, "null" if value is None else str(value)]
-    return [*words, "--threads", str(config["threads"])]
+    return [*words, *threads_flag()]
+
+
+def threads_flag():
+    """The flag that every verb has."""
+    return ["--threads", str(config["threads"])]
 
 
 def ingest_flags(wildcards):
@@ -114,6 +121,11 @@ def train_flags(wildcards):
     return flags("train", {**MODELS, **SIZES}[wildcards.model])
 
 
+def primary_flag(wildcards, input):
+    """The model that is built on, by its name or by the file that chooses it."""
+    return ["--choice", *CHOICE] if len(PRIMARY) > 1 else ["--model", *PRIMARY]
+
+
 def sizes_of(model):
     """Sizes of latent at which a model is trained once more."""
     wanted = dict.fromkeys(config["compress"]["n_latents"])
@@ -123,7 +135,7 @@ def sizes_of(model):
 def compress_flags(wildcards):
     """Options of compress for one model; the rivals are the same for all models."""
     overrides = {"n_latents": sizes_of(wildcards.model)}
-    if wildcards.model != PRIMARY:
+    if wildcards.model != PRIMARY[0]:
         overrides["rivals"] = False
     return flags("compress", overrides)
 
@@ -180,6 +192,15 @@ def memory(rule, size=input_size):
 def minutes(rule, size=input_size):
     """Minutes to ask for."""
     return attempted(prediction.runtime_minutes, "max_runtime", rule, size)
+
+
+def say_primary():
+    """Say which model `auto` is where nothing scores them."""
+    if config["primary_model"] == inputs.AUTO and not CHOICE:
+        print(
+            f"scpress: primary_model is {PRIMARY[0]}, the first of the list, as there are no scores "
+            "(thin: folds: 0)."
+        )
 
 
 def cancel_left_over_jobs():

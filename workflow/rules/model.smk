@@ -2,6 +2,7 @@
 #   train     counts, normalized         -> model.safetensors, history.tsv   scpress train
 #   embed     counts, normalized, model  -> latent.h5ad                      scpress embed
 #   evaluate  counts, latents of a model -> ../evaluation.json               scpress evaluate
+#   score     counts, normalized, folds, model -> scores.json                scpress score
 #   denoise   counts, normalized, model  -> denoised.h5ad (on request)       scpress denoise
 
 FOLDER = f"{RESULTS}/models/{{model}}/{{split}}/{{seed}}"
@@ -114,6 +115,46 @@ rule evaluate:
             --model {wildcards.model} \
             {params.flags:q} \
             --output {output.evaluation:q} \
+            2>{log:q}
+        """
+
+
+rule score:
+    """Train one model and seed without each fold of the molecules, and score it there."""
+    input:
+        counts=f"{RESULTS}/counts.h5ad",
+        normalized=f"{RESULTS}/normalized.h5ad",
+        folds=f"{RESULTS}/folds.h5ad",
+        model=f"{FOLDER}/model.safetensors",
+    output:
+        scores=f"{FOLDER}/scores.json",
+    log:
+        f"{RESULTS}/logs/score/{RUN}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/score/{RUN}.tsv"
+    conda:
+        NETWORK_ENV
+    threads: config["threads"]
+    resources:
+        mem_mb=memory("score"),
+        runtime=minutes("score"),
+    params:
+        step_version=1,
+        device=config["device"],
+        checkpoints=f"{RESULTS}/checkpoints",
+        flags=threads_flag(),
+    shell:
+        """
+        scpress score \
+            --counts {input.counts:q} \
+            --normalized {input.normalized:q} \
+            --folds {input.folds:q} \
+            --model-file {input.model:q} \
+            --model {wildcards.model} \
+            --device {params.device} \
+            --checkpoints {params.checkpoints:q} \
+            {params.flags:q} \
+            --output {output.scores:q} \
             2>{log:q}
         """
 

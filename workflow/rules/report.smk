@@ -13,7 +13,7 @@ rule assemble:
         annotation=f"{RESULTS}/annotation.h5ad",
         subtypes=f"{RESULTS}/subtypes.h5ad",
         model=(
-            model_files("model.safetensors", [PRIMARY])
+            model_files("model.safetensors", PRIMARY)
             if config["assemble"]["denoised_layer"]
             else []
         ),
@@ -61,6 +61,7 @@ rule report:
             f"{RESULTS}/models/{{model}}/all/evaluation.json", model=MODELS
         ),
         compressions=model_files("compression.json"),
+        choice=CHOICE,
         archive=f"{RESULTS}/archive.json",
         markers=f"{RESULTS}/markers.tsv",
         subtype_markers=f"{RESULTS}/subtype_markers.tsv",
@@ -86,7 +87,8 @@ rule report:
         mem_mb=memory("report"),
         runtime=minutes("report"),
     params:
-        step_version=3,
+        step_version=4,
+        choice=["--choice", *CHOICE] if CHOICE else [],
         flags=flags("report"),
     shell:
         """
@@ -96,6 +98,7 @@ rule report:
             --histories {input.histories:q} \
             --evaluations {input.evaluations:q} \
             --compressions {input.compressions:q} \
+            {params.choice:q} \
             --archive {input.archive:q} \
             --markers {input.markers:q} \
             --subtype-markers {input.subtype_markers:q} \

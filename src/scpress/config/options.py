@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from scpress.config.archive import PackOptions
 from scpress.config.fields import MAX_SEED, Options, option
 from scpress.config.output import AssembleOptions, DenoiseOptions
+from scpress.config.scores import BaselinesOptions, ChooseOptions, ThinOptions
 
 
 @dataclass(frozen=True)
@@ -420,6 +421,9 @@ VERBS: dict[str, type[Options]] = {
     "denoise": DenoiseOptions,
     "cluster": ClusterOptions,
     "evaluate": EvaluateOptions,
+    "thin": ThinOptions,
+    "baselines": BaselinesOptions,
+    "choose": ChooseOptions,
     "annotate": AnnotateOptions,
     "subtype": SubtypeOptions,
     "compress": CompressOptions,

@@ -78,7 +78,11 @@ def _workflow_keys(train: dict[str, Any]) -> dict[str, Any]:
                 "additionalProperties": False,
             },
         },
-        "primary_model": _key("string", "zinb_vae", "model that is clustered and annotated"),
+        "primary_model": _key(
+            "string",
+            "auto",
+            "model that is clustered and annotated; auto: the one that `choose` finds best",
+        ),
         "seeds": {
             "type": "array",
             "description": "seeds each model is trained with",

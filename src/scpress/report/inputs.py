@@ -15,6 +15,7 @@ from scpress.tables.compression import Compression
 from scpress.tables.evaluation import Evaluation
 from scpress.tables.records import plain
 from scpress.tables.results import FinalRecord
+from scpress.tables.scores import Choice
 from scpress.tables.training import TrainingRecord
 
 
@@ -36,6 +37,8 @@ class ReportInputs:
         Tables of marker genes (`cells.markers.MARKER_COLUMNS`) per cluster and per subtype.
     archive
         What `pack` wrote beside the archive.
+    choice
+        Scores on held-out molecules, by `choose`.
     """
 
     cells: AnnData
@@ -46,6 +49,7 @@ class ReportInputs:
     markers: pd.DataFrame | None = None
     subtype_markers: pd.DataFrame | None = None
     archive: PackedBytes | None = None
+    choice: Choice | None = None
 
     @property
     def record(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from scpress import slots
 from scpress.cells.panels import UNASSIGNED
 from scpress.cells.stability import adjusted_rand_index
 from scpress.report.inputs import ReportInputs
+from scpress.report.scores import score_sentences
 from scpress.tables.records import plain
 from scpress.tables.training import TrainingRecord
 
@@ -53,6 +54,7 @@ def collect_metrics(inputs: ReportInputs) -> dict[str, Any]:
             for name, record in inputs.models.items()
         },
         "evaluations": [one.as_plain() for one in inputs.evaluations],
+        "choice": inputs.choice and inputs.choice.as_plain(),
         "archive": inputs.archive and inputs.archive.as_plain(),
         "compressions": [
             {"model": one.model, "seed": one.seed}
@@ -79,7 +81,9 @@ def sample_numbers(obs: pd.DataFrame) -> dict[str, Any]:
 
 def write_headline(inputs: ReportInputs, metrics: dict[str, Any]) -> list[str]:
     """Sentences that say what was found, in the order a reader asks."""
-    sentences = [_cells_sentence(metrics), _model_sentence(inputs), _cluster_sentence(metrics)]
+    *warnings, scores = score_sentences(inputs) or [""]
+    sentences = [*warnings, _cells_sentence(metrics), _model_sentence(inputs), scores]
+    sentences.append(_cluster_sentence(metrics))
     if metrics["cell_types"] is not None or metrics["n_unassigned"]:
         sentences.append(_types_sentence(metrics))
     if metrics["n_subtypes"] is not None:

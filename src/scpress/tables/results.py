@@ -16,6 +16,7 @@ from scpress.tables.records import (
     NotNegative,
     Positive,
     Record,
+    Share,
     plain,
 )
 from scpress.tables.training import HeldOut, TrainingRecord, Verdict
@@ -75,6 +76,34 @@ class NormalizeRecord(Record):
     n_highly_variable: int
     median_library_size: Positive
     messages: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldsRecord(Record):
+    """How `thin` divided the molecules.
+
+    Attributes
+    ----------
+    fraction
+        Expected part of the molecules in one fold.
+    n_groups
+        Groups of cells that are alike, within which the dispersion was estimated.
+    digest
+        Of the molecules that are held out: only scores on the same ones can be compared.
+    """
+
+    n_folds: int
+    fraction: Share
+    seed: int
+    n_groups: int
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folds(Record):
+    """The record of `folds.h5ad`."""
+
+    thin: FoldsRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -301,6 +330,7 @@ COUNTS = Result(CountsRecord, (slots.SAMPLE,))
 QC = Result(QcRecord, (*_OF_QC, slots.N_CELLS))
 NORMALIZED = Result(NormalizeRecord, (*_OF_STEPS["flavor"], slots.MEANS, slots.VARIANCES))
 LATENT = Result(LatentRecord)
+FOLDS = Result(Folds, (slots.FOLD, slots.LIBRARY_SIZE, slots.THIN_THETA))
 CLUSTERS = Result(Clusters, _OF_STEPS["cluster"], {"neighbors": Neighbors})
 ANNOTATION = Result(Annotation, _OF_STEPS["annotate"])
 SUBTYPES = Result(Subtypes, _OF_STEPS["subtype"])

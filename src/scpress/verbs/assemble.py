@@ -10,6 +10,8 @@ from scpress.errors import InputError
 if TYPE_CHECKING:
     from anndata import AnnData
 
+    from scpress.model.fitted import TrainedModel
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the paths of the verb."""
@@ -22,7 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--annotation", type=Path, help="annotation.h5ad")
     parser.add_argument("--subtypes", type=Path, help="subtypes.h5ad")
     parser.add_argument(
-        "--model-file", type=Path, help="model.safetensors of the primary model, to denoise with"
+        "--model-file",
+        type=Path,
+        nargs="+",
+        help="model.safetensors of the primary model, or of several with it, to denoise with",
     )
     parser.add_argument("--output", type=Path, required=True, help="scpress.h5ad to write")
 
@@ -54,13 +59,27 @@ def run(arguments: argparse.Namespace, options: AssembleOptions) -> None:
     matrices = {"X": log_blocks(counts, normalized), counts_key: count_blocks(counts)}
     dtypes = {"X": np.float32, counts_key: np.int32}
     if options.denoised_layer:
-        from scpress.model.fitted import load_model
         from scpress.steps.assemble import denoised_blocks
 
         key = f"layers/{slots.DENOISED.name}"
-        matrices[key] = denoised_blocks(counts, normalized, load_model(arguments.model_file))
+        matrices[key] = denoised_blocks(counts, normalized, _primary(arguments.model_file, frame))
         dtypes[key] = np.float32
     write_h5ad_streamed(arguments.output, frame, matrices, dtypes=dtypes)
+
+
+def _primary(paths: list[Path], frame: "AnnData") -> "TrainedModel":
+    """The model whose latent was clustered; a single one needs no name."""
+    from scpress import slots
+    from scpress.model.fitted import load_model
+
+    models = [load_model(path) for path in paths]
+    if len(models) == 1:
+        return models[0]
+    name = frame.uns[slots.RECORD.name]["cluster"]["model"]
+    found = [one for one in models if one.record.model == str(name)]
+    if len(found) != 1:
+        raise InputError(f"{len(found)} of the model files are of {str(name)!r}. Give one of each.")
+    return found[0]
 
 
 def _by_model(paths: list[Path]) -> "dict[str, AnnData]":

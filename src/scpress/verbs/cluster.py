@@ -8,20 +8,41 @@ from scpress.config.options import ClusterOptions
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the paths of the verb."""
-    parser.add_argument("--latent", type=Path, required=True, help="latent.h5ad of the model")
-    parser.add_argument("--model", required=True, help="name of the model: obsm X_MODEL is used")
+    parser.add_argument(
+        "--latent",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="latent.h5ad of the model, or of all that are chosen from",
+    )
+    parser.add_argument("--model", help="name of the model: obsm X_MODEL is used")
+    parser.add_argument("--choice", type=Path, help="choice.json, which says the model instead")
     parser.add_argument("--output", type=Path, required=True, help="clusters.h5ad to write")
     parser.add_argument("--seed", type=int, default=0, help="seed of the random numbers [0]")
 
 
 def run(arguments: argparse.Namespace, options: ClusterOptions) -> None:
     """Cluster and write."""
+    from scpress import slots
+    from scpress.errors import InputError
+    from scpress.io.files import read_json
     from scpress.io.h5ad import write_h5ad
     from scpress.io.results import read_result
     from scpress.steps.cluster import cluster
     from scpress.tables import results
+    from scpress.tables.scores import Choice
 
-    latent = read_result(arguments.latent, results.LATENT)
-    write_h5ad(
-        cluster(latent, options, model=arguments.model, seed=arguments.seed), arguments.output
-    )
+    model = arguments.model
+    if (model is None) == (arguments.choice is None):
+        raise InputError("which model is clustered? Give either --model or --choice.")
+    if arguments.choice:
+        where = f"'{arguments.choice}'"
+        model = Choice.from_plain(read_json(arguments.choice), where).chosen
+    latents = [read_result(path, results.LATENT) for path in arguments.latent]
+    found = [one for one in latents if slots.LATENT.of(model) in one.obsm]
+    if len(latents) > 1 and len(found) != 1:
+        raise InputError(
+            f"{len(found)} of the {len(latents)} latents are of model {model!r}. Give one of each."
+        )
+    latent = found[0] if found else latents[0]
+    write_h5ad(cluster(latent, options, model=model, seed=arguments.seed), arguments.output)

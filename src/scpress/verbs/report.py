@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("compressions", "compression.json of every model"),
     ):
         parser.add_argument(f"--{name}", type=Path, nargs="*", default=[], help=text)
+    parser.add_argument("--choice", type=Path, help="choice.json")
     parser.add_argument("--archive", type=Path, help="archive.json of `pack`")
     parser.add_argument("--markers", type=Path, help="markers.tsv")
     parser.add_argument("--subtype-markers", type=Path, help="subtype_markers.tsv")
@@ -40,6 +41,7 @@ def run(arguments: argparse.Namespace, options: ReportOptions) -> None:
     from scpress.tables.evaluation import Evaluation
     from scpress.tables.markers import Marker
     from scpress.tables.results import FINAL
+    from scpress.tables.scores import Choice
     from scpress.tables.training import HistoryRow
 
     inputs = ReportInputs(
@@ -52,6 +54,8 @@ def run(arguments: argparse.Namespace, options: ReportOptions) -> None:
         arguments.subtype_markers and read_rows(arguments.subtype_markers, Marker),
         arguments.archive
         and PackedBytes.from_plain(read_json(arguments.archive), f"'{arguments.archive}'"),
+        arguments.choice
+        and Choice.from_plain(read_json(arguments.choice), f"'{arguments.choice}'"),
     )
     page, metrics = build_report(inputs, options)
     write_together(

@@ -1,0 +1,176 @@
+"""How well means that were learned from a part of the molecules predict the others."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from scpress.counts.matrix import gene_totals
+from scpress.model.modelled import ModelledCounts
+from scpress.tables.scores import N_BLOCKS, N_LEVELS, FoldScore
+
+# Cells that are scored at most, drawn at random and the same for everything that is compared.
+_MAX_SCORED = 20_000
+# Entries of cells x genes that are dense at a time.
+_DENSE_ENTRIES = 2**20
+# No mean is below so many molecules in all training cells: one of a gene that is said to be
+# nowhere would cost everything.
+_FLOOR_MOLECULES = 0.05
+# Open Problems' denoising task compares log1p of counts at so many molecules per cell.
+_LOG_TARGET = 1e4
+
+Predict = Callable[[slice], np.ndarray]
+
+
+@dataclass(frozen=True)
+class HeldOutFold:
+    """The molecules of one fold, and those that a predictor is fitted to and told of.
+
+    Attributes
+    ----------
+    training
+        [cells] All molecules but those of the fold, of all cells.
+    library_size
+        [cells] Their number over all genes.
+    scored
+        [scored cells] Rows of the cells that are scored.
+    molecules
+        [scored cells, genes] The fold.
+    ratio
+        Expected molecules of the fold for one of training.
+    theta
+        [genes] Inverse dispersion of the fold's counts.
+    level
+        [genes] Level of expression, 0 is the lowest.
+    block
+        [scored cells] The block whose mean a cell's loss goes into.
+    """
+
+    training: ModelledCounts
+    library_size: np.ndarray
+    scored: np.ndarray
+    molecules: sparse.csr_matrix
+    ratio: float
+    theta: np.ndarray
+    level: np.ndarray
+    block: np.ndarray
+
+    @property
+    def seen(self) -> ModelledCounts:
+        """[scored cells] What a predictor is told of the cells that are scored."""
+        return self.training.take(self.scored)
+
+
+def hold_out(
+    X: sparse.csr_matrix,
+    molecules: sparse.csr_matrix,
+    library_size: np.ndarray,
+    *,
+    fraction: float,
+    theta: np.ndarray,
+) -> HeldOutFold:
+    """Take a fold of the molecules away from all cells.
+
+    Parameters
+    ----------
+    X
+        [cells, genes] All molecules.
+    molecules
+        [cells, genes] Those of the fold.
+    library_size
+        [cells] What is left over all genes, the ones that are not modelled too.
+    fraction
+        Expected part of the molecules in the fold.
+    theta
+        [genes] Inverse dispersion of all molecules; that of a fold is its fraction of it.
+    """
+    left = (X - molecules).tocsr()
+    left.eliminate_zeros()
+    n_obs, n_genes = X.shape
+    scored = np.sort(np.random.default_rng(0).permutation(n_obs)[:_MAX_SCORED])
+    ranks = np.argsort(np.argsort(gene_totals(X), kind="stable"), kind="stable")
+    at_least_one = np.maximum(library_size, 1)
+    return HeldOutFold(
+        ModelledCounts(left, at_least_one / np.median(at_least_one)),
+        library_size,
+        scored,
+        molecules[scored],
+        fraction / (1 - fraction),
+        theta * fraction,
+        ranks * N_LEVELS // n_genes,
+        np.random.default_rng(1).permutation(len(scored)) % min(N_BLOCKS, len(scored)),
+    )
+
+
+def score_means(fold: HeldOutFold, predict: Predict) -> FoldScore:
+    """Score expected counts against the molecules of a fold.
+
+    The Poisson loss is mu - x log mu, the negative binomial's (theta + x) log(1 + mu / theta)
+    - x log mu, which becomes it as theta grows; what does not depend on mu is left out. The former
+    over cells and genes is Open Problems' denoising score with its arguments in their order
+    (Luecken et al. 2025; there the means and the counts have changed places), log_mse is its other.
+
+    Parameters
+    ----------
+    predict
+        Gives [rows, genes] the expected molecules of training of some of the scored cells.
+    """
+    n_scored, n_genes = fold.molecules.shape
+    poisson, nb = np.zeros(n_scored), np.zeros(n_scored)
+    by_gene, zeros, error, variance = (np.zeros(n_genes) for _ in range(4))
+    log_error = 0.0
+    floor = _FLOOR_MOLECULES / len(fold.training)
+    for rows in _row_blocks(n_scored, n_genes):
+        mu = np.maximum(predict(rows).astype(np.float64), floor) * fold.ratio
+        x = fold.molecules[rows].toarray().astype(np.float64)
+        of_x = x * np.log(mu)
+        loss = mu - of_x
+        log_ratio = np.log1p(mu / fold.theta)
+        poisson[rows] = loss.sum(axis=1)
+        nb[rows] = ((fold.theta + x) * log_ratio - of_x).sum(axis=1)
+        by_gene += loss.sum(axis=0)
+        zeros += np.exp(-fold.theta * log_ratio).sum(axis=0)
+        error += ((x - mu) ** 2).sum(axis=0)
+        variance += (mu + mu**2 / fold.theta).sum(axis=0)
+        log_error += ((_log_scaled(x) - _log_scaled(mu)) ** 2).sum()
+    entries = n_scored * np.bincount(fold.level)
+    return FoldScore(
+        poisson=_block_means(poisson, fold.block),
+        nb=_block_means(nb, fold.block),
+        log_mse=float(log_error / (n_scored * n_genes)),
+        poisson_by_level=_by_level(by_gene / n_scored, fold.level),
+        expected_zeros=tuple((np.bincount(fold.level, zeros) / entries).tolist()),
+        dispersion=tuple(
+            (np.bincount(fold.level, error) / np.bincount(fold.level, variance)).tolist()
+        ),
+    )
+
+
+def describe_molecules(fold: HeldOutFold) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """(share of zeros, mean count) of a fold's molecules, by level of expression."""
+    n_scored = fold.molecules.shape[0]
+    entries = n_scored * np.bincount(fold.level)
+    detected = np.bincount(fold.molecules.indices, minlength=len(fold.level))
+    zeros = 1 - np.bincount(fold.level, detected) / entries
+    means = np.bincount(fold.level, gene_totals(fold.molecules)) / entries
+    return tuple(zeros.tolist()), tuple(means.tolist())
+
+
+def _row_blocks(n_obs: int, n_vars: int) -> Iterator[slice]:
+    at_a_time = max(1, _DENSE_ENTRIES // n_vars)
+    for start in range(0, n_obs, at_a_time):
+        yield slice(start, min(start + at_a_time, n_obs))
+
+
+def _log_scaled(values: np.ndarray) -> np.ndarray:
+    total = np.maximum(values.sum(axis=1, keepdims=True), 1e-12)
+    return np.log1p(values * (_LOG_TARGET / total))
+
+
+def _block_means(values: np.ndarray, block: np.ndarray) -> tuple[float, ...]:
+    return tuple((np.bincount(block, values) / np.bincount(block)).tolist())
+
+
+def _by_level(values: np.ndarray, level: np.ndarray) -> tuple[float, ...]:
+    return tuple(np.bincount(level, values).tolist())

@@ -1,0 +1,147 @@
+"""All predictors side by side on the same held-out molecules, and the model to build on."""
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+
+from scpress.config.options import ChooseOptions
+from scpress.errors import InputError
+from scpress.tables.scores import Choice, Predictor, Ranked, Scores
+
+log = logging.getLogger("scpress")
+
+# Standard errors from which a difference is called one.
+_CLEAR = 2.0
+
+
+def choose(
+    models: Sequence[Scores], baselines: Scores, options: ChooseOptions | None = None
+) -> Choice:
+    """Rank every model and baseline, and choose the model.
+
+    Chosen is the first model of the list whose loss is within `tolerance` standard errors of that
+    of the best model: the list says what is preferred where the molecules do not.
+
+    Parameters
+    ----------
+    models
+        One table for each model and seed, in the order of the list.
+
+    Raises
+    ------
+    InputError
+        Scores on other molecules.
+    """
+    options = options or ChooseOptions()
+    tables = [*models, baselines]
+    for table in tables:
+        if table.digest != baselines.digest:
+            names = ", ".join(one.name for one in table.predictors)
+            raise InputError(
+                f"the scores of {names} are of other held-out molecules than those of the "
+                "baselines. Give files of one run."
+            )
+    runs: dict[str, list[Predictor]] = {}
+    for table in tables:
+        for one in table.predictors:
+            runs.setdefault(one.name, []).append(one)
+    is_model = {one.name for table in models for one in table.predictors}
+    losses = {name: _losses(ones, options.loss) for name, ones in runs.items()}
+    means = {name: float(loss.mean()) for name, loss in losses.items()}
+    best = min(means, key=lambda name: means[name])
+    listed = [name for name in runs if name in is_model]
+    best_model = min(listed, key=lambda name: means[name])
+    chosen = next(
+        name
+        for name in listed
+        if means[name] - means[best_model]
+        <= options.tolerance * paired_error(losses[name], losses[best_model])
+    )
+    ranked = tuple(
+        _ranked(
+            name,
+            runs[name],
+            is_model=name in is_model,
+            loss=means[name],
+            from_best=(means[name] - means[best], paired_error(losses[name], losses[best])),
+            from_chosen=(means[name] - means[chosen], paired_error(losses[name], losses[chosen])),
+            n_genes=baselines.n_genes,
+        )
+        for name in sorted(runs, key=lambda name: means[name])
+    )
+    choice = Choice(
+        loss=options.loss,
+        tolerance=options.tolerance,
+        chosen=chosen,
+        best_model=best_model,
+        beaten_by=tuple(
+            one.name
+            for one in ranked
+            if not one.is_model and -one.from_chosen > _CLEAR * one.from_chosen_error
+        ),
+        n_cells=baselines.n_cells,
+        n_genes=baselines.n_genes,
+        n_molecules=baselines.n_molecules,
+        n_folds=len(baselines.predictors[0].folds),
+        observed_zeros=baselines.observed_zeros,
+        mean_by_level=baselines.mean_by_level,
+        predictors=ranked,
+    )
+    log.info("%s of the models predicts held-out molecules best; %s is chosen", best_model, chosen)
+    return choice
+
+
+def paired_error(first: np.ndarray, second: np.ndarray) -> float:
+    """Standard error of the mean difference of two losses [seeds, folds, blocks of cells].
+
+    Two parts are added, as variances: of the cells, from the blocks' differences in the mean over
+    seeds and folds, and of the trainings, from the differences of each seed and fold in the mean
+    over the cells. What has one seed stands beside each seed of the other. The chance of the
+    molecules is in both, so the error is rather too large than too small.
+    """
+    difference = first - second
+    of_blocks = difference.mean(axis=(0, 1))
+    of_runs = difference.mean(axis=2).ravel()
+    return float(np.sqrt(sum(_variance_of_mean(values) for values in (of_blocks, of_runs))))
+
+
+def _variance_of_mean(values: np.ndarray) -> float:
+    return float(values.var(ddof=1) / len(values)) if len(values) > 1 else 0.0
+
+
+def _losses(runs: Sequence[Predictor], loss: str) -> np.ndarray:
+    """[seeds, folds, blocks] Of one predictor."""
+    return np.array([[getattr(fold, loss) for fold in one.folds] for one in runs])
+
+
+def _ranked(
+    name: str,
+    runs: Sequence[Predictor],
+    *,
+    is_model: bool,
+    loss: float,
+    from_best: tuple[float, float],
+    from_chosen: tuple[float, float],
+    n_genes: int,
+) -> Ranked:
+    folds = [fold for one in runs for fold in one.folds]
+
+    def mean(field: str) -> tuple[float, ...]:
+        return tuple(np.mean([getattr(fold, field) for fold in folds], axis=0).tolist())
+
+    return Ranked(
+        name=name,
+        is_model=is_model,
+        n_seeds=len(runs),
+        loss=loss,
+        difference=from_best[0],
+        error=from_best[1],
+        from_chosen=from_chosen[0],
+        from_chosen_error=from_chosen[1],
+        poisson_per_entry=float(np.mean(mean("poisson"))) / n_genes,
+        log_mse=float(np.mean([fold.log_mse for fold in folds])),
+        poisson_by_level=mean("poisson_by_level"),
+        expected_zeros=mean("expected_zeros"),
+        dispersion=mean("dispersion"),
+    )

@@ -1,0 +1,187 @@
+"""One model scored on molecules that it has not seen: trained once for each fold, without it."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+
+from scpress import slots
+from scpress.config.options import TrainOptions
+from scpress.counts.matrix import gene_totals
+from scpress.errors import InputError
+from scpress.model.baselines import FLOOR
+from scpress.model.fitted import TrainedModel
+from scpress.model.likelihoods import LIKELIHOODS
+from scpress.model.modelled import ModelledCounts, modelled_counts, select_genes
+from scpress.model.molecules import (
+    HeldOutFold,
+    Predict,
+    describe_molecules,
+    hold_out,
+    score_means,
+)
+from scpress.steps.train import train
+from scpress.tables.results import Folds, FoldsRecord
+from scpress.tables.scores import FoldScore, Predictor, Scores
+from scpress.training.checkpoints import Checkpoint
+
+log = logging.getLogger("scpress")
+
+_BLOCK_CELLS = 512
+
+
+def score(
+    counts: ad.AnnData,
+    normalized: ad.AnnData,
+    folds: ad.AnnData,
+    options: TrainOptions,
+    *,
+    name: str,
+    seed: int,
+    device: str = "auto",
+    checkpoint: Callable[[], Checkpoint | None] = lambda: None,
+) -> Scores:
+    """Train a model once for each fold, on all molecules but those of the fold, and score it there.
+
+    Nothing of the trainings is kept. What is scored are the means at the latent that the encoder
+    gives for the molecules of training.
+
+    Parameters
+    ----------
+    folds
+        What `thin` made of these counts.
+    options
+        Of the model.
+    checkpoint
+        Makes the place of one unfinished training.
+
+    Raises
+    ------
+    InputError
+        Folds of other cells or genes; as `train`.
+    """
+    # Scored whether it can be used or not: that is what the score says.
+    options = replace(options, allow_failed_fit=True)
+    parts = held_out_folds(counts, normalized, folds)
+    scores = []
+    for number, fold in enumerate(parts, start=1):
+        left = without_fold(counts, fold, folds.var_names)
+        model, _ = train(*left, options, seed=seed, device=device, checkpoint=checkpoint())
+        scores.append(score_means(fold, means_of(model, fold, left)))
+        log.info(
+            "fold %d of %d: Poisson loss %.2f nats per cell of molecules held out",
+            number,
+            len(parts),
+            np.mean(scores[-1].poisson),
+        )
+    return collect_scores(folds, parts, {name: scores}, seed=seed)
+
+
+def held_out_folds(
+    counts: ad.AnnData, normalized: ad.AnnData, folds: ad.AnnData
+) -> list[HeldOutFold]:
+    """Each fold of the molecules, held out in turn."""
+    slots.require(folds, slots.FOLD, slots.LIBRARY_SIZE, slots.THIN_THETA)
+    slots.require(normalized, slots.LIBRARY_SIZE, slots.HIGHLY_VARIABLE)
+    slots.require_same_cells(counts.obs_names, normalized.obs_names, "normalized")
+    slots.require_same_genes(counts.var_names, normalized.var_names, "normalized")
+    columns = np.flatnonzero(normalized.var[slots.HIGHLY_VARIABLE.name].to_numpy(dtype=bool))
+    slots.require_same_genes(counts.var_names[columns], folds.var_names, "folds")
+    record = _record_of(folds)
+    n_obs = counts.n_obs
+    names = pd.Index([name.rpartition(":")[0] for name in folds.obs_names])
+    X = select_genes(counts.X, columns)
+    library_size = normalized.obs[slots.LIBRARY_SIZE.name].to_numpy(dtype=np.int64)
+    of_folds = folds.obs[slots.LIBRARY_SIZE.name].to_numpy(dtype=np.int64)
+    found = []
+    for k in range(record.n_folds):
+        rows = slice(k * n_obs, (k + 1) * n_obs)
+        slots.require_same_cells(counts.obs_names, names[rows], "folds")
+        molecules, left = folds.X[rows], library_size - of_folds[rows]
+        if left.min() < 0 or (X - molecules).min() < 0:
+            raise InputError(
+                "the folds hold molecules that the counts do not. Give files of one run."
+            )
+        theta = folds.var[slots.THIN_THETA.name].to_numpy(dtype=np.float64)
+        found.append(hold_out(X, molecules, left, fraction=record.fraction, theta=theta))
+    return found
+
+
+def without_fold(
+    counts: ad.AnnData, fold: HeldOutFold, genes: pd.Index
+) -> tuple[ad.AnnData, ad.AnnData]:
+    """The two inputs of `train`, with the modelled genes alone, without the molecules of a fold."""
+    var = counts.var.loc[genes]
+    normalized = ad.AnnData(
+        obs=pd.DataFrame({slots.LIBRARY_SIZE.name: fold.library_size}, index=counts.obs_names),
+        var=pd.DataFrame({slots.HIGHLY_VARIABLE.name: True}, index=genes),
+    )
+    return ad.AnnData(fold.training.X, obs=counts.obs.copy(), var=var.copy()), normalized
+
+
+def means_of(
+    model: TrainedModel, fold: HeldOutFold, left: tuple[ad.AnnData, ad.AnnData]
+) -> Predict:
+    """The molecules of training that a model expects in the cells that are scored.
+
+    Extra zeros count. A model of log-values has its gene totals made those that were counted, and
+    no mean below a part of the gene's, as PCA has (`baselines.Pca`).
+    """
+    cells = [part[fold.scored] for part in left]
+    seen = modelled_counts(cells[0], cells[1], model)
+
+    def predict(rows: slice, of: ModelledCounts = seen) -> np.ndarray:
+        block = of.take(rows).cells_of(model)
+        z = model.encode(block)[0]
+        mu = model.mean_counts(block, z)
+        if LIKELIHOODS[model.config.likelihood].has_pi:
+            mu *= 1 - model.extra_zero_fraction(block, z)
+        return mu
+
+    if LIKELIHOODS[model.config.likelihood].on_counts:
+        return predict
+    decoded = np.zeros(model.config.n_genes)
+    training = modelled_counts(*left, model)
+    for rows, _ in training.blocks(n_cells=_BLOCK_CELLS):
+        decoded += predict(rows, training).sum(axis=0, dtype=np.float64)
+    counted = gene_totals(training.X)
+    scale = np.divide(counted, decoded, out=np.ones_like(decoded), where=decoded > counted * 1e-3)
+    floor = FLOOR * counted / training.size_factor.sum()
+
+    def scaled(rows: slice) -> np.ndarray:
+        return np.maximum(predict(rows) * scale, np.outer(seen.size_factor[rows], floor))
+
+    return scaled
+
+
+def collect_scores(
+    folds: ad.AnnData,
+    parts: Sequence[HeldOutFold],
+    scores: Mapping[str, Sequence[FoldScore]],
+    *,
+    seed: int | None = None,
+) -> Scores:
+    """The table of some predictors, each with its scores in the order of the folds."""
+    zeros, means = (
+        np.mean(values, axis=0).tolist()
+        for values in zip(*map(describe_molecules, parts), strict=True)
+    )
+    return Scores(
+        digest=_record_of(folds).digest,
+        n_cells=len(parts[0].scored),
+        n_genes=folds.n_vars,
+        n_molecules=sum(int(part.molecules.sum()) for part in parts),
+        observed_zeros=tuple(zeros),
+        mean_by_level=tuple(means),
+        predictors=tuple(
+            Predictor(name=name, seed=seed, folds=tuple(of_folds))
+            for name, of_folds in scores.items()
+        ),
+    )
+
+
+def _record_of(folds: ad.AnnData) -> FoldsRecord:
+    return Folds.from_plain(folds.uns.get(slots.RECORD.name), "the record of the folds").thin

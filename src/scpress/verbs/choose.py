@@ -1,0 +1,31 @@
+"""`scpress choose`: the scores of all models and baselines, and which model to build on."""
+
+import argparse
+from pathlib import Path
+
+from scpress.config.options import ChooseOptions
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the paths of the verb."""
+    parser.add_argument(
+        "--scores",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="scores.json of every model and seed, the preferred models first",
+    )
+    parser.add_argument("--baselines", type=Path, required=True, help="baselines.json")
+    parser.add_argument("--output", type=Path, required=True, help="choice.json to write")
+
+
+def run(arguments: argparse.Namespace, options: ChooseOptions) -> None:
+    """Read, compare, write."""
+    from scpress.io.files import read_json, write_json
+    from scpress.steps.choose import choose
+    from scpress.tables.scores import Scores
+
+    models = [Scores.from_plain(read_json(path), f"'{path}'") for path in arguments.scores]
+    where = f"'{arguments.baselines}'"
+    baselines = Scores.from_plain(read_json(arguments.baselines), where)
+    write_json(choose(models, baselines, options).as_plain(), arguments.output)

@@ -1,0 +1,67 @@
+"""`scpress score`: one model on molecules that it was not trained on."""
+
+import argparse
+from pathlib import Path
+
+from scpress.settings import DEVICES
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the paths of the verb."""
+    parser.add_argument("--counts", type=Path, required=True, help="counts.h5ad")
+    parser.add_argument("--normalized", type=Path, required=True, help="normalized.h5ad")
+    parser.add_argument("--folds", type=Path, required=True, help="folds.h5ad of `thin`")
+    parser.add_argument(
+        "--model-file",
+        type=Path,
+        required=True,
+        help="model.safetensors: trained again with its options and seed, without each fold",
+    )
+    parser.add_argument("--model", default="model", help="name of the model [model]")
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="where to train [auto]")
+    parser.add_argument(
+        "--checkpoints",
+        type=Path,
+        help="folder of unfinished trainings [checkpoints beside the output]",
+    )
+    parser.add_argument("--output", type=Path, required=True, help="scores.json to write")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Read, train without each fold, score, write."""
+    from scpress.config.options import TrainOptions
+    from scpress.errors import InputError
+    from scpress.io.files import write_json
+    from scpress.io.results import read_counts, read_result
+    from scpress.model.fitted import load_model
+    from scpress.steps.score import score
+    from scpress.tables import results
+    from scpress.training.checkpoints import Checkpoint
+
+    record = load_model(arguments.model_file).record
+    if record.seed is None or not record.options:
+        raise InputError(
+            f"'{arguments.model_file}' does not say how it was trained; train it with "
+            "`scpress train`."
+        )
+    options = TrainOptions(**record.options)
+    folder = arguments.checkpoints or arguments.output.parent / "checkpoints"
+    checkpoints: list[Checkpoint] = []
+
+    def next_checkpoint() -> Checkpoint:
+        checkpoints.append(Checkpoint(folder, minutes=options.checkpoint_minutes))
+        return checkpoints[-1]
+
+    scores = score(
+        read_counts(arguments.counts),
+        read_result(arguments.normalized, results.NORMALIZED),
+        read_result(arguments.folds, results.FOLDS),
+        options,
+        name=arguments.model,
+        seed=record.seed,
+        device=arguments.device,
+        checkpoint=next_checkpoint,
+    )
+    write_json(scores.as_plain(), arguments.output)
+    for checkpoint in checkpoints:
+        checkpoint.remove()
