@@ -995,6 +995,12 @@ MUTANTS = [
             "_FLOOR_MOLECULES / len(fold.training)",
             "1e-300",
         ),
+        (
+            "molecules in training leave an extra zero possible",
+            "np.where(part.X.toarray() > 0, 0.0, pi",
+            "np.where(part.X.toarray() > 1e9, 0.0, pi",
+        ),
+        ("theta of all molecules predicts a fold", "theta * fold.ratio", "theta * 1.0"),
         ("levels are of the genes' order", "ranks * N_LEVELS", "np.arange(n_genes) * N_LEVELS"),
         ("variance is Poisson's", "(mu + mu**2 / fold.theta)", "(mu + 0 * fold.theta)"),
         (
@@ -2023,6 +2029,18 @@ MUTANTS = [
         ("a rank is scored twice", "sorted(set(options.pca_ranks))", "sorted(options.pca_ranks)"),
     ),
     *_in(
+        "steps/likelihood",
+        (
+            "the likelihood of the options is trained three times",
+            "likelihood=likelihood, allow",
+            "allow",
+        ),
+        ("the best is chosen, not the simplest", "<= paired_error(", "<= 0 * paired_error("),
+        ("genes are named as if each were alone", "_MAX_CHANCE / n_genes", "_MAX_CHANCE"),
+        ("genes of next to nothing are named", "(gain * n_cells > -np.log(chance))", "(gain > 0)"),
+        ("one cell names a gene", "* error\n", "* 0\n"),
+    ),
+    *_in(
         "steps/choose",
         ("the error is not paired", "difference = first - second", "difference = first"),
         (
@@ -2174,7 +2192,7 @@ MUTANTS = [
     ),
     *_in(
         "verbs/score",
-        ("checkpoints are left beside scores", "        checkpoint.remove()", "        pass"),
+        ("checkpoints are left beside scores", "checkpoints.remove()", "pass"),
         ("seeds are all the first", "seed=record.seed", "seed=1"),
     ),
     *_in(
@@ -2239,7 +2257,17 @@ MUTANTS = [
         ),
     ),
     *_in(
+        "verbs/likelihood",
+        ("checkpoints are left beside a likelihood", "checkpoints.remove()", "pass"),
+    ),
+    *_in(
         "verbs/train",
+        (
+            "a likelihood that was named is chosen again",
+            "arguments.likelihoods and options.likelihood == AUTO",
+            "arguments.likelihoods",
+            "tests/verbs/test_likelihood.py",
+        ),
         (
             "checkpoints are left beside a model that is written",
             "checkpoint.remove()",

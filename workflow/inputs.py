@@ -131,6 +131,7 @@ def complete_config(config, schema):
         *_check_models(config),
         *_check_presets(config, schema["properties"]["train"]["properties"]),
     ]
+    return problems or [*_check_texts(config), *_check_models(config), *_check_folds(config)]
 
 
 def _check_texts(config):
@@ -209,6 +210,18 @@ def _check_presets(config, known):
     return problems
 
 
+def _check_folds(config):
+    """What cannot be chosen without folds of the molecules."""
+    if config["thin"]["folds"]:
+        return []
+    return [
+        f"the likelihood of model '{model}' is auto, which needs folds; set folds in 'thin', or "
+        "name a likelihood."
+        for model in list_models(config)
+        if has_auto_likelihood(config, model)
+    ]
+
+
 def primary_candidates(config):
     """Models of which the primary one is chosen by held-out molecules; one where it is known.
 
@@ -223,6 +236,12 @@ def primary_candidates(config):
 def list_models(config):
     """{model: its options}; one set to null is left out, so that a second file can drop it."""
     return {name: options for name, options in config["models"].items() if options is not None}
+
+
+def has_auto_likelihood(config, model):
+    """Whether held-out molecules choose the likelihood of a model; PCA has one only."""
+    train = {**config["train"], **list_models(config)[model]}
+    return train["likelihood"] == AUTO and train["preset"] != "pca"
 
 
 def list_sizes(config):

@@ -45,6 +45,7 @@ COSTS = {
     "evaluate": Cost(1500, 20_000, 4, 30, 0.2),
     # As a training, with one fold beside it; the folds are trained one after the other.
     "thin": Cost(1500, 2_000, 16, 20, 0.1),
+    "likelihood": Cost(1500, 1_000, 40, 720, 3.0),
     "score": Cost(1500, 1_000, 40, 240, 1.0),
     "baselines": Cost(1500, 1_000, 40, 60, 0.5),
     "choose": Cost(1000, 0, 0, 10, 0.0),

@@ -26,6 +26,7 @@ from scpress.errors import FitFailedError, InputError, InterruptedTrainingError,
 
 # Verbs without options of their own; the sentence is their help line.
 PLAIN_VERBS = {
+    "likelihood": "Choose the likelihood of a model by molecules that were held out.",
     "score": "Train a model on a part of the molecules and score it on the others.",
     "unpack": "Write an archive as the h5ad it was, as zarr, or as a 10x folder.",
     "verify": "Check every byte of an archive, and its counts against what was packed.",

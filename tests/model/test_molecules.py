@@ -5,13 +5,14 @@ import math
 
 import numpy as np
 import pytest
+from builders import brief_options, untrained
 from scipy import sparse
 from scipy.special import gammaln
-from scipy.stats import nbinom
+from scipy.stats import nbinom, poisson
 
 from scpress.counts.thinning import split_counts
 from scpress.model import molecules
-from scpress.model.molecules import describe_molecules, hold_out, score_means
+from scpress.model.molecules import describe_molecules, hold_out, predictive_losses, score_means
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +51,11 @@ def test_losses_are_the_log_likelihoods_but_for_what_the_counts_decide(
     _, mu, theta, fold, held_out = drawn
     found = score_means(held_out, lambda rows: 0.8 * mu[rows])
     x, expected, of_fold = fold.toarray(), 0.2 * mu, theta / 5
-    poisson = expected - x * np.log(expected)
+    of_poisson = expected - x * np.log(expected)
     p = of_fold / (of_fold + expected)
     constant = gammaln(x + of_fold) - gammaln(of_fold) - gammaln(x + 1) - x * np.log(of_fold)
     nb = constant - nbinom.logpmf(x, of_fold, p)
-    for values, loss in ((found.poisson, poisson), (found.nb, nb)):
+    for values, loss in ((found.poisson, of_poisson), (found.nb, nb)):
         means = [loss.sum(axis=1)[held_out.block == one].mean() for one in range(100)]
         np.testing.assert_allclose(values, means)
     scaled = [
@@ -64,7 +65,7 @@ def test_losses_are_the_log_likelihoods_but_for_what_the_counts_decide(
     variance = expected + expected**2 / of_fold
     for level in range(5):
         genes = held_out.level == level
-        assert found.poisson_by_level[level] == pytest.approx(poisson[:, genes].sum() / 400)
+        assert found.poisson_by_level[level] == pytest.approx(of_poisson[:, genes].sum() / 400)
         assert found.expected_zeros[level] == pytest.approx((p**of_fold)[:, genes].mean())
         ratio = ((x - expected) ** 2)[:, genes].sum() / variance[:, genes].sum()
         assert found.dispersion[level] == pytest.approx(ratio)
@@ -114,3 +115,35 @@ def test_of_many_cells_the_same_ones_are_scored(drawn, monkeypatch):
     assert len(first.scored) == 50 == len(score_means(first, lambda rows: mu[rows]).poisson)
     assert (first.molecules != fold[first.scored]).nnz == 0
     assert ((X - fold)[first.scored] != first.seen.X).nnz == 0
+
+
+@pytest.mark.parametrize("likelihood", ["poisson", "nb", "zinb"])
+def test_predictive_losses_are_those_of_both_parts_less_that_of_training(drawn, likelihood):
+    """p(fold | training) = p(fold, training) / p(training), by the distributions of scipy."""
+    held_out = drawn[-1]
+    options = brief_options(
+        preset="scvi", likelihood=likelihood, hidden=(8,), n_latent=2, dropout_rate=0.0
+    )
+    seen = held_out.seen
+    model = untrained(seen, options)
+    found = predictive_losses(model, held_out, seen)
+    cells = seen.cells_of(model)
+    z = model.encode(cells)[0]
+    mu = model.mean_counts(cells, z).astype(float)
+    told, x = seen.X.toarray(), held_out.molecules.toarray()
+
+    def probability(counts, part):
+        if likelihood == "poisson":
+            return poisson.pmf(counts, mu * part)
+        theta = np.exp(model.log_theta(cells, z).astype(float)) * part
+        return nbinom.pmf(counts, theta, theta / (theta + mu * part))
+
+    both, alone = probability(told, 1) * probability(x, 0.25), probability(told, 1)
+    if likelihood == "zinb":
+        pi = model.extra_zero_fraction(cells, z).astype(float)
+        both = (1 - pi) * both + pi * ((told == 0) & (x == 0))
+        alone = (1 - pi) * alone + pi * (told == 0)
+    expected = -np.log(both / alone)
+    for block in range(100):
+        rows = held_out.block == block
+        np.testing.assert_allclose(found[block], expected[rows].mean(axis=0), rtol=1e-3, atol=1e-4)

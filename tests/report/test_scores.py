@@ -7,7 +7,8 @@ import pytest
 
 from scpress.config.options import ReportOptions
 from scpress.report.page import build_report
-from scpress.report.scores import score_sentences, scores_section
+from scpress.report.scores import describe_likelihood, score_sentences, scores_section
+from scpress.tables.likelihood import Candidate, LikelihoodChoice
 from scpress.tables.scores import Choice, Ranked
 
 
@@ -132,3 +133,42 @@ def test_the_page_shows_the_scores_and_the_warning_above_all(full):
     # Without evaluations there are scores still.
     full.evaluations = []
     assert "Models side by side" in build_report(full, ReportOptions())[0]
+
+
+def likelihood_of(chosen, **differences):
+    return LikelihoodChoice(
+        model="m",
+        seed=0,
+        n_cells=9,
+        n_folds=2,
+        chosen=chosen,
+        best=chosen,
+        candidates=tuple(
+            Candidate(likelihood=name, loss=1.0, difference=difference, error=error)
+            for name, (difference, error) in differences.items()
+        ),
+        inflated_genes=tuple(f"G{i}" for i in range(12)) if chosen == "zinb" else (),
+    )
+
+
+def test_the_page_says_whether_zero_inflation_is_supported():
+    nb = likelihood_of("nb", poisson=(9.0, 1.0), nb=(0.0, 0.0), zinb=(0.05, 0.02))
+    assert describe_likelihood(nb) == (
+        "The likelihood of m is nb, the simplest within one standard error of the best on "
+        "molecules that were held out: poisson is worse by 9.0 ± 1.0 nats per cell, zinb is worse "
+        "by 0.05 ± 0.02 nats per cell. Zero inflation is not supported."
+    )
+    zinb = likelihood_of("zinb", poisson=(9.0, 1.0), nb=(3.0, 0.5), zinb=(0.0, 0.0))
+    assert describe_likelihood(zinb).endswith(
+        "Zero inflation is supported: without it 3.0 ± 0.5 nats per cell more. Genes that extra "
+        "zeros predict clearly better (12): G0, G1, G2, G3, G4, G5, G6, G7, G8, G9 and 2 more."
+    )
+    better = likelihood_of("nb", poisson=(9.0, 1.0), nb=(0.0, 0.0), zinb=(-0.3, 0.4))
+    assert "zinb is better by 0.3 ± 0.4 nats" in describe_likelihood(better)
+
+
+def test_the_page_shows_the_likelihoods_where_they_were_chosen(full):
+    full.likelihoods = [likelihood_of("nb", poisson=(9.0, 1.0), nb=(0.0, 0.0), zinb=(0.1, 0.2))]
+    page, metrics = build_report(full, ReportOptions())
+    assert "The likelihood of m is nb" in page
+    assert metrics["likelihoods"] == [full.likelihoods[0].as_plain()]

@@ -5,6 +5,7 @@ import pytest
 from builders import normalized_of
 
 from scpress.config.options import BaselinesOptions, ThinOptions
+from scpress.steps import baselines as step
 from scpress.steps.baselines import score_baselines
 from scpress.steps.thin import thin
 
@@ -40,3 +41,25 @@ def test_the_means_have_the_molecules_of_training(simulated, table):
     # Of gene means alone zeros are expected where there are some, as the counts are NB.
     means = table.predictors[0].folds[0]
     np.testing.assert_allclose(means.expected_zeros, table.observed_zeros, atol=0.05)
+
+
+def test_no_baseline_is_fitted_to_what_it_predicts(simulated, monkeypatch):
+    normalized = normalized_of(simulated)
+    folds = thin(simulated, normalized, ThinOptions(folds=1))
+    given = {}
+
+    def note(name):
+        fit = getattr(step, name)
+
+        def noted(first, *others):
+            given[name] = getattr(first, "X", first)
+            return fit(first, *others)
+
+        monkeypatch.setattr(step, name, noted)
+
+    names = ("fit_gene_shares", "fit_pca_coders", "fit_pearson_pca", "fit_nmf")
+    for name in names:
+        note(name)
+    score_baselines(simulated, normalized, folds, BaselinesOptions(pca_ranks=(2,), nmf_ranks=(2,)))
+    left = simulated.X[:, np.isin(simulated.var_names, folds.var_names)] - folds.X
+    assert all((given[name] != left).nnz == 0 for name in names)

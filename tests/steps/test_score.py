@@ -104,7 +104,7 @@ def test_each_fold_has_a_checkpoint_of_its_own(simulated, folds, tmp_path):
         made.append(Checkpoint(tmp_path, minutes=0))
         return made[-1]
 
-    options = brief_options(preset="scvi", hidden=(8,), max_steps=20, kernels="torch")
+    options = brief_options(preset="dca", hidden=(8,), max_steps=20, kernels="torch")
     arguments = (simulated, normalized_of(simulated), folds, options)
     first = score(*arguments, name="m", seed=0, device="cpu", checkpoint=checkpoint)
     assert len({one.folder for one in made}) == 2

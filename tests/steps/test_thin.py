@@ -1,8 +1,10 @@
 """Folds of real and simulated counts: they add up, and are independent given the truth."""
 
+import anndata as ad
 import numpy as np
 import pytest
 from builders import normalized_of
+from scipy import sparse
 
 from scpress import settings
 from scpress.config.options import SimulateOptions, ThinOptions
@@ -107,3 +109,13 @@ def test_all_molecules_may_be_in_folds(simulated):
     found = thin(simulated, normalized_of(simulated), ThinOptions(folds=4, fraction=0.25))
     total = sum(found.X[k * 600 : (k + 1) * 600] for k in range(4))
     assert (total != simulated.X[:, np.isin(simulated.var_names, found.var_names)]).nnz == 0
+
+
+def test_cells_that_are_alike_are_divided_by_a_chance_of_their_own_and_of_the_seed(monkeypatch):
+    monkeypatch.setattr(settings, "chunk_bytes", 4000)  # a few blocks
+    X = sparse.csr_matrix(np.full((60, 40), 50, dtype=np.int32))
+    counts = ad.AnnData(X)
+    normalized = normalized_of(counts, n_genes=40)
+    first, other = (thin(counts, normalized, ThinOptions(seed=seed)).X for seed in (0, 1))
+    assert len(np.unique(first.toarray(), axis=0)) == 120
+    assert (first != other).nnz > 1000

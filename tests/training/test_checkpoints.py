@@ -440,3 +440,15 @@ def test_killed_processes_leave_what_the_same_command_goes_on_from(pbmc, normali
         one, two = (tmp_path / name / part for name in ("killed", "undisturbed"))
         assert one.read_bytes() == two.read_bytes()
     assert not (tmp_path / "checkpoints").exists()
+
+
+def test_those_of_one_result_go_together(tmp_path):
+    all_of_them = checkpoints.Checkpoints(tmp_path / "kept", minutes=0.5)
+    for number in range(2):
+        one = all_of_them.next()
+        assert one.minutes == 0.5
+        with one.claim({"training": number}):
+            pass
+    assert len(list((tmp_path / "kept").iterdir())) == 2
+    all_of_them.remove()
+    assert not (tmp_path / "kept").exists()

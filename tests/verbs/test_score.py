@@ -1,8 +1,8 @@
 """`score` on the files of a run: options and seed are the model's, bits the same."""
 
 import json
-import subprocess
-import sys
+import os
+import signal
 
 import anndata as ad
 import pytest
@@ -10,6 +10,7 @@ from verbs.commands import DATA, Case, files_under, must, of_run, run
 
 from scpress.model.fitted import load_model
 from scpress.tables.scores import Scores
+from scpress.training.state import TrainingState
 
 MODEL = ("--model-file", "@model.safetensors", "--model", "pca")
 
@@ -69,7 +70,7 @@ def test_a_model_that_does_not_say_how_it_was_trained_is_refused(
     assert "does not say how it was trained" in capsys.readouterr().err
 
 
-def test_a_killed_score_goes_on_to_the_same_bits(run_folder, folds, tmp_path):
+def test_a_killed_score_goes_on_to_the_same_bits(run_folder, folds, tmp_path, monkeypatch):
     """SIGTERM in the second training: its checkpoint stays, and the first one's too."""
     flags = ("--preset", "dca", "--hidden", "8", "--n-latent", "2", "--batch-key", "null")
     flags += ("--max-steps", "40", "--validate-every", "20", "--allow-failed-fit")
@@ -82,16 +83,18 @@ def test_a_killed_score_goes_on_to_the_same_bits(run_folder, folds, tmp_path):
     words += ["--model-file", tmp_path / "m.safetensors", "--checkpoints", tmp_path / "kept"]
     must(words, tmp_path / "whole.json")
     assert not (tmp_path / "kept").exists()
-    killing = (
-        "import os, signal, sys; from scpress.training import state; n = [0]; "
-        "note = state.TrainingState.note; "
-        "state.TrainingState.note = lambda s, r: (note(s, r), n.append(0), "
-        "len(n) == 4 and os.kill(os.getpid(), signal.SIGTERM)); "
-        "from scpress import cli; sys.exit(cli.main(sys.argv[1:]))"
-    )
+    note, noted = TrainingState.note, []
+
+    def note_and_end(self, row):
+        note(self, row)
+        noted.append(row)
+        if len(noted) == 3:  # the first of the second training's two
+            os.kill(os.getpid(), signal.SIGTERM)
+
     again = [*words, "--output", tmp_path / "again.json"]
-    done = subprocess.run([sys.executable, "-c", killing, *map(str, again)], check=False)
-    assert done.returncode == 128 + 15
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingState, "note", note_and_end)
+        assert run(again) == 128 + signal.SIGTERM
     assert len(list((tmp_path / "kept").iterdir())) == 2
     assert not (tmp_path / "again.json").exists()
     assert run(again) == 0

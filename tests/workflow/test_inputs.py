@@ -110,6 +110,10 @@ def test_what_is_given_stays_and_the_rest_of_its_section_is_filled():
         ({"models": {"a b": {}}}, "'a b' is not a possible name"),
         ({"models": {"umap": {}}}, "'umap' is not a possible name"),
         ({"models": {"auto": {}}}, "a model of the configuration is named 'auto', which means"),
+        (
+            {"thin": {"folds": 0}, "models": {"vae": {"likelihood": "auto"}}},
+            "the likelihood of model 'vae' is auto, which needs folds; set folds in 'thin'",
+        ),
         ({"primary_model": "va"}, "'primary_model' is 'va', .*did you mean 'vae'?"),
         ({"samples": "no.tsv"}, "no sample sheet 'no.tsv'"),
         ({"annotate": {"panel": "no.tsv"}}, "no such file: 'no.tsv', which 'annotate.panel'"),
@@ -179,6 +183,14 @@ def test_the_primary_model_is_named_or_one_of_all_that_are_scored(changes, model
     config = {"models": {"vae": {}, "gone": None, "pca": {}}, **changes}
     assert inputs.complete_config(config, CONFIG_SCHEMA) == []
     assert inputs.primary_candidates(config) == models
+
+
+def test_pca_has_one_likelihood_whatever_the_section_says():
+    config = {"train": {"likelihood": "auto"}, "thin": {"folds": 1}}
+    config["models"] = {"vae": {}, "pca": {"preset": "pca"}, "named": {"likelihood": "nb"}}
+    assert inputs.complete_config(config, CONFIG_SCHEMA) == []
+    found = [name for name in config["models"] if inputs.has_auto_likelihood(config, name)]
+    assert found == ["vae"]
 
 
 def test_each_model_of_counts_is_trained_at_each_size_of_the_curve():

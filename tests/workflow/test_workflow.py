@@ -210,6 +210,26 @@ def test_the_primary_model_is_chosen_among_all_that_are_scored(tmp_path):
     )
 
 
+def test_a_likelihood_that_is_left_to_the_molecules_is_chosen_once_for_all_trainings(tmp_path):
+    write_config(tmp_path, train={"likelihood": "auto"}, seeds=[7, 3], compress={"n_latents": [2]})
+    ad.AnnData(sparse.random(500, 200, density=0.1, format="csr")).write_h5ad(tmp_path / "raw.h5ad")
+    jobs = dry_run(tmp_path)
+    (chosen,) = jobs["likelihood"]
+    file = "results/models/vae/all/likelihood.json"
+    assert values_of("--output", chosen)[0] == file
+    assert values_of("--seed", chosen) == ["7"]
+    for job in jobs["train"]:
+        model = values_of("--model", job)[0]
+        if model == "pca":
+            assert not {"--likelihood", "--likelihoods"} & set(job["words"])
+        else:
+            assert values_of("--likelihoods", job) == [file]
+            assert values_of("--likelihood", job) == ["auto"]
+    assert len(jobs["train"]) == 4
+    (report,) = jobs["report"]
+    assert values_of("--likelihoods", report) == [file]
+
+
 def test_without_folds_there_are_no_scores_and_auto_is_the_first_model(tmp_path):
     write_config(tmp_path, primary_model="auto", thin={"folds": 0})
     ad.AnnData(sparse.random(500, 200, density=0.1, format="csr")).write_h5ad(tmp_path / "raw.h5ad")

@@ -66,6 +66,11 @@ MODELS = inputs.list_models(config)
 SIZES = inputs.list_sizes(config)
 # One model, or all where held-out molecules choose the primary one.
 PRIMARY = inputs.primary_candidates(config)
+AUTO_LIKELIHOODS = [
+    f"{RESULTS}/models/{model}/all/likelihood.json"
+    for model in MODELS
+    if inputs.has_auto_likelihood(config, model)
+]
 CHOICE = [f"{RESULTS}/choice.json"] if config["thin"]["folds"] else []
 # Files the configuration names are inputs: they must exist, and a change of one counts.
 GENE_LIST = named_file("normalize", "gene_list")
@@ -118,7 +123,25 @@ def ingest_flags(wildcards):
 
 def train_flags(wildcards):
     """Options of train for one model: its overrides over the section."""
-    return flags("train", {**MODELS, **SIZES}[wildcards.model])
+    overrides = {**MODELS, **SIZES}[wildcards.model]
+    options = {**config["train"], **overrides}
+    if options["preset"] == "pca" and options["likelihood"] == inputs.AUTO:
+        # Of the section; PCA has one likelihood.
+        overrides = {**overrides, "likelihood": None}
+    return flags("train", overrides)
+
+
+def likelihoods_of(wildcards):
+    """File that says what the likelihood of a model is, where held-out molecules choose it."""
+    base = wildcards.model.partition("-")[0]
+    if not inputs.has_auto_likelihood(config, base):
+        return []
+    return [f"{RESULTS}/models/{base}/{wildcards.split}/likelihood.json"]
+
+
+def likelihoods_flag(wildcards, input):
+    """The flag of that file."""
+    return ["--likelihoods", *input.likelihoods] if input.likelihoods else []
 
 
 def primary_flag(wildcards, input):

@@ -1,4 +1,5 @@
 # One model, one seed, one folder: models/{model}/{split}/{seed}/.
+#   likelihood  counts, normalized, folds -> ../likelihood.json              scpress likelihood
 #   train     counts, normalized         -> model.safetensors, history.tsv   scpress train
 #   embed     counts, normalized, model  -> latent.h5ad                      scpress embed
 #   evaluate  counts, latents of a model -> ../evaluation.json               scpress evaluate
@@ -14,6 +15,7 @@ rule train:
     input:
         counts=f"{RESULTS}/counts.h5ad",
         normalized=f"{RESULTS}/normalized.h5ad",
+        likelihoods=likelihoods_of,
     output:
         model=f"{FOLDER}/model.safetensors",
         history=f"{FOLDER}/history.tsv",
@@ -32,12 +34,14 @@ rule train:
         device=config["device"],
         # Not an output: Snakemake deletes those before each attempt.
         checkpoints=f"{RESULTS}/checkpoints",
+        likelihoods=likelihoods_flag,
         flags=train_flags,
     shell:
         """
         scpress train \
             --counts {input.counts:q} \
             --normalized {input.normalized:q} \
+            {params.likelihoods:q} \
             --model {wildcards.model} \
             --seed {wildcards.seed} \
             --device {params.device} \
@@ -45,6 +49,46 @@ rule train:
             {params.flags:q} \
             --output {output.model:q} \
             --history {output.history:q} \
+            2>{log:q}
+        """
+
+
+rule likelihood:
+    """Choose the likelihood of a model by molecules that were held out, with the first seed."""
+    input:
+        counts=f"{RESULTS}/counts.h5ad",
+        normalized=f"{RESULTS}/normalized.h5ad",
+        folds=f"{RESULTS}/folds.h5ad",
+    output:
+        likelihood=f"{RESULTS}/models/{{model}}/{{split}}/likelihood.json",
+    log:
+        f"{RESULTS}/logs/likelihood/{{model}}/{{split}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/likelihood/{{model}}/{{split}}.tsv"
+    conda:
+        NETWORK_ENV
+    threads: config["threads"]
+    resources:
+        mem_mb=memory("likelihood"),
+        runtime=minutes("likelihood"),
+    params:
+        step_version=1,
+        device=config["device"],
+        seed=config["seeds"][0],
+        checkpoints=f"{RESULTS}/checkpoints",
+        flags=train_flags,
+    shell:
+        """
+        scpress likelihood \
+            --counts {input.counts:q} \
+            --normalized {input.normalized:q} \
+            --folds {input.folds:q} \
+            --model {wildcards.model} \
+            --seed {params.seed} \
+            --device {params.device} \
+            --checkpoints {params.checkpoints:q} \
+            {params.flags:q} \
+            --output {output.likelihood:q} \
             2>{log:q}
         """
 

@@ -62,6 +62,7 @@ rule report:
         ),
         compressions=model_files("compression.json"),
         choice=CHOICE,
+        likelihoods=AUTO_LIKELIHOODS,
         archive=f"{RESULTS}/archive.json",
         markers=f"{RESULTS}/markers.tsv",
         subtype_markers=f"{RESULTS}/subtype_markers.tsv",
@@ -99,6 +100,7 @@ rule report:
             --evaluations {input.evaluations:q} \
             --compressions {input.compressions:q} \
             {params.choice:q} \
+            --likelihoods {input.likelihoods:q} \
             --archive {input.archive:q} \
             --markers {input.markers:q} \
             --subtype-markers {input.subtype_markers:q} \

@@ -6,6 +6,7 @@ from scpress.config.archive import PackOptions
 from scpress.config.fields import MAX_SEED, Options, option
 from scpress.config.output import AssembleOptions, DenoiseOptions
 from scpress.config.scores import BaselinesOptions, ChooseOptions, ThinOptions
+from scpress.config.scores import LIKELIHOODS, BaselinesOptions, ChooseOptions, ThinOptions
 
 
 @dataclass(frozen=True)
@@ -135,16 +136,9 @@ class TrainOptions(Options):
     )
     likelihood: str | None = option(
         None,
-        "count distribution; DCA's names such as zinb-conddisp are accepted",
-        choices=(
-            "zinb",
-            "nb",
-            "poisson",
-            "gaussian",
-            "zinb-conddisp",
-            "nb-conddisp",
-            "normal",
-        ),
+        "count distribution; DCA's names such as zinb-conddisp are accepted; auto: by held-out "
+        "molecules",
+        choices=LIKELIHOODS,
     )
     dispersion: str | None = option(
         None,

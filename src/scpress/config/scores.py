@@ -4,6 +4,12 @@ from dataclasses import dataclass
 
 from scpress.config.fields import MAX_SEED, Options, option
 
+AUTO = "auto"
+# What `auto` is chosen from, the simplest first.
+CANDIDATES = ("poisson", "nb", "zinb")
+# DCA's names end with what they say of the dispersion.
+LIKELIHOODS = (*CANDIDATES[::-1], "gaussian", "zinb-conddisp", "nb-conddisp", "normal", AUTO)
+
 
 @dataclass(frozen=True)
 class ThinOptions(Options):

@@ -4,6 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from scpress.config.options import TrainOptions
+from scpress.config.scores import AUTO
 from scpress.errors import InputError
 
 
@@ -128,6 +129,11 @@ def resolve_config(
     InputError
         Axes that do not go together, or more latent dimensions than genes.
     """
+    if options.likelihood == AUTO:
+        raise InputError(
+            "likelihood auto is chosen by `scpress likelihood`; give its file to `train` as "
+            "--likelihoods, or name a likelihood."
+        )
     names = [item.name for item in dataclasses.fields(Axes)]
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     if given.get("likelihood") in _DCA_NAMES:

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
+from scipy.special import gammaln
 
 from scpress.counts.matrix import gene_totals
+from scpress.model.fitted import TrainedModel
+from scpress.model.likelihoods import LIKELIHOODS
 from scpress.model.modelled import ModelledCounts
 from scpress.tables.scores import N_BLOCKS, N_LEVELS, FoldScore
 
@@ -145,6 +148,48 @@ def score_means(fold: HeldOutFold, predict: Predict) -> FoldScore:
             (np.bincount(fold.level, error) / np.bincount(fold.level, variance)).tolist()
         ),
     )
+
+
+def predictive_losses(model: TrainedModel, fold: HeldOutFold, seen: ModelledCounts) -> np.ndarray:
+    """[blocks, genes] Mean -log p(x | molecules of training) of the fold's counts, nats per cell.
+
+    By the model's own distribution, of which a fold has e / (1 - e) of the mean and of theta. A
+    gene with molecules in training has no extra zero in the fold; of one without, the fold is an
+    extra zero, too, with the probability that its zero in training is one.
+
+    Parameters
+    ----------
+    seen
+        [scored cells] What the model reads of the molecules of training.
+    """
+    n_scored, n_genes = fold.molecules.shape
+    likelihood = LIKELIHOODS[model.config.likelihood]
+    sums = np.zeros((fold.block.max() + 1, n_genes))
+    for rows in _row_blocks(n_scored, n_genes):
+        part = seen.take(rows)
+        cells = part.cells_of(model)
+        z = model.encode(cells)[0]
+        mu = model.mean_counts(cells, z).astype(np.float64)
+        x = fold.molecules[rows].toarray().astype(np.float64)
+        log_p = x * np.log(mu * fold.ratio) - gammaln(x + 1)
+        if likelihood.has_theta:
+            theta = np.exp(model.log_theta(cells, z).astype(np.float64))
+            log_ratio = np.log1p(mu / theta)
+            of_fold = theta * fold.ratio
+            log_p += gammaln(x + of_fold) - gammaln(of_fold) - x * np.log(of_fold)
+            log_p -= (x + of_fold) * log_ratio
+        else:
+            log_p -= mu * fold.ratio
+        if likelihood.has_pi:
+            pi = model.extra_zero_fraction(cells, z).astype(np.float64)
+            zero = np.exp(-theta * log_ratio)
+            is_extra = np.where(part.X.toarray() > 0, 0.0, pi / (pi + (1 - pi) * zero))
+            log_p = np.logaddexp(
+                np.log1p(-np.minimum(is_extra, 1 - 1e-12)) + log_p,
+                np.log(np.maximum(np.where(x > 0, 0.0, is_extra), 1e-300)),
+            )
+        np.add.at(sums, fold.block[rows], -log_p)
+    return sums / np.bincount(fold.block)[:, None]
 
 
 def describe_molecules(fold: HeldOutFold) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -13,6 +13,7 @@ from scpress.report.figures import colours_of
 from scpress.tables.archive import PackedBytes
 from scpress.tables.compression import Compression
 from scpress.tables.evaluation import Evaluation
+from scpress.tables.likelihood import LikelihoodChoice
 from scpress.tables.records import plain
 from scpress.tables.results import FinalRecord
 from scpress.tables.scores import Choice
@@ -39,6 +40,8 @@ class ReportInputs:
         What `pack` wrote beside the archive.
     choice
         Scores on held-out molecules, by `choose`.
+    likelihoods
+        What `likelihood` chose for models that left it to the molecules.
     """
 
     cells: AnnData
@@ -50,6 +53,7 @@ class ReportInputs:
     subtype_markers: pd.DataFrame | None = None
     archive: PackedBytes | None = None
     choice: Choice | None = None
+    likelihoods: list[LikelihoodChoice] = field(default_factory=list)
 
     @property
     def record(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from scpress.report import sections
 from scpress.report.bytes import archive_section, compression_section
 from scpress.report.cells import collect_dots, collect_map
 from scpress.report.inputs import ReportInputs
-from scpress.report.scores import scores_section
+from scpress.report.scores import describe_likelihood, scores_section
 from scpress.report.summary import collect_metrics, count, write_headline
 
 
@@ -32,6 +32,7 @@ def build_report(inputs: ReportInputs, options: ReportOptions) -> tuple[str, dic
         "qc": sections.qc_section(inputs),
         "training": sections.training_section(inputs),
         "scores": scores_section(inputs),
+        "likelihoods": [describe_likelihood(one) for one in inputs.likelihoods],
         "models": sections.models_section(inputs),
         "map": collect_map(inputs, max_cells=options.max_cells, genes=genes),
         "clusters": sections.clusters_section(inputs),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from scpress.report.inputs import ReportInputs
+from scpress.tables.likelihood import LikelihoodChoice
 from scpress.tables.scores import Choice, Ranked
 
 
@@ -43,6 +44,8 @@ def scores_section(inputs: ReportInputs) -> dict[str, Any] | None:
     }
 
 
+# Genes that are named.
+_N_GENES = 10
 _LOSSES = {"poisson": "Poisson", "nb": "Negative binomial"}
 
 
@@ -129,14 +132,44 @@ def score_sentences(inputs: ReportInputs) -> list[str]:
     return [*sentences, text + "."]
 
 
+def describe_likelihood(choice: LikelihoodChoice) -> str:
+    """Which likelihood held-out molecules chose, by how much, and what that says of extra zeros."""
+    of = {one.likelihood: one for one in choice.candidates}
+    others = [
+        f"{one.likelihood} is {'better' if one.difference < 0 else 'worse'} by "
+        f"{_gap(one.difference, one.error)}"
+        for one in choice.candidates
+        if one.likelihood != choice.chosen
+    ]
+    text = (
+        f"The likelihood of {choice.model} is {choice.chosen}, the simplest within one standard "
+        f"error of the best on molecules that were held out: {', '.join(others)}."
+    )
+    if choice.chosen == "zinb":
+        gain = of["nb"]
+        text += (
+            f" Zero inflation is supported: without it {_gap(gain.difference, gain.error)} more."
+        )
+    else:
+        text += " Zero inflation is not supported."
+    if choice.inflated_genes:
+        n = len(choice.inflated_genes)
+        more = f" and {n - _N_GENES} more" if n > _N_GENES else ""
+        named = ", ".join(choice.inflated_genes[:_N_GENES])
+        text += f" Genes that extra zeros predict clearly better ({n}): {named}{more}."
+    return text
+
+
 def _gap_between(primary: Ranked, best: Ranked, choice: Choice) -> str:
     error = best.from_chosen_error if primary.name == choice.chosen else None
     return _gap(primary.loss - best.loss, error)
 
 
 def _gap(difference: float, error: float | None) -> str:
-    spread = "" if error is None else f" ± {error:.1f}"
-    return f"{abs(difference):.1f}{spread} nats per cell"
+    # One digit, or what shows the first digit of a small error.
+    digits = 1 if not error or error >= 0.1 else 2
+    spread = "" if error is None else f" ± {error:.{digits}f}"
+    return f"{abs(difference):.{digits}f}{spread} nats per cell"
 
 
 def _with_error(one: Ranked) -> dict[str, Any]:

@@ -55,6 +55,7 @@ def collect_metrics(inputs: ReportInputs) -> dict[str, Any]:
         },
         "evaluations": [one.as_plain() for one in inputs.evaluations],
         "choice": inputs.choice and inputs.choice.as_plain(),
+        "likelihoods": [one.as_plain() for one in inputs.likelihoods],
         "archive": inputs.archive and inputs.archive.as_plain(),
         "compressions": [
             {"model": one.model, "seed": one.seed}

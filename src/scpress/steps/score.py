@@ -130,8 +130,7 @@ def means_of(
     Extra zeros count. A model of log-values has its gene totals made those that were counted, and
     no mean below a part of the gene's, as PCA has (`baselines.Pca`).
     """
-    cells = [part[fold.scored] for part in left]
-    seen = modelled_counts(cells[0], cells[1], model)
+    seen = seen_by(model, fold, left)
 
     def predict(rows: slice, of: ModelledCounts = seen) -> np.ndarray:
         block = of.take(rows).cells_of(model)
@@ -155,6 +154,14 @@ def means_of(
         return np.maximum(predict(rows) * scale, np.outer(seen.size_factor[rows], floor))
 
     return scaled
+
+
+def seen_by(
+    model: TrainedModel, fold: HeldOutFold, left: tuple[ad.AnnData, ad.AnnData]
+) -> ModelledCounts:
+    """[scored cells] What a model reads of the molecules of training."""
+    cells, normalized = (part[fold.scored] for part in left)
+    return modelled_counts(cells, normalized, model)
 
 
 def collect_scores(

@@ -248,6 +248,30 @@ class Checkpoint:
         self._locked.close()
 
 
+class Checkpoints:
+    """Those of several trainings of one result, which all stay until it is written.
+
+    Parameters
+    ----------
+    parent, minutes
+        As for `Checkpoint`.
+    """
+
+    def __init__(self, parent: Path, *, minutes: float):
+        self.parent, self.minutes = parent, minutes
+        self._made: list[Checkpoint] = []
+
+    def next(self) -> Checkpoint:
+        """The checkpoint of one more training."""
+        self._made.append(Checkpoint(self.parent, minutes=self.minutes))
+        return self._made[-1]
+
+    def remove(self) -> None:
+        """Delete all of them, as the result is written."""
+        for one in self._made:
+            one.remove()
+
+
 def cpu_kind() -> str:
     """What decides which vector instructions are used, and so the bits."""
     import llvmlite.binding as llvm

@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("histories", "models/MODEL/SPLIT/SEED/history.tsv, the path names model and seed"),
         ("evaluations", "evaluation.json of every model"),
         ("compressions", "compression.json of every model"),
+        ("likelihoods", "likelihood.json of every model that has one"),
     ):
         parser.add_argument(f"--{name}", type=Path, nargs="*", default=[], help=text)
     parser.add_argument("--choice", type=Path, help="choice.json")
@@ -39,6 +40,7 @@ def run(arguments: argparse.Namespace, options: ReportOptions) -> None:
     from scpress.tables.archive import PackedBytes
     from scpress.tables.compression import Compression
     from scpress.tables.evaluation import Evaluation
+    from scpress.tables.likelihood import LikelihoodChoice
     from scpress.tables.markers import Marker
     from scpress.tables.results import FINAL
     from scpress.tables.scores import Choice
@@ -56,6 +58,10 @@ def run(arguments: argparse.Namespace, options: ReportOptions) -> None:
         and PackedBytes.from_plain(read_json(arguments.archive), f"'{arguments.archive}'"),
         arguments.choice
         and Choice.from_plain(read_json(arguments.choice), f"'{arguments.choice}'"),
+        [
+            LikelihoodChoice.from_plain(read_json(path), f"'{path}'")
+            for path in arguments.likelihoods
+        ],
     )
     page, metrics = build_report(inputs, options)
     write_together(

@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> None:
     from scpress.model.fitted import load_model
     from scpress.steps.score import score
     from scpress.tables import results
-    from scpress.training.checkpoints import Checkpoint
+    from scpress.training.checkpoints import Checkpoints
 
     record = load_model(arguments.model_file).record
     if record.seed is None or not record.options:
@@ -45,13 +45,10 @@ def run(arguments: argparse.Namespace) -> None:
             "`scpress train`."
         )
     options = TrainOptions(**record.options)
-    folder = arguments.checkpoints or arguments.output.parent / "checkpoints"
-    checkpoints: list[Checkpoint] = []
-
-    def next_checkpoint() -> Checkpoint:
-        checkpoints.append(Checkpoint(folder, minutes=options.checkpoint_minutes))
-        return checkpoints[-1]
-
+    checkpoints = Checkpoints(
+        arguments.checkpoints or arguments.output.parent / "checkpoints",
+        minutes=options.checkpoint_minutes,
+    )
     scores = score(
         read_counts(arguments.counts),
         read_result(arguments.normalized, results.NORMALIZED),
@@ -60,8 +57,7 @@ def run(arguments: argparse.Namespace) -> None:
         name=arguments.model,
         seed=record.seed,
         device=arguments.device,
-        checkpoint=next_checkpoint,
+        checkpoint=checkpoints.next,
     )
     write_json(scores.as_plain(), arguments.output)
-    for checkpoint in checkpoints:
-        checkpoint.remove()
+    checkpoints.remove()

@@ -7,6 +7,7 @@ from pathlib import Path
 from scpress.config.dca import DcaOptions, translate_dca
 from scpress.config.flags import add_flags, options_from
 from scpress.config.options import TrainOptions
+from scpress.config.scores import AUTO
 from scpress.settings import DEVICES
 
 
@@ -22,6 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="folder of unfinished trainings [checkpoints beside the model]",
     )
+    parser.add_argument(
+        "--likelihoods", type=Path, help="likelihood.json that says what likelihood auto is"
+    )
     parser.add_argument("--output", type=Path, required=True, help="model.safetensors to write")
     parser.add_argument("--history", type=Path, required=True, help="history.tsv to write")
     add_flags(parser.add_argument_group("DCA's names, with preset dca"), DcaOptions)
@@ -29,15 +33,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, options: TrainOptions) -> None:
     """Read, train, write."""
-    from scpress.io.files import save_table, write_together
+    from scpress.io.files import read_json, save_table, write_together
     from scpress.io.results import read_counts, read_result
     from scpress.steps.train import train
     from scpress.tables import results
+    from scpress.tables.likelihood import LikelihoodChoice
     from scpress.training.checkpoints import Checkpoint
 
     counts = read_counts(arguments.counts)
     dca = options_from(arguments, DcaOptions)
     options = translate_dca(options, dca, n_cells=counts.n_obs)
+    if arguments.likelihoods and options.likelihood == AUTO:
+        where = f"'{arguments.likelihoods}'"
+        choice = LikelihoodChoice.from_plain(read_json(arguments.likelihoods), where)
+        options = replace(options, likelihood=choice.chosen)
     folder = arguments.checkpoints or arguments.output.parent / "checkpoints"
     checkpoint = Checkpoint(folder, minutes=options.checkpoint_minutes)
     model, history = train(

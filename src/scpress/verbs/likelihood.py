@@ -1,0 +1,52 @@
+"""`scpress likelihood`: the likelihood of one model, by molecules that were held out."""
+
+import argparse
+from pathlib import Path
+
+from scpress.config.flags import add_flags, options_from
+from scpress.config.options import TrainOptions
+from scpress.settings import DEVICES
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the paths of the verb, and the options of a training."""
+    parser.add_argument("--counts", type=Path, required=True, help="counts.h5ad")
+    parser.add_argument("--normalized", type=Path, required=True, help="normalized.h5ad")
+    parser.add_argument("--folds", type=Path, required=True, help="folds.h5ad of `thin`")
+    parser.add_argument("--model", default="model", help="name of the model [model]")
+    parser.add_argument("--seed", type=int, default=0, help="seed of weights and batches [0]")
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="where to train [auto]")
+    parser.add_argument(
+        "--checkpoints",
+        type=Path,
+        help="folder of unfinished trainings [checkpoints beside the output]",
+    )
+    parser.add_argument("--output", type=Path, required=True, help="likelihood.json to write")
+    add_flags(parser.add_argument_group("options"), TrainOptions)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Read, train with each likelihood, compare, write."""
+    from scpress.io.files import write_json
+    from scpress.io.results import read_counts, read_result
+    from scpress.steps.likelihood import choose_likelihood
+    from scpress.tables import results
+    from scpress.training.checkpoints import Checkpoints
+
+    options = options_from(arguments, TrainOptions)
+    checkpoints = Checkpoints(
+        arguments.checkpoints or arguments.output.parent / "checkpoints",
+        minutes=options.checkpoint_minutes,
+    )
+    choice = choose_likelihood(
+        read_counts(arguments.counts),
+        read_result(arguments.normalized, results.NORMALIZED),
+        read_result(arguments.folds, results.FOLDS),
+        options,
+        name=arguments.model,
+        seed=arguments.seed,
+        device=arguments.device,
+        checkpoint=checkpoints.next,
+    )
+    write_json(choice.as_plain(), arguments.output)
+    checkpoints.remove()
