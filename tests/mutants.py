@@ -1001,7 +1001,7 @@ MUTANTS = [
             "np.where(part.X.toarray() > 1e9, 0.0, pi",
         ),
         ("theta of all molecules predicts a fold", "theta * fold.ratio", "theta * 1.0"),
-        ("levels are of the genes' order", "ranks * N_LEVELS", "np.arange(n_genes) * N_LEVELS"),
+        ("levels are of the genes' order", "ranks * min(", "np.arange(n_genes) * min("),
         ("variance is Poisson's", "(mu + mu**2 / fold.theta)", "(mu + 0 * fold.theta)"),
         (
             "later blocks are scored as the first",

@@ -12,7 +12,7 @@ from scipy.stats import nbinom, poisson
 
 from scpress.counts.thinning import split_counts
 from scpress.model import molecules
-from scpress.model.molecules import describe_molecules, hold_out, predictive_losses, score_means
+from scpress.model.molecules import hold_out, predictive_losses, score_means, summarize_fold
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,9 @@ def test_the_truth_is_calibrated_and_before_all_others(drawn):
     for loss in ("poisson", "nb"):
         means = {name: np.mean(getattr(one, loss)) for name, one in scores.items()}
         assert min(means, key=means.get) == "truth"
-    zeros, counted = describe_molecules(held_out)
+    summary = summarize_fold(held_out)
+    zeros, counted = summary.zeros, summary.means
+    assert (summary.n_cells, summary.n_molecules) == (400, held_out.molecules.sum())
     truth = scores["truth"]
     np.testing.assert_allclose(truth.expected_zeros, zeros, atol=0.02)
     np.testing.assert_allclose(truth.dispersion, 1, atol=0.35)
@@ -147,3 +149,14 @@ def test_predictive_losses_are_those_of_both_parts_less_that_of_training(drawn, 
     for block in range(100):
         rows = held_out.block == block
         np.testing.assert_allclose(found[block], expected[rows].mean(axis=0), rtol=1e-3, atol=1e-4)
+
+
+def test_fewer_genes_than_levels_have_one_each(drawn):
+    X, mu, theta, fold, _ = drawn
+    some = [0, 7, 9]
+    left = np.ones(400)
+    held_out = hold_out(X[:, some], fold[:, some], left, fraction=0.2, theta=theta[some])
+    assert sorted(held_out.level) == [0, 1, 2]
+    found = score_means(held_out, lambda rows: mu[rows][:, some])
+    assert np.isfinite([found.poisson_by_level, found.expected_zeros, found.dispersion]).all()
+    assert len(summarize_fold(held_out).zeros) == 3

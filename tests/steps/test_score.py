@@ -53,7 +53,7 @@ def test_each_training_lacks_the_molecules_it_is_scored_on(simulated, folds, mon
 @pytest.mark.parametrize("preset", ["scvi", "pca"])
 def test_means_are_those_of_the_molecules_of_training(simulated, folds, preset):
     normalized = normalized_of(simulated)
-    fold = held_out_folds(simulated, normalized, folds)[0]
+    fold = next(held_out_folds(simulated, normalized, folds))
     options = brief_options(
         preset=preset, n_latent=3, allow_failed_fit=True, batch_key="sample", kernels="torch"
     )
@@ -118,11 +118,11 @@ def test_folds_of_other_counts_are_refused(simulated, folds):
     normalized = normalized_of(simulated)
     fewer = simulated[:300]
     with pytest.raises(InputError, match="not the same ones"):
-        held_out_folds(fewer, normalized_of(fewer), folds)
+        next(held_out_folds(fewer, normalized_of(fewer), folds))
     with pytest.raises(InputError, match="150 genes and folds 200"):
-        held_out_folds(simulated, normalized_of(simulated, n_genes=150), folds)
+        next(held_out_folds(simulated, normalized_of(simulated, n_genes=150), folds))
     other = simulated.copy()
     other.X = other.X.copy()
     other.X.data[:] = 1
     with pytest.raises(InputError, match="molecules that the counts do not"):
-        held_out_folds(other, normalized, folds)
+        next(held_out_folds(other, normalized, folds))

@@ -101,7 +101,7 @@ def hold_out(
         molecules[scored],
         fraction / (1 - fraction),
         theta * fraction,
-        ranks * N_LEVELS // n_genes,
+        ranks * min(N_LEVELS, n_genes) // n_genes,
         np.random.default_rng(1).permutation(len(scored)) % min(N_BLOCKS, len(scored)),
     )
 
@@ -192,14 +192,28 @@ def predictive_losses(model: TrainedModel, fold: HeldOutFold, seen: ModelledCoun
     return sums / np.bincount(fold.block)[:, None]
 
 
-def describe_molecules(fold: HeldOutFold) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """(share of zeros, mean count) of a fold's molecules, by level of expression."""
+@dataclass(frozen=True)
+class FoldSummary:
+    """What there is in a fold: cells, molecules, and by level the share of zeros and the mean."""
+
+    n_cells: int
+    n_molecules: int
+    zeros: tuple[float, ...]
+    means: tuple[float, ...]
+
+
+def summarize_fold(fold: HeldOutFold) -> FoldSummary:
+    """Count the molecules of a fold in the cells that are scored."""
     n_scored = fold.molecules.shape[0]
     entries = n_scored * np.bincount(fold.level)
     detected = np.bincount(fold.molecules.indices, minlength=len(fold.level))
-    zeros = 1 - np.bincount(fold.level, detected) / entries
-    means = np.bincount(fold.level, gene_totals(fold.molecules)) / entries
-    return tuple(zeros.tolist()), tuple(means.tolist())
+    totals = gene_totals(fold.molecules)
+    return FoldSummary(
+        n_scored,
+        int(totals.sum()),
+        tuple((1 - np.bincount(fold.level, detected) / entries).tolist()),
+        tuple((np.bincount(fold.level, totals) / entries).tolist()),
+    )
 
 
 def _row_blocks(n_obs: int, n_vars: int) -> Iterator[slice]:

@@ -14,7 +14,7 @@ from scpress.compression.coders import (
 )
 from scpress.config.options import BaselinesOptions
 from scpress.model.baselines import PearsonPca, fit_pearson_pca
-from scpress.model.molecules import HeldOutFold, Predict, score_means
+from scpress.model.molecules import HeldOutFold, Predict, score_means, summarize_fold
 from scpress.steps.score import collect_scores, held_out_folds
 from scpress.tables.scores import FoldScore, Scores
 
@@ -41,12 +41,13 @@ def score_baselines(
         Folds of other cells or genes.
     """
     options = options or BaselinesOptions()
-    parts = held_out_folds(counts, normalized, folds)
     scores: dict[str, list[FoldScore]] = {}
-    for fold in parts:
+    summaries = []
+    for fold in held_out_folds(counts, normalized, folds):
+        summaries.append(summarize_fold(fold))
         for name, predict in _fit_all(fold, options):
             scores.setdefault(name, []).append(score_means(fold, predict))
-    return collect_scores(folds, parts, scores)
+    return collect_scores(folds, summaries, scores)
 
 
 def _fit_all(fold: HeldOutFold, options: BaselinesOptions) -> Iterator[tuple[str, Predict]]:

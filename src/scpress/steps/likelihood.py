@@ -46,8 +46,9 @@ def choose_likelihood(
         Folds of other cells or genes; as `train`.
     """
     losses: dict[str, list[np.ndarray]] = {name: [] for name in CANDIDATES}
-    parts = held_out_folds(counts, normalized, folds)
-    for fold in parts:
+    n_cells = 0
+    for fold in held_out_folds(counts, normalized, folds):
+        n_cells = len(fold.scored)
         left = without_fold(counts, fold, folds.var_names)
         for likelihood, of_folds in losses.items():
             changed = replace(options, likelihood=likelihood, allow_failed_fit=True)
@@ -63,13 +64,13 @@ def choose_likelihood(
         if means[one] - means[best] <= paired_error(by_cell[one], by_cell[best])
     )
     difference = np.mean(losses["nb"], axis=0) - np.mean(losses["zinb"], axis=0)
-    inflated = inflated_genes(difference, len(parts[0].scored))
+    inflated = inflated_genes(difference, n_cells)
     log.info("%s: %s is chosen of %s", name, chosen, ", ".join(CANDIDATES))
     return LikelihoodChoice(
         model=name,
         seed=seed,
-        n_cells=len(parts[0].scored),
-        n_folds=len(parts),
+        n_cells=n_cells,
+        n_folds=len(losses["nb"]),
         chosen=chosen,
         best=best,
         candidates=tuple(

@@ -1,7 +1,7 @@
 """One model scored on molecules that it has not seen: trained once for each fold, without it."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import anndata as ad
@@ -17,11 +17,12 @@ from scpress.model.fitted import TrainedModel
 from scpress.model.likelihoods import LIKELIHOODS
 from scpress.model.modelled import ModelledCounts, modelled_counts, select_genes
 from scpress.model.molecules import (
+    FoldSummary,
     HeldOutFold,
     Predict,
-    describe_molecules,
     hold_out,
     score_means,
+    summarize_fold,
 )
 from scpress.steps.train import train
 from scpress.tables.results import Folds, FoldsRecord
@@ -65,25 +66,24 @@ def score(
     """
     # Scored whether it can be used or not: that is what the score says.
     options = replace(options, allow_failed_fit=True)
-    parts = held_out_folds(counts, normalized, folds)
-    scores = []
-    for number, fold in enumerate(parts, start=1):
+    scores, summaries = [], []
+    for number, fold in enumerate(held_out_folds(counts, normalized, folds), start=1):
         left = without_fold(counts, fold, folds.var_names)
         model, _ = train(*left, options, seed=seed, device=device, checkpoint=checkpoint())
         scores.append(score_means(fold, means_of(model, fold, left)))
+        summaries.append(summarize_fold(fold))
         log.info(
-            "fold %d of %d: Poisson loss %.2f nats per cell of molecules held out",
+            "fold %d: Poisson loss %.2f nats per cell of molecules held out",
             number,
-            len(parts),
             np.mean(scores[-1].poisson),
         )
-    return collect_scores(folds, parts, {name: scores}, seed=seed)
+    return collect_scores(folds, summaries, {name: scores}, seed=seed)
 
 
 def held_out_folds(
     counts: ad.AnnData, normalized: ad.AnnData, folds: ad.AnnData
-) -> list[HeldOutFold]:
-    """Each fold of the molecules, held out in turn."""
+) -> Iterator[HeldOutFold]:
+    """Each fold of the molecules, held out in turn; one is in memory at a time."""
     slots.require(folds, slots.FOLD, slots.LIBRARY_SIZE, slots.THIN_THETA)
     slots.require(normalized, slots.LIBRARY_SIZE, slots.HIGHLY_VARIABLE)
     slots.require_same_cells(counts.obs_names, normalized.obs_names, "normalized")
@@ -96,7 +96,6 @@ def held_out_folds(
     X = select_genes(counts.X, columns)
     library_size = normalized.obs[slots.LIBRARY_SIZE.name].to_numpy(dtype=np.int64)
     of_folds = folds.obs[slots.LIBRARY_SIZE.name].to_numpy(dtype=np.int64)
-    found = []
     for k in range(record.n_folds):
         rows = slice(k * n_obs, (k + 1) * n_obs)
         slots.require_same_cells(counts.obs_names, names[rows], "folds")
@@ -106,8 +105,7 @@ def held_out_folds(
                 "the folds hold molecules that the counts do not. Give files of one run."
             )
         theta = folds.var[slots.THIN_THETA.name].to_numpy(dtype=np.float64)
-        found.append(hold_out(X, molecules, left, fraction=record.fraction, theta=theta))
-    return found
+        yield hold_out(X, molecules, left, fraction=record.fraction, theta=theta)
 
 
 def without_fold(
@@ -166,23 +164,23 @@ def seen_by(
 
 def collect_scores(
     folds: ad.AnnData,
-    parts: Sequence[HeldOutFold],
+    summaries: Sequence[FoldSummary],
     scores: Mapping[str, Sequence[FoldScore]],
     *,
     seed: int | None = None,
 ) -> Scores:
     """The table of some predictors, each with its scores in the order of the folds."""
     zeros, means = (
-        np.mean(values, axis=0).tolist()
-        for values in zip(*map(describe_molecules, parts), strict=True)
+        tuple(np.mean([getattr(one, name) for one in summaries], axis=0).tolist())
+        for name in ("zeros", "means")
     )
     return Scores(
         digest=_record_of(folds).digest,
-        n_cells=len(parts[0].scored),
+        n_cells=summaries[0].n_cells,
         n_genes=folds.n_vars,
-        n_molecules=sum(int(part.molecules.sum()) for part in parts),
-        observed_zeros=tuple(zeros),
-        mean_by_level=tuple(means),
+        n_molecules=sum(one.n_molecules for one in summaries),
+        observed_zeros=zeros,
+        mean_by_level=means,
         predictors=tuple(
             Predictor(name=name, seed=seed, folds=tuple(of_folds))
             for name, of_folds in scores.items()
