@@ -2176,6 +2176,16 @@ MUTANTS = [
         ),
     ),
     *_in(
+        "report/overfitting",
+        ("every training overfits", "if lost <= _SHARE_OF_GAIN * gain:", "if lost <= 0 * gain:"),
+        (
+            "a loss without all of the KL term is compared",
+            "iloc[best] in (0.0, 1.0)",
+            "iloc[best] >= 0",
+        ),
+        ("a training that was too short overfits", "if best == len(held_out) - 1:", "if False:"),
+    ),
+    *_in(
         "report/scores",
         ("nothing is said of a better baseline", "if choice.beaten_by and", "if False and"),
         (

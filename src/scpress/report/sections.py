@@ -10,6 +10,7 @@ from scpress import slots
 from scpress.cells.panels import UNASSIGNED
 from scpress.report import figures
 from scpress.report.inputs import ReportInputs
+from scpress.report.overfitting import describe_overfitting
 from scpress.report.summary import sample_numbers, summarize
 from scpress.tables.evaluation import SCORES
 from scpress.tables.records import plain
@@ -164,10 +165,14 @@ def training_section(inputs: ReportInputs) -> Section | None:
         if max(len(history) for history in histories.values()) < 2:
             shown.append({"model": name, "figure": None})
             continue
-        verdict = inputs.models.get(name, TrainingRecord()).verdict
+        record = inputs.models.get(name, TrainingRecord())
+        verdict = record.verdict
         gene_mean = None if verdict is None else verdict.gene_mean_nll
         figure = figures.training_curves(histories, gene_mean=gene_mean)
-        shown.append({"model": name, "figure": figure, "text": _verdict_text(verdict)})
+        text = _verdict_text(verdict)
+        if verdict is not None and str(record.seed) in histories:
+            text += " " + describe_overfitting(histories[str(record.seed)], verdict)
+        shown.append({"model": name, "figure": figure, "text": text})
     return {"models": shown} if shown else None
 
 
