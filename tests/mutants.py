@@ -2035,7 +2035,12 @@ MUTANTS = [
             "likelihood=likelihood, allow",
             "allow",
         ),
-        ("the best is chosen, not the simplest", "<= paired_error(", "<= 0 * paired_error("),
+        (
+            "the best is chosen, not the simplest",
+            "<= paired_error(",
+            "<= 0 * paired_error(",
+            "tests/steps/test_likelihood.py simplest",
+        ),
         ("genes are named as if each were alone", "_MAX_CHANCE / n_genes", "_MAX_CHANCE"),
         ("genes of next to nothing are named", "(gain * n_cells > -np.log(chance))", "(gain > 0)"),
         ("one cell names a gene", "* error\n", "* 0\n"),

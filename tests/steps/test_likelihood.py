@@ -74,6 +74,33 @@ def test_each_likelihood_is_trained_on_each_fold_and_resumes_by_itself(
     assert found.n_folds == 2
 
 
+@pytest.mark.parametrize(("nb_above_zinb", "chosen"), [(0.01, "nb"), (2.0, "zinb")])
+def test_the_simplest_within_an_error_of_the_best_is_chosen(
+    simulated, monkeypatch, nb_above_zinb, chosen
+):
+    rng = np.random.default_rng(0)
+    cells = 50 * rng.normal(size=(100, 200))  # far more than what tells likelihoods apart
+    noise = rng.normal(size=(100, 200)) / 100
+    above = {"poisson": 9.0, "nb": nb_above_zinb, "zinb": 0.0}
+
+    def losses(likelihood, *_):
+        found = cells + above[likelihood] / 200
+        return found + noise - noise.mean() if likelihood == "nb" else found
+
+    monkeypatch.setattr(step, "train", lambda a, b, options, **_: (options.likelihood, None))
+    monkeypatch.setattr(step, "seen_by", lambda *_: None)
+    monkeypatch.setattr(step, "predictive_losses", losses)
+    normalized = normalized_of(simulated)
+    folds = thin(simulated, normalized)
+    found = choose_likelihood(simulated, normalized, folds, brief_options(), name="m", seed=0)
+    assert (found.chosen, found.best) == (chosen, "zinb")
+    of = {one.likelihood: one for one in found.candidates}
+    assert of["zinb"].loss == pytest.approx(cells.sum() / 100)
+    assert of["poisson"].difference == pytest.approx(9.0 - above[chosen])
+    # The error of the mean over 100 groups of cells of a sum over 200 genes.
+    assert of["zinb" if chosen == "nb" else "nb"].error == pytest.approx(0.014, abs=0.003)
+
+
 def test_genes_are_named_as_clearly_as_so_many_of_them_ask_for():
     rng = np.random.default_rng(0)
     difference = rng.normal(size=(100, 500)) / 10
