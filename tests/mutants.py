@@ -2185,8 +2185,8 @@ MUTANTS = [
         ("every training overfits", "if lost <= _SHARE_OF_GAIN * gain:", "if lost <= 0 * gain:"),
         (
             "a loss without all of the KL term is compared",
-            "iloc[best] in (0.0, 1.0)",
-            "iloc[best] >= 0",
+            'at_best["kl_weight"] == 1 or',
+            "True or",
         ),
         ("a training that was too short overfits", "if best == len(held_out) - 1:", "if False:"),
     ),

@@ -8,13 +8,14 @@ from scpress.report.sections import training_section
 from scpress.tables.training import Verdict
 
 
-def said_of(held_out, training, *, kl_weight=1.0, gene_mean=200.0):
+def said_of(held_out, training, *, kl_weight=1.0, kl=3.0, gene_mean=200.0):
     history = pd.DataFrame(
         {
             "step": [500 * (i + 1) for i in range(len(held_out))],
             "validation_loss": held_out,
             "train_loss": training,
             "kl_weight": kl_weight,
+            "validation_kl": kl,
         }
     )
     verdict = Verdict(
@@ -42,6 +43,8 @@ def test_losses_that_part_are_named_with_the_step():
 def test_losses_with_a_part_of_the_kl_term_are_not_compared():
     text = said_of([100.0, 130.0], [90.0, 60.0], kl_weight=0.5)
     assert "At step 500 the weights are the used ones. More" in text
+    text = said_of([100.0, 130.0], [90.0, 60.0], kl_weight=0.5, kl=0.0)
+    assert "At step 500, whose weights are used, they are 10.0 apart. More" in text
 
 
 def test_a_little_is_no_overfitting():

@@ -39,8 +39,9 @@ def describe_overfitting(history: pd.DataFrame, verdict: Verdict) -> str:
     if gain > 0:
         text += f", {lost / gain:.0%} of what the model gains over gene means"
     text += f". At step {step[best]:,}"
-    # Before its weight is 1, the KL term is in the one loss and not in the other.
-    if history["kl_weight"].iloc[best] in (0.0, 1.0):
+    # Before its weight is 1, all of the KL term is in the one loss and not in the other.
+    at_best = history.iloc[best]
+    if at_best["kl_weight"] == 1 or at_best["validation_kl"] == 0:
         text += f", whose weights are used, they are {held_out[best] - training[best]:,.1f} apart"
     else:
         text += " the weights are the used ones"
