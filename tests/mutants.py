@@ -1005,8 +1005,8 @@ MUTANTS = [
         ("variance is Poisson's", "(mu + mu**2 / fold.theta)", "(mu + 0 * fold.theta)"),
         (
             "later blocks are scored as the first",
-            "x = fold.molecules[rows].toarray()",
-            "x = fold.molecules[: rows.stop - rows.start].toarray()",
+            "[rows].toarray().astype(np.float64)\n        of_x",
+            "[: rows.stop - rows.start].toarray().astype(np.float64)\n        of_x",
         ),
     ),
     *_in(
@@ -2155,8 +2155,8 @@ MUTANTS = [
         ("the worst model is marked", "metric: max(", "metric: min("),
         (
             "the verdict of another model",
-            "inputs.models.get(name, TrainingRecord()).verdict",
-            "inputs.models.get(inputs.primary, TrainingRecord()).verdict",
+            "record = inputs.models.get(name, TrainingRecord())",
+            "record = inputs.models.get(inputs.primary, TrainingRecord())",
         ),
         (
             "subtypes are named by ids alone",
