@@ -39,6 +39,8 @@ CONFIG = {
     "max_mem_mb": 20_000,
     "max_runtime": 60,
     **QUICK_RUN,
+    # The long training once is enough.
+    "thin": {"folds": 0},
 }
 
 
