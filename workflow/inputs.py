@@ -130,8 +130,8 @@ def complete_config(config, schema):
         *_check_texts(config),
         *_check_models(config),
         *_check_presets(config, schema["properties"]["train"]["properties"]),
+        *_check_folds(config),
     ]
-    return problems or [*_check_texts(config), *_check_models(config), *_check_folds(config)]
 
 
 def _check_texts(config):

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from scpress.config.archive import PackOptions
 from scpress.config.fields import MAX_SEED, Options, option
 from scpress.config.output import AssembleOptions, DenoiseOptions
-from scpress.config.scores import BaselinesOptions, ChooseOptions, ThinOptions
 from scpress.config.scores import LIKELIHOODS, BaselinesOptions, ChooseOptions, ThinOptions
 
 

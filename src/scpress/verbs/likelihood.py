@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from scpress.config.dca import DcaOptions, translate_dca
 from scpress.config.flags import add_flags, options_from
 from scpress.config.options import TrainOptions
 from scpress.settings import DEVICES
@@ -23,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", type=Path, required=True, help="likelihood.json to write")
     add_flags(parser.add_argument_group("options"), TrainOptions)
+    add_flags(parser.add_argument_group("DCA's names, with preset dca"), DcaOptions)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -33,13 +35,15 @@ def run(arguments: argparse.Namespace) -> None:
     from scpress.tables import results
     from scpress.training.checkpoints import Checkpoints
 
-    options = options_from(arguments, TrainOptions)
+    counts = read_counts(arguments.counts)
+    dca = options_from(arguments, DcaOptions)
+    options = translate_dca(options_from(arguments, TrainOptions), dca, n_cells=counts.n_obs)
     checkpoints = Checkpoints(
         arguments.checkpoints or arguments.output.parent / "checkpoints",
         minutes=options.checkpoint_minutes,
     )
     choice = choose_likelihood(
-        read_counts(arguments.counts),
+        counts,
         read_result(arguments.normalized, results.NORMALIZED),
         read_result(arguments.folds, results.FOLDS),
         options,
