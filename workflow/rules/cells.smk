@@ -1,5 +1,5 @@
-# What the cells are, from the primary model's first seed.
-#   cluster   latent                                   -> clusters.h5ad                       scpress cluster
+# What the cells are, from the primary model: clusters from all seeds, the rest from the first.
+#   cluster   latents                                  -> clusters.h5ad                       scpress cluster
 #   annotate  counts, normalized, clusters             -> annotation.h5ad, markers.tsv        scpress annotate
 #   subtype   counts, normalized, clusters, annotation -> subtypes.h5ad, subtype_markers.tsv  scpress subtype
 
@@ -7,7 +7,7 @@
 rule cluster:
     """Build the neighbours graph, choose the resolution and lay out a UMAP."""
     input:
-        latent=model_files("latent.h5ad", [PRIMARY]),
+        latents=model_files("latent.h5ad", [PRIMARY], every_seed=True),
     output:
         clusters=f"{RESULTS}/clusters.h5ad",
     log:
@@ -21,14 +21,14 @@ rule cluster:
         mem_mb=memory("cluster"),
         runtime=minutes("cluster"),
     params:
-        step_version=1,
+        step_version=2,
         model=PRIMARY,
         seed=seeds(PRIMARY)[0],
         flags=flags("cluster"),
     shell:
         """
         scpress cluster \
-            --latent {input.latent:q} \
+            --latent {input.latents:q} \
             --model {params.model} \
             --seed {params.seed} \
             {params.flags:q} \

@@ -1,4 +1,4 @@
-"""`scpress cluster`: neighbours, clusters and layout from the latent of one model."""
+"""`scpress cluster`: neighbours, clusters and layout from the latents of one model."""
 
 import argparse
 from pathlib import Path
@@ -8,7 +8,13 @@ from scpress.config.options import ClusterOptions
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the paths of the verb."""
-    parser.add_argument("--latent", type=Path, required=True, help="latent.h5ad of the model")
+    parser.add_argument(
+        "--latent",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="latent.h5ad of each seed; graph and layout are of the first",
+    )
     parser.add_argument("--model", required=True, help="name of the model: obsm X_MODEL is used")
     parser.add_argument("--output", type=Path, required=True, help="clusters.h5ad to write")
     parser.add_argument("--seed", type=int, default=0, help="seed of the random numbers [0]")
@@ -21,7 +27,6 @@ def run(arguments: argparse.Namespace, options: ClusterOptions) -> None:
     from scpress.steps.cluster import cluster
     from scpress.tables import results
 
-    latent = read_result(arguments.latent, results.LATENT)
-    write_h5ad(
-        cluster(latent, options, model=arguments.model, seed=arguments.seed), arguments.output
-    )
+    latent, *others = (read_result(path, results.LATENT) for path in arguments.latent)
+    result = cluster(latent, options, model=arguments.model, seed=arguments.seed, others=others)
+    write_h5ad(result, arguments.output)
