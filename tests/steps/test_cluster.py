@@ -9,7 +9,7 @@ from scpress.config.options import ClusterOptions, SimulateOptions
 from scpress.counts.sizes import library_sizes, log_normalize, size_factors
 from scpress.errors import InputError
 from scpress.io.h5ad import read_h5ad, write_h5ad
-from scpress.steps.cluster import _choose_resolution, _extend, cluster
+from scpress.steps.cluster import _choose_resolution, _extend, _unconfirmed, cluster
 from scpress.steps.simulate import simulate
 
 QUICK = ClusterOptions(umap=False, n_subsamples=5, resolutions=(0.2, 0.6, 1.4))
@@ -174,27 +174,33 @@ def test_a_cell_between_two_clusters_is_less_sure_than_those_within():
     assert confidence[from_middle < 0.3].mean() < 0.95
 
 
-def test_what_another_seed_does_not_find_is_marked():
-    points, truth = _clouds(4, 400)
-    # The other seed sees no difference of the last two clouds.
-    blind = points.copy()
-    blind[:, 3] += blind[:, 2]
-    blind[:, 2] = np.random.default_rng(1).normal(size=400)
-    options = ClusterOptions(umap=False, n_subsamples=6)
+def test_clusters_that_one_seed_alone_finds_are_not_believed():
+    points, truth = _clouds(3, 200)
+    noise = np.random.default_rng(1).normal(size=points.shape)
+    options = ClusterOptions(umap=False, n_subsamples=6, resolutions=(0.2, 0.4))
     agreeing = cluster(
         _latent(points), options, model="model", others=[_latent(points[:, ::-1])], seed=0
     )
-    assert agreeing.obs["leiden"].nunique() == 4
-    assert not len(agreeing.uns["scpress"]["cluster"]["unconfirmed"])
-    found = cluster(_latent(points), options, model="model", others=[_latent(blind)], seed=0)
-    assert found.uns["scpress"]["cluster"]["n_seeds"] == 2
-    doubtful = np.isin(truth, [2, 3])
-    confidence = found.obs["leiden_confidence"].to_numpy()
-    assert confidence[~doubtful].mean() > 0.99
-    marked = set(found.uns["scpress"]["cluster"]["unconfirmed"])
-    assert marked <= set(found.obs["leiden"][doubtful])
-    # Either the two are one cluster, or the smaller of them is marked.
-    assert found.obs["leiden"].nunique() == 3 + len(marked)
+    record = agreeing.uns["scpress"]["cluster"]
+    assert adjusted_rand_index(truth, agreeing.obs["leiden"].to_numpy()) > 0.99
+    assert (record["n_seeds"], list(record["unconfirmed"])) == (2, [])
+    alone = cluster(_latent(points), options, model="model", others=[_latent(noise)], seed=0)
+    assert set(alone.obs["leiden"]) == {"0"}
+    assert np.isnan(alone.uns["scpress"]["cluster"]["chosen_resolution"])
+
+
+def test_a_cluster_that_the_subsamples_of_one_seed_lose_is_unconfirmed():
+    labels = np.repeat([0, 1, 2], 4)
+    rows = np.arange(11)
+    found, lost = labels[rows], np.minimum(labels, 1)[rows]
+    # Three of the four cells of 1 lie with 0: one is found again, less than half.
+    torn = np.where(np.isin(rows, [5, 6, 7]), 0, labels[rows])
+    assert _unconfirmed(labels, [(rows, found)] * 4, 2) == []
+    assert _unconfirmed(labels, [(rows, found), (rows, lost)] * 2, 2) == ["2"]
+    assert _unconfirmed(labels, [(rows, torn), (rows, lost)], 2) == ["1", "2"]
+    # Half of one seed's subsamples, and no seed without subsamples.
+    assert _unconfirmed(labels, [(rows, found), (rows, lost)], 1) == []
+    assert _unconfirmed(labels, [(rows, found)], 2) == []
 
 
 def test_the_graph_and_the_layout_are_of_the_first_latent():
