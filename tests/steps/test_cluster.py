@@ -4,11 +4,13 @@ import pandas as pd
 import pytest
 import scanpy as sc
 
+from scpress.cells.graph import build_graph
 from scpress.cells.stability import adjusted_rand_index
 from scpress.config.options import ClusterOptions, SimulateOptions
 from scpress.counts.sizes import library_sizes, log_normalize, size_factors
 from scpress.errors import InputError
 from scpress.io.h5ad import read_h5ad, write_h5ad
+from scpress.steps import cluster as step
 from scpress.steps.cluster import _choose_resolution, _extend, _unconfirmed, cluster
 from scpress.steps.simulate import simulate
 
@@ -187,6 +189,20 @@ def test_clusters_that_one_seed_alone_finds_are_not_believed():
     alone = cluster(_latent(points), options, model="model", others=[_latent(noise)], seed=0)
     assert set(alone.obs["leiden"]) == {"0"}
     assert np.isnan(alone.uns["scpress"]["cluster"]["chosen_resolution"])
+
+
+def test_the_seeds_take_turns_in_the_subsamples(monkeypatch):
+    points, _ = _clouds(3, 60)
+    dimensions = []
+
+    def build(points, **words):
+        dimensions.append(points.shape)
+        return build_graph(points, **words)
+
+    monkeypatch.setattr(step, "build_graph", build)
+    options = ClusterOptions(umap=False, n_subsamples=3, resolutions=(0.4,))
+    cluster(_latent(points), options, model="model", others=[_latent(points[:, :5])])
+    assert dimensions == [(60, 6), (60, 5), (48, 6), (48, 5), (48, 6)]
 
 
 def test_a_cluster_that_the_subsamples_of_one_seed_lose_is_unconfirmed():
