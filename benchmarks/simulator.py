@@ -3,9 +3,9 @@
     python benchmarks/simulator.py [--seeds 20] [--latent pca|scvi] [--only noise ...]
 
 prints, seed by seed on the simulator: the clusters in pure noise (one type, a gradient of
-library size), the clusters and their ARI where there are five types, the subtypes in a homogeneous
-type, and the subtypes where two are planted. At least 19 of 20 seeds must be right without
-structure, 18 of 20 with it.
+library size), the clusters and their ARI where there are five types, with and without one of 2 %,
+the subtypes in a homogeneous type, and the subtypes where two are planted. At least 19 of 20 seeds
+must be right without structure, 18 of 20 with it.
 """
 
 import argparse
@@ -29,6 +29,9 @@ NOISE = {
     ),
 }
 TYPES = {"five types": SimulateOptions(n_cells=800, n_genes=600, n_types=5)}
+# Of the fifth type, 16 cells are kept: 2 % of 800.
+RARE = {"five types, one of 2 %": SimulateOptions(n_cells=980, n_genes=600, n_types=5)}
+_N_RARE = 16
 HOMOGENEOUS = {
     "homogeneous": SimulateOptions(n_cells=400, n_genes=600, n_types=1),
     "homogeneous, wide library sizes, 2 batches": SimulateOptions(
@@ -42,6 +45,13 @@ PLANTED = {
     "two planted, fold change 3, 2 batches, 200 cells": SimulateOptions(
         n_cells=200, n_genes=600, n_types=1, n_subtypes=2, n_batches=2
     ),
+}
+PARTS = {
+    "noise": NOISE,
+    "types": TYPES,
+    "rare": RARE,
+    "homogeneous": HOMOGENEOUS,
+    "planted": PLANTED,
 }
 
 
@@ -74,11 +84,21 @@ def embed_counts(counts: ad.AnnData, kind: str, seed: int) -> ad.AnnData:
     return ad.AnnData(obs=counts.obs[[]], obsm={"X_model": np.asarray(points)})
 
 
-def count_clusters(options: SimulateOptions, kind: str, seed: int) -> tuple[int, float]:
+def keep_few_of_last_type(counts: ad.AnnData) -> ad.AnnData:
+    label = counts.obs["label"].astype(str).to_numpy()
+    surplus = np.flatnonzero(label == np.unique(label)[-1])[_N_RARE:]
+    return counts[np.setdiff1d(np.arange(counts.n_obs), surplus)].copy()
+
+
+def count_clusters(
+    options: SimulateOptions, kind: str, seed: int, *, rare: bool = False
+) -> tuple[int, float]:
     from scpress.steps.cluster import cluster
     from scpress.steps.simulate import simulate
 
     counts = simulate(options, seed=seed)
+    if rare:
+        counts = keep_few_of_last_type(counts)
     latent = embed_counts(counts, kind, seed)
     leiden = cluster(latent, ClusterOptions(umap=False), model="model", seed=seed).obs["leiden"]
     return leiden.nunique(), adjusted_rand_index(leiden.to_numpy(), counts.obs["label"].to_numpy())
@@ -100,27 +120,27 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--latent", choices=("pca", "scvi"), default="pca")
-    parser.add_argument("--only", nargs="*", default=["noise", "types", "homogeneous", "planted"])
+    parser.add_argument("--only", nargs="*", default=list(PARTS))
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     logging.getLogger("scpress").setLevel(logging.WARNING)
-    parts = {"noise": NOISE, "types": TYPES, "homogeneous": HOMOGENEOUS, "planted": PLANTED}
     failed = False
     for part in arguments.only:
-        for name, options in parts[part].items():
+        in_latent = part in ("noise", "types", "rare")
+        for name, options in PARTS[part].items():
             start = time.time()
             results = [
-                count_clusters(options, arguments.latent, seed)
-                if part in ("noise", "types")
+                count_clusters(options, arguments.latent, seed, rare=part == "rare")
+                if in_latent
                 else count_subtypes(options, seed)
                 for seed in range(arguments.seeds)
             ]
             counts = [count for count, _ in results]
-            wanted = {"noise": 1, "types": options.n_types, "homogeneous": 1, "planted": 2}[part]
+            wanted = 2 if part == "planted" else options.n_types
             right = sum(count == wanted and ari > 0.8 for count, ari in results)
             least = np.ceil((0.95 if wanted == 1 else 0.9) * arguments.seeds)
             failed |= bool(right < least)
-            latent = f", {arguments.latent} latent" if part in ("noise", "types") else ""
+            latent = f", {arguments.latent} latent" if in_latent else ""
             print(
                 f"{name}{latent}: {right} of {arguments.seeds} right (at least {least:.0f} wanted)"
             )

@@ -1208,6 +1208,11 @@ MUTANTS = [
     *_in(
         "cells/graph",
         (
+            "the graphs of several seeds are added up",
+            "/ np.float32(len(graphs))",
+            "/ np.float32(1)",
+        ),
+        (
             "a cell of a later block is its own neighbour",
             "distance[rows - start, rows] = np.inf",
             "distance[rows - start, rows - start] = np.inf",
@@ -1220,6 +1225,11 @@ MUTANTS = [
     ),
     *_in(
         "cells/stability",
+        (
+            "a cell that a subsample leaves out is one that it lost",
+            "n_drawn[rows] += 1",
+            "n_drawn += 1",
+        ),
         ("the middle 80 % instead of 90 %", "_PERCENTILES = (5, 95)", "_PERCENTILES = (10, 90)"),
         (
             "a boundary of two clusters believed by the mean of its agreement",
@@ -1765,6 +1775,31 @@ MUTANTS = [
             '(stability["n_clusters"] > 0)',
         ),
         ("a drawn cell follows its neighbours", "everywhere[rows] = labels", "pass"),
+        (
+            "clusters are those that come back best, the coarsest",
+            'sort_values(["ari_overall", "resolution"]',
+            'sort_values(["ari_low", "resolution"]',
+        ),
+        (
+            "every subsample is of the first seed",
+            "latents[number % len(latents)][rows]",
+            "latents[0][rows]",
+        ),
+        (
+            "half of a cluster's cells need not be found again",
+            "n_found < 0.5 * n_drawn",
+            "n_found < 0.0 * n_drawn",
+        ),
+        (
+            "the layout is of the averaged graph",
+            "    graph = graphs[0]\n",
+            "    graph = average_graphs(graphs)\n",
+        ),
+        (
+            "a cell that was not drawn is as sure as its neighbours of other clusters",
+            "np.where(same, np.nan_to_num(confidence[drawn]), 0)",
+            "np.where(same, 0, np.nan_to_num(confidence[drawn]))",
+        ),
     ),
     *_in(
         "steps/evaluate",
@@ -2204,6 +2239,7 @@ MUTANTS = [
     *_in(
         "verbs/cluster",
         ("the seed of clusters is not used", "seed=arguments.seed", "seed=0"),
+        ("the other seeds' latents are not used", "others=others", "others=()"),
     ),
     *_in(
         "verbs/score",
@@ -2363,8 +2399,13 @@ MUTANTS = [
         "tests/workflow/test_workflow.py primary_one",
         (
             "the cells are clustered with another model's latent",
-            'model_files("latent.h5ad", PRIMARY)',
+            'model_files("latent.h5ad", PRIMARY, every_seed=True)',
             'model_files("latent.h5ad")[:1]',
+        ),
+        (
+            "the cells are clustered by the first seed alone",
+            'model_files("latent.h5ad", PRIMARY, every_seed=True)',
+            'model_files("latent.h5ad", PRIMARY)',
         ),
         (
             "the clusters are said to be of the last seed",

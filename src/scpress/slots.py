@@ -75,6 +75,14 @@ PASS_QC = _obs("pass_qc", "bool", "Whether the cell is kept.")
 QC_REASON = _obs("qc_reason", "category", "Why the cell failed, reasons joined by ';', or ''.")
 SIZE_FACTOR = _obs("size_factor", "float64", "library_size over its median; linear.", low=_POSITIVE)
 LEIDEN = _obs("leiden", "category", "Cluster at the chosen resolution.")
+LEIDEN_CONFIDENCE = _obs(
+    "leiden_confidence",
+    "float32",
+    "Share of the subsamples (and seeds) that found the cell with most of its cluster.",
+    low=0,
+    high=1,
+    may_lack=True,
+)
 CELL_TYPE = _obs("cell_type", "category", "Type named from marker genes, or 'unassigned'.")
 CELL_TYPE_CONFIDENCE = _obs(
     "cell_type_confidence", "float32", "Confidence of it, 0 to 1.", low=0, high=1

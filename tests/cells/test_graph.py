@@ -45,3 +45,17 @@ def test_neighbours_of_ten_thousand_cells():
     built = graph.build_graph(points.astype(np.float32), n_neighbors=15, seed=0, key="X_model")
     rows, columns = built.obsp["distances"].nonzero()
     assert (truth[rows] == truth[columns]).mean() > 0.99
+
+
+def test_a_link_of_one_graph_alone_is_half_as_strong_in_the_average_of_two():
+    rng = np.random.default_rng(0)
+    graphs = [
+        graph.build_graph(rng.normal(size=(40, 3)), n_neighbors=4, seed=0, key="X_model")
+        for _ in range(2)
+    ]
+    first, second = (one.obsp["connectivities"].toarray() for one in graphs)
+    averaged = graph.average_graphs(graphs)
+    np.testing.assert_allclose(averaged.obsp["connectivities"].toarray(), (first + second) / 2)
+    np.testing.assert_array_equal(graphs[0].obsp["connectivities"].toarray(), first)
+    alone = graph.average_graphs(graphs[:1])
+    np.testing.assert_array_equal(alone.obsp["connectivities"].toarray(), first)

@@ -7,6 +7,7 @@ from sklearn.metrics import adjusted_rand_score
 from scpress.cells.stability import (
     adjusted_rand_index,
     draw_subsamples,
+    found_again,
     match_clusters,
     merge_unstable,
     sort_by_size,
@@ -39,6 +40,16 @@ def test_match_clusters_names_each_cluster_by_the_one_it_mostly_lies_in():
     reference = np.array([0, 0, 0, 1, 1, 2])
     found = np.array([5, 5, 7, 7, 7, 9])
     assert match_clusters(reference, found).tolist() == [0, 0, 1, 1, 1, 2]
+
+
+def test_a_cell_is_found_again_where_it_lies_with_most_of_its_cluster():
+    labels = np.array([0, 0, 0, 1, 1, 1])
+    rows = np.arange(5)
+    # The cluster of 0 comes back in two pieces; the second time, cell 2 goes to the others.
+    subsamples = [(rows, np.array([7, 7, 5, 2, 2])), (rows, np.array([1, 1, 0, 0, 0]))]
+    share = found_again(labels, subsamples)
+    assert share[:5].tolist() == [1, 1, 0.5, 1, 1]
+    assert np.isnan(share[5])
 
 
 def test_sort_by_size_numbers_the_largest_zero():

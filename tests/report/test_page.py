@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import anndata as ad
 import numpy as np
 import pandas as pd
+import pytest
 
 from scpress.config.options import ReportOptions
 from scpress.report.inputs import ReportInputs
@@ -88,6 +89,22 @@ def test_json_in_a_script_cannot_end_it():
     text = str(embed_json({"a": "</script><!-- & \u2028"}))
     assert not set("<>&\u2028") & set(text)
     assert json.loads(text) == {"a": "</script><!-- & \u2028"}
+
+
+@pytest.mark.parametrize(
+    ("n_seeds", "unconfirmed", "said"),
+    [
+        (1, [], None),
+        (2, [], "2 seeds of the model, and each of them finds every cluster again."),
+        (3, ["1", "4"], "3 seeds of the model; some seed does not find 1, 4 again."),
+    ],
+)
+def test_clusters_that_a_seed_does_not_find_are_named(full, n_seeds, unconfirmed, said):
+    record = full.cells.uns["scpress"]["cluster"]
+    record["n_seeds"], record["unconfirmed"] = n_seeds, np.array(unconfirmed, dtype=str)
+    text = re.sub(r"\s+", " ", build_report(full, OPTIONS)[0])
+    assert ("seeds of the model" in text) == (said is not None)
+    assert said is None or said in text
 
 
 def test_one_cluster_and_no_subtypes_are_answers(full):

@@ -13,6 +13,7 @@ from scpress.counts.frames import plain_frame
 from scpress.io.h5ad import read_h5ad, write_h5ad
 from scpress.steps.choose import choose
 from scpress.steps.cluster import cluster
+from scpress.tables import results
 from scpress.tables.scores import FoldScore, Predictor, Scores
 
 CASES = [
@@ -53,6 +54,28 @@ def test_verb(tmp_path):
     expected = cluster(latent, options, model="model", seed=3)
     pd.testing.assert_frame_equal(written.obs, plain_frame(expected.obs))
     assert written.uns["scpress"]["cluster"]["seed"] == 3
+    assert written.uns["scpress"]["cluster"]["n_seeds"] == 1
+    assert (written.obsp["connectivities"] != expected.obsp["connectivities"]).nnz == 0
+    results.CLUSTERS.require(written, "the file")
+
+
+def test_the_latents_of_all_seeds_are_used_and_the_first_is_delivered(tmp_path):
+    rng = np.random.default_rng(0)
+    obs = pd.DataFrame(index=[f"cell{number}" for number in range(60)])
+    points = 8 * np.eye(3)[rng.integers(0, 3, 60)] + rng.normal(size=(60, 3))
+    latents = [ad.AnnData(obs=obs, obsm={"X_m": points}), ad.AnnData(obs=obs)]
+    latents[1].obsm["X_m"] = rng.normal(size=(60, 3))
+    paths = [tmp_path / f"{number}.h5ad" for number in range(2)]
+    for latent, path in zip(latents, paths, strict=True):
+        write_h5ad(latent, path)
+    words = ["--model", "m", "--no-umap", "--n-subsamples", "4", "--resolutions", "0.4"]
+    assert run(["cluster", "--latent", *paths, *words, "--output", tmp_path / "clusters.h5ad"]) == 0
+    written = read_h5ad(tmp_path / "clusters.h5ad")
+    results.CLUSTERS.require(written, "the file")
+    options = ClusterOptions(umap=False, n_subsamples=4, resolutions=(0.4,))
+    expected = cluster(latents[0], options, model="m", others=latents[1:])
+    pd.testing.assert_frame_equal(written.obs, plain_frame(expected.obs))
+    assert written.uns["scpress"]["cluster"]["n_seeds"] == 2
     assert (written.obsp["connectivities"] != expected.obsp["connectivities"]).nnz == 0
 
 

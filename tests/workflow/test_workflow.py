@@ -178,10 +178,14 @@ def values_of(flag, job):
     return list(itertools.takewhile(lambda word: not word.startswith("--"), after))
 
 
-def test_what_follows_the_models_reads_the_primary_one_of_the_first_seed(planned):
+def test_what_follows_the_models_reads_the_primary_one_of_the_first_seed_but_clusters_of_all(
+    planned,
+):
     (cluster,), (subtype,), (assemble,) = (planned[n] for n in ("cluster", "subtype", "assemble"))
     assert values_of("--model", cluster) == ["vae"]
-    assert values_of("--latent", cluster) == ["results/models/vae/all/7/latent.h5ad"]
+    assert values_of("--latent", cluster) == [
+        f"results/models/vae/all/{seed}/latent.h5ad" for seed in (7, 3)
+    ]
     assert values_of("--seed", cluster) == values_of("--seed", subtype) == ["7"]
     assert values_of("--model-file", assemble) == ["results/models/vae/all/7/model.safetensors"]
     assert values_of("--latents", assemble) == [

@@ -1,5 +1,5 @@
-# What the cells are, from the primary model's first seed.
-#   cluster   latent (choice)                            -> clusters.h5ad                       scpress cluster
+# What the cells are, from the primary model: clusters from all seeds, the rest from the first.
+#   cluster   latents (choice)                           -> clusters.h5ad                       scpress cluster
 #   annotate  counts, normalized, clusters             -> annotation.h5ad, markers.tsv        scpress annotate
 #   subtype   counts, normalized, clusters, annotation -> subtypes.h5ad, subtype_markers.tsv  scpress subtype
 
@@ -7,7 +7,7 @@
 rule cluster:
     """Build the neighbours graph, choose the resolution and lay out a UMAP."""
     input:
-        latent=model_files("latent.h5ad", PRIMARY),
+        latents=model_files("latent.h5ad", PRIMARY, every_seed=True),
         choice=CHOICE if len(PRIMARY) > 1 else [],
     output:
         clusters=f"{RESULTS}/clusters.h5ad",
@@ -22,14 +22,14 @@ rule cluster:
         mem_mb=memory("cluster"),
         runtime=minutes("cluster"),
     params:
-        step_version=1,
+        step_version=2,
         model=primary_flag,
         seed=seeds(PRIMARY[0])[0],
         flags=flags("cluster"),
     shell:
         """
         scpress cluster \
-            --latent {input.latent:q} \
+            --latent {input.latents:q} \
             {params.model:q} \
             --seed {params.seed} \
             {params.flags:q} \

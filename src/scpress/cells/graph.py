@@ -1,6 +1,7 @@
 """Which cells are near each other, and the communities among them."""
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import anndata as ad
@@ -78,6 +79,22 @@ def build_graph(points: np.ndarray, *, n_neighbors: int, seed: int, key: str) ->
             graph, n_neighbors=n_neighbors, use_rep=key, transformer=exact, random_state=seed
         )
     return graph
+
+
+def average_graphs(graphs: Sequence[ad.AnnData]) -> ad.AnnData:
+    """[cells, 0] The first graph with the mean of all connectivities, as of several seeds.
+
+    Neighbours that one seed alone makes are weak in it.
+    """
+    first, *others = graphs
+    if not others:
+        return first
+    averaged = first.copy()
+    connectivities = averaged.obsp["connectivities"]
+    for other in others:
+        connectivities = connectivities + other.obsp["connectivities"]
+    averaged.obsp["connectivities"] = connectivities.tocsr() / np.float32(len(graphs))
+    return averaged
 
 
 def leiden(graph: ad.AnnData, resolution: float, *, seed: int) -> np.ndarray:

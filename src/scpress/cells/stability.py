@@ -63,6 +63,20 @@ def match_clusters(reference: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return table.argmax(axis=1)[number]
 
 
+def found_again(
+    labels: np.ndarray, subsamples: Sequence[tuple[np.ndarray, np.ndarray]]
+) -> np.ndarray:
+    """[cells] Share of the subsamples with the cell that put it with most of its cluster.
+
+    NaN for a cell that no subsample has. `subsamples`: as of `merge_unstable`.
+    """
+    n_drawn, n_found = np.zeros(len(labels)), np.zeros(len(labels))
+    for rows, found in subsamples:
+        n_drawn[rows] += 1
+        n_found[rows] += match_clusters(labels[rows], found) == labels[rows]
+    return np.divide(n_found, n_drawn, out=np.full(len(labels), np.nan), where=n_drawn > 0)
+
+
 def merge_unstable(
     labels: np.ndarray,
     islands: np.ndarray,

@@ -24,6 +24,7 @@ _NUMBERS = (
     slots.PCT_RIBO,
     slots.DOUBLET_SCORE,
     slots.CELL_TYPE_CONFIDENCE,
+    slots.LEIDEN_CONFIDENCE,
 )
 
 

@@ -254,6 +254,8 @@ def clusters_section(inputs: ReportInputs) -> Section:
         "n_clusters": len(sizes),
         "chosen": chosen,
         "n_measured": record.get("n_stability_cells"),
+        "n_seeds": record.get("n_seeds", 1),
+        "unconfirmed": list(record.get("unconfirmed", [])),
         "n_cells": inputs.cells.n_obs,
         "stability": None,
         "by_sample": None,

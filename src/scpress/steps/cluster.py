@@ -2,19 +2,22 @@
 
 import logging
 import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import anndata as ad
 import numpy as np
 import pandas as pd
 import scanpy as sc
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 from scpress import slots
-from scpress.cells.graph import build_graph, leiden
+from scpress.cells.graph import average_graphs, build_graph, leiden
 from scpress.cells.stability import (
     adjusted_rand_index,
     draw_subsamples,
+    found_again,
     match_clusters,
     merge_unstable,
     sort_by_size,
@@ -27,44 +30,75 @@ from scpress.errors import InputError
 log = logging.getLogger("scpress")
 
 
-def cluster(
-    latent: ad.AnnData, options: ClusterOptions | None = None, *, model: str, seed: int = 0
-) -> ad.AnnData:
-    """Cluster cells by the latent of one model.
+@dataclass(frozen=True)
+class _Candidate:
+    """The clusters of one resolution."""
 
-    At each resolution, Leiden clusters of the neighbours graph are joined where their boundary is
-    neither a valley in the density of the cells, nor one that is wider than a cut through a cloud
-    and comes back when cells are left out. Without any valley all cells are one cluster, and that
-    is an answer: a gradient, such as one of library size, is cut at the same place every time. Of
-    the resolutions whose clusters come back, the one with most clusters is chosen.
+    row: dict[str, Any]
+    """Its row of the table of stability."""
+    labels: np.ndarray
+    """[measured cells] Joined clusters."""
+    subsamples: list[tuple[np.ndarray, np.ndarray]]
+    """Row numbers of each subsample, and what Leiden found in it."""
+
+
+def cluster(
+    latent: ad.AnnData,
+    options: ClusterOptions | None = None,
+    *,
+    model: str,
+    seed: int = 0,
+    others: Sequence[ad.AnnData] = (),
+) -> ad.AnnData:
+    """Cluster cells by the latents of one model.
+
+    At each resolution, Leiden clusters of the neighbours graph, averaged over the seeds, are joined
+    where their boundary is neither a valley in the density of the cells, nor one that is wider than
+    a cut through a cloud and comes back when cells are left out and the seeds take turns. Without
+    any valley all cells are one cluster, and that is an answer: a gradient, such as one of library
+    size, is cut at the same place every time. Of the resolutions whose clusters come back, the one
+    is chosen whose clusters agree best with what was found in all subsamples at all resolutions:
+    the number of stable clusters would choose the finest.
+
+    Parameters
+    ----------
+    latent
+        [cells, 0] The latent that is delivered: its graph, layout and valleys are those returned.
+    others
+        [cells, 0] each. Latents of the same model with other seeds.
 
     Returns
     -------
-    [cells, 0] `obs`: leiden ("0" is the largest). `obsm`: X_umap where asked for. `obsp` and
-    `uns["neighbors"]` in scanpy's form. `uns["scpress"]["cluster"]`: model, seed, min_stability,
+    [cells, 0] `obs`: leiden ("0" is the largest), leiden_confidence. `obsm`: X_umap where asked
+    for. `obsp` and `uns["neighbors"]` in scanpy's form. `uns["scpress"]["cluster"]`: model, seed,
+    n_seeds, unconfirmed (clusters that some seed does not find again), min_stability,
     chosen_resolution (NaN where none was), stability (one array per column, one entry per
     resolution), n_stability_cells and n_subsampled (the cells of one subsample of them).
 
     Raises
     ------
     InputError
-        The model's latent is missing or not finite, or there are fewer than 3 cells.
+        A latent is missing, not finite or of other cells, or there are fewer than 3 cells.
     """
     options = options or ClusterOptions()
-    slots.require(latent, slots.LATENT, model=model)
     key = slots.LATENT.of(model)
-    points = np.asarray(latent.obsm[key], dtype=np.float32)
+    for one in (latent, *others):
+        slots.require(one, slots.LATENT, model=model)
+        slots.require_same_cells(latent.obs_names, one.obs_names, "the latent of another seed")
+    latents = [np.asarray(one.obsm[key], dtype=np.float32) for one in (latent, *others)]
+    points = latents[0]
     if len(points) < 3:
         raise InputError(
             f"clustering needs at least 3 cells; found {len(points)}. Loosen the thresholds of qc?"
         )
-    graph = build_graph(points, n_neighbors=options.n_neighbors, seed=seed, key=key)
-
-    measured, n_measured = _measure_stability(graph, key, options, seed)
-    stability = pd.DataFrame([row for row, _, _ in measured])
+    graphs = _build_graphs(latents, options, seed, key)
+    measured_rows = _draw_measured(len(points), options, seed)
+    candidates = _measure_stability(latents, graphs, measured_rows, options, seed, key)
+    stability = pd.DataFrame([candidate.row for candidate in candidates])
     chosen = options.resolution
     if chosen is None:
         chosen = _choose_resolution(stability, options.min_stability)
+    confidence, unconfirmed = np.ones(len(points)), []
     if chosen is None:
         labels = np.zeros(len(points), dtype=np.int64)
         log.info(
@@ -72,21 +106,37 @@ def cluster(
             "left out; all %d cells are one cluster.",
             len(points),
         )
-    elif options.resolution is not None:
-        labels = sort_by_size(leiden(graph, chosen, seed=seed))
-        log.info("cluster: %d clusters at the given resolution %g.", labels.max() + 1, chosen)
     else:
-        rows, labels = next(
-            (rows, labels) for row, rows, labels in measured if row["resolution"] == chosen
+        given = options.resolution is not None
+        candidate = next(c for c in candidates if c.row["resolution"] == chosen)
+        if given:
+            labels = sort_by_size(leiden(average_graphs(graphs), chosen, seed=seed))
+        else:
+            labels = _extend(points, measured_rows, candidate.labels, options.n_neighbors)
+        of_measured = labels[measured_rows]
+        confidence = found_again(of_measured, candidate.subsamples)
+        unconfirmed = _unconfirmed(of_measured, candidate.subsamples, len(latents))
+        if len(measured_rows) < len(points):
+            confidence = _extend_confidence(
+                points, measured_rows, labels, confidence, options.n_neighbors
+            )
+        log.info(
+            "cluster: %d clusters at %sresolution %g.",
+            labels.max() + 1,
+            "the given " if given else "",
+            chosen,
         )
-        if len(rows) < len(points):
-            labels = _extend(points, rows, labels, options.n_neighbors)
-        log.info("cluster: %d clusters at resolution %g.", labels.max() + 1, chosen)
+    if unconfirmed:
+        log.info(
+            "cluster: not every seed of the model finds cluster %s again.", ", ".join(unconfirmed)
+        )
 
+    graph = graphs[0]
     result = ad.AnnData(obs=pd.DataFrame(index=latent.obs_names.copy()))
     result.obs[slots.LEIDEN.name] = pd.Categorical(
         labels.astype(str), categories=[str(number) for number in range(labels.max() + 1)]
     )
+    result.obs[slots.LEIDEN_CONFIDENCE.name] = confidence.astype(np.float32)
     result.obsp[slots.DISTANCES.name] = graph.obsp["distances"]
     result.obsp[slots.CONNECTIVITIES.name] = graph.obsp["connectivities"]
     result.uns["neighbors"] = graph.uns["neighbors"]
@@ -96,32 +146,52 @@ def cluster(
         "cluster": {
             "model": model,
             "seed": seed,
+            "n_seeds": len(latents),
+            "unconfirmed": np.array(unconfirmed, dtype=str),
             "chosen_resolution": float("nan") if chosen is None else float(chosen),
             "stability": {name: stability[name].to_numpy() for name in stability},
-            "n_subsampled": max(2, round(options.subsample_fraction * n_measured)),
-            "n_stability_cells": n_measured,
+            "n_subsampled": max(2, round(options.subsample_fraction * len(measured_rows))),
+            "n_stability_cells": len(measured_rows),
             "min_stability": options.min_stability,
         }
     }
     return result
 
 
+def _build_graphs(
+    latents: Sequence[np.ndarray], options: ClusterOptions, seed: int, key: str
+) -> list[ad.AnnData]:
+    return [
+        build_graph(points, n_neighbors=options.n_neighbors, seed=seed, key=key)
+        for points in latents
+    ]
+
+
+def _draw_measured(n_obs: int, options: ClusterOptions, seed: int) -> np.ndarray:
+    """Sorted row numbers of the cells on which stability is measured."""
+    if n_obs <= options.max_cells:
+        return np.arange(n_obs)
+    log.info(
+        "cluster: stability is measured on %d cells drawn from %d (max_cells).",
+        options.max_cells,
+        n_obs,
+    )
+    rng = np.random.default_rng([seed, 2])
+    return np.sort(rng.choice(n_obs, options.max_cells, replace=False))
+
+
 def _measure_stability(
-    graph: ad.AnnData, key: str, options: ClusterOptions, seed: int
-) -> tuple[list[tuple[dict[str, Any], np.ndarray, np.ndarray]], int]:
-    """Per resolution: its row of the table, the cells it was measured on, and their clusters."""
-    points = graph.obsm[key]
-    measured_rows = np.arange(len(points))
-    rng = np.random.default_rng([seed, 1])
-    if len(points) > options.max_cells:
-        log.info(
-            "cluster: stability is measured on %d cells drawn from %d (max_cells).",
-            options.max_cells,
-            len(points),
-        )
-        measured_rows = np.sort(rng.choice(len(points), options.max_cells, replace=False))
-        points = points[measured_rows]
-        graph = build_graph(points, n_neighbors=options.n_neighbors, seed=seed, key=key)
+    latents: Sequence[np.ndarray],
+    graphs: Sequence[ad.AnnData],
+    measured_rows: np.ndarray,
+    options: ClusterOptions,
+    seed: int,
+    key: str,
+) -> list[_Candidate]:
+    if len(measured_rows) < len(latents[0]):
+        latents = [points[measured_rows] for points in latents]
+        graphs = _build_graphs(latents, options, seed, key)
+    points, graph = latents[0], average_graphs(graphs)
     resolutions = sorted(set(options.resolutions))
     if options.resolution is not None:
         resolutions = sorted({*resolutions, options.resolution})
@@ -130,20 +200,23 @@ def _measure_stability(
             len(points),
             n_subsamples=options.n_subsamples,
             fraction=options.subsample_fraction,
-            rng=rng,
+            rng=np.random.default_rng([seed, 1]),
         )
     )
-    found: dict[float, list[np.ndarray]] = {resolution: [] for resolution in resolutions}
-    for rows in subsamples:
-        part = build_graph(points[rows], n_neighbors=options.n_neighbors, seed=seed, key=key)
+    found: dict[float, list[tuple[np.ndarray, np.ndarray]]] = {r: [] for r in resolutions}
+    for number, rows in enumerate(subsamples):
+        # The seeds take turns: what one of them alone supports is lost in the others' subsamples.
+        of_one_seed = latents[number % len(latents)][rows]
+        part = build_graph(of_one_seed, n_neighbors=options.n_neighbors, seed=seed, key=key)
         for resolution in resolutions:
-            found[resolution].append(leiden(part, resolution, seed=seed))
-    measured = []
+            found[resolution].append((rows, leiden(part, resolution, seed=seed)))
+    everything = [one for of_resolution in found.values() for one in of_resolution]
+    candidates = []
     for resolution in resolutions:
         found_whole = leiden(graph, resolution, seed=seed)
         whole = merge_unseparated(points, found_whole, min_gap=SLIGHT_GAP)
         islands = merge_unseparated(points, whole)
-        pairs = list(zip(subsamples, found[resolution], strict=True))
+        pairs = found[resolution]
         if islands.max() == islands.min():
             labels = np.zeros(len(points), dtype=np.int64)
         else:
@@ -154,6 +227,7 @@ def _measure_stability(
                 for rows, part_labels in pairs
             ]
         )
+        overall = [adjusted_rand_index(labels[rows], other) for rows, other in everything]
         row = {
             "resolution": float(resolution),
             "n_leiden": int(found_whole.max()) + 1,
@@ -161,27 +235,63 @@ def _measure_stability(
             "ari_mean": summary.mean,
             "ari_low": summary.low,
             "ari_high": summary.high,
+            "ari_overall": float(np.mean(overall)),
         }
-        measured.append((row, measured_rows, labels))
-    return measured, len(points)
+        candidates.append(_Candidate(row, labels, pairs))
+    return candidates
 
 
 def _choose_resolution(stability: pd.DataFrame, min_stability: float) -> float | None:
     believed = stability[(stability["ari_low"] >= min_stability) & (stability["n_clusters"] > 1)]
     if believed.empty:
         return None
-    ranked = believed.sort_values(["n_clusters", "ari_mean", "resolution"], ascending=False)
+    ranked = believed.sort_values(["ari_overall", "resolution"], ascending=False)
     return float(ranked["resolution"].iloc[0])
+
+
+def _unconfirmed(
+    labels: np.ndarray, subsamples: list[tuple[np.ndarray, np.ndarray]], n_seeds: int
+) -> list[str]:
+    """Clusters of which the subsamples of some seed find less than half of the cells again."""
+    names: set[int] = set()
+    for number in range(min(n_seeds, len(subsamples))):
+        share = found_again(labels, subsamples[number::n_seeds])
+        drawn = ~np.isnan(share)
+        n_found = np.bincount(labels[drawn], share[drawn], minlength=labels.max() + 1)
+        n_drawn = np.bincount(labels[drawn], minlength=labels.max() + 1)
+        names.update(np.flatnonzero(n_found < 0.5 * n_drawn).tolist())
+    return [str(name) for name in sorted(names)]
 
 
 def _extend(
     points: np.ndarray, rows: np.ndarray, labels: np.ndarray, n_neighbors: int
 ) -> np.ndarray:
     """[cells] Clusters of all cells: those not drawn go with most of their nearest drawn cells."""
+    if len(rows) == len(points):
+        return labels
     classifier = KNeighborsClassifier(n_neighbors=min(n_neighbors, len(rows)))
     everywhere = classifier.fit(points[rows], labels).predict(points)
     everywhere[rows] = labels
     return sort_by_size(everywhere)
+
+
+def _extend_confidence(
+    points: np.ndarray,
+    rows: np.ndarray,
+    labels: np.ndarray,
+    confidence: np.ndarray,
+    n_neighbors: int,
+) -> np.ndarray:
+    """[cells] That of the drawn cells, else what the nearest drawn cells give for its cluster."""
+    count = min(n_neighbors, len(rows))
+    near = NearestNeighbors(n_neighbors=count).fit(points[rows]).kneighbors(points)[1]
+    everywhere = np.zeros(len(points))
+    # One neighbour at a time: no table of cells by neighbours beside the places.
+    for drawn in near.T:
+        same = labels[rows[drawn]] == labels
+        everywhere += np.where(same, np.nan_to_num(confidence[drawn]), 0) / count
+    everywhere[rows] = confidence
+    return everywhere
 
 
 def _lay_out(graph: ad.AnnData, min_dist: float, seed: int) -> np.ndarray:

@@ -122,7 +122,9 @@ class LatentRecord(TrainingRecord):
 class Stability(Record):
     """Agreement of the clusters when cells are left out, one entry per resolution."""
 
-    columns = (("resolution", "n_leiden", "n_clusters", "ari_mean", "ari_low", "ari_high"),)
+    columns = (
+        ("resolution", "n_leiden", "n_clusters", "ari_mean", "ari_low", "ari_high", "ari_overall"),
+    )
 
     resolution: tuple[NotNegative, ...]
     n_leiden: tuple[int, ...]
@@ -130,6 +132,7 @@ class Stability(Record):
     ari_mean: tuple[Agreement, ...]
     ari_low: tuple[Agreement, ...]
     ari_high: tuple[Agreement, ...]
+    ari_overall: tuple[Agreement, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +145,8 @@ class ClusterRecord(Record):
     min_stability: float
     n_subsampled: int
     n_stability_cells: int
+    n_seeds: int = 1
+    unconfirmed: tuple[str, ...] = ()
     stability: Stability
 
 

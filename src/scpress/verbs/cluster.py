@@ -1,4 +1,4 @@
-"""`scpress cluster`: neighbours, clusters and layout from the latent of one model."""
+"""`scpress cluster`: neighbours, clusters and layout from the latents of one model."""
 
 import argparse
 from pathlib import Path
@@ -13,7 +13,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="+",
         required=True,
-        help="latent.h5ad of the model, or of all that are chosen from",
+        help="latent.h5ad of each seed, of the model or of all that are chosen from; graph and layout "
+        "are of the first",
     )
     parser.add_argument("--model", help="name of the model: obsm X_MODEL is used")
     parser.add_argument("--choice", type=Path, help="choice.json, which says the model instead")
@@ -40,9 +41,8 @@ def run(arguments: argparse.Namespace, options: ClusterOptions) -> None:
         model = Choice.from_plain(read_json(arguments.choice), where).chosen
     latents = [read_result(path, results.LATENT) for path in arguments.latent]
     found = [one for one in latents if slots.LATENT.of(model) in one.obsm]
-    if len(latents) > 1 and len(found) != 1:
-        raise InputError(
-            f"{len(found)} of the {len(latents)} latents are of model {model!r}. Give one of each."
-        )
-    latent = found[0] if found else latents[0]
-    write_h5ad(cluster(latent, options, model=model, seed=arguments.seed), arguments.output)
+    if not found and len(latents) > 1:
+        raise InputError(f"none of the {len(latents)} latents is of model {model!r}. Give them, too.")
+    latent, *others = found or latents
+    result = cluster(latent, options, model=model, seed=arguments.seed, others=others)
+    write_h5ad(result, arguments.output)
