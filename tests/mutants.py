@@ -300,7 +300,11 @@ MUTANTS = [
     ),
     *_in(
         "config/schema",
-        ("overrides of a model have defaults", 'if key != "default"}', 'if key != "defaults"}'),
+        (
+            "overrides of a model have defaults",
+            'if key != "default"}\n        for name, schema in train',
+            'if key != "defaults"}\n        for name, schema in train',
+        ),
     ),
     # counts ---------------------------------------------------------------------------------------
     *_in(
@@ -2338,7 +2342,7 @@ MUTANTS = [
         "tests/workflow/test_common.py",
         (
             "flags drop null",
-            'if value is None and known[key]["default"] is None:',
+            'if value is None and known[key].get("default") is None:',
             "if value is None:",
         ),
         (

@@ -26,9 +26,9 @@ CASES = [
         "no_model", of_run("cluster", "--latent", "@latent.h5ad"), ("either --model or --choice",)
     ),
     Case(
-        "two_latents_of_one_model",
-        of_run("cluster", "--latent", "@latent.h5ad", "@latent.h5ad", "--model", "pca"),
-        ("2 of the 2 latents are of model 'pca'",),
+        "latents_of_other_models",
+        of_run("cluster", "--latent", "@latent.h5ad", "@latent.h5ad", "--model", "vae"),
+        ("none of the 2 latents is of model 'vae'",),
     ),
 ]
 

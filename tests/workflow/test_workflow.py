@@ -197,13 +197,14 @@ def test_the_primary_model_is_chosen_among_all_that_are_scored(tmp_path):
     write_config(tmp_path, primary_model="auto", seeds=[7, 3], assemble={"denoised_layer": True})
     ad.AnnData(sparse.random(500, 200, density=0.1, format="csr")).write_h5ad(tmp_path / "raw.h5ad")
     jobs = dry_run(tmp_path)
-    latents = [f"results/models/{name}/all/7/latent.h5ad" for name in ("pca", "vae")]
+    runs = ("pca/all/7", "vae/all/7", "vae/all/3")
+    latents = [f"results/models/{run}/latent.h5ad" for run in runs]
     (cluster,), (choose,), (assemble,) = (jobs[n] for n in ("cluster", "choose", "assemble"))
     assert values_of("--choice", cluster) == ["results/choice.json"]
     assert "--model" not in cluster["words"]
     assert values_of("--latent", cluster) == latents
     assert values_of("--seed", cluster) == ["7"]
-    folders = [f"results/models/{run}" for run in ("pca/all/7", "vae/all/7", "vae/all/3")]
+    folders = [f"results/models/{run}" for run in runs]
     assert values_of("--scores", choose) == [f"{folder}/scores.json" for folder in folders]
     files = [f"results/models/{name}/all/7/model.safetensors" for name in ("pca", "vae")]
     assert values_of("--model-file", assemble) == files
@@ -246,7 +247,7 @@ def test_without_folds_there_are_no_scores_and_auto_is_the_first_model(tmp_path)
 
 
 def test_a_job_of_a_model_and_seed_says_them_and_the_page_shows_every_one(planned):
-    folders = [f"results/models/{run}" for run in ("pca/all/7", "vae/all/7", "vae/all/3")]
+    folders = [f"results/models/{run}" for run in runs]
     said = {
         values_of("--output", job)[0]: (values_of("--model", job)[0], values_of("--seed", job)[0])
         for job in planned["train"]

@@ -13,8 +13,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="+",
         required=True,
-        help="latent.h5ad of each seed, of the model or of all that are chosen from; graph and layout "
-        "are of the first",
+        help="latent.h5ad of each seed, of the model or of all to choose from; graph and "
+        "layout are of the first",
     )
     parser.add_argument("--model", help="name of the model: obsm X_MODEL is used")
     parser.add_argument("--choice", type=Path, help="choice.json, which says the model instead")
@@ -42,7 +42,9 @@ def run(arguments: argparse.Namespace, options: ClusterOptions) -> None:
     latents = [read_result(path, results.LATENT) for path in arguments.latent]
     found = [one for one in latents if slots.LATENT.of(model) in one.obsm]
     if not found and len(latents) > 1:
-        raise InputError(f"none of the {len(latents)} latents is of model {model!r}. Give them, too.")
+        raise InputError(
+            f"none of the {len(latents)} latents is of model {model!r}. Give them, too."
+        )
     latent, *others = found or latents
     result = cluster(latent, options, model=model, seed=arguments.seed, others=others)
     write_h5ad(result, arguments.output)
