@@ -2205,6 +2205,18 @@ MUTANTS = [
     ),
     *_in(
         "report/summary",
+        ("nearly none is none", "if 0 < value <= 0.005:", "if False:"),
+        ("given labels are a panel's", "if panel is None or n <=", "if n <="),
+        (
+            "one cell without a type is a warning",
+            "_MOST_UNASSIGNED = 0.5",
+            "_MOST_UNASSIGNED = 0.0",
+        ),
+        (
+            "what nobody looked for is missing",
+            "if set(groups) <= {UNASSIGNED}:",
+            "if False:",
+        ),
         ("a subtype is a group without one", "sum(n for n in split if n > 1)", "sum(split)"),
         ("a larger code is said to be smaller", "if full.ratio >= 1:", "if full.ratio > 1:"),
         ("unassigned is a type", "types.pop(UNASSIGNED, 0)", "types.get(UNASSIGNED, 0)"),

@@ -16,6 +16,13 @@ def test_map_is_a_subsample_of_the_stated_size(full):
     assert names[-1] == "TWICE"
 
 
+def test_the_map_is_not_coloured_by_what_all_cells_have_in_common(full):
+    full.cells.obs["cell_type"] = pd.Categorical(["unassigned"] * full.cells.n_obs)
+    names = [one["name"] for one in collect_map(full, max_cells=100, genes=[])["colours"]]
+    assert names[0] == "leiden"
+    assert "cell_type" in names
+
+
 def test_colours_of_the_map_are_those_of_the_cells(full):
     gene = full.cells.var_names[4]
     drawn = collect_map(full, max_cells=1000, genes=[gene])

@@ -1,5 +1,6 @@
 """The page: whole and partial runs, hostile names, no network."""
 
+import html
 import json
 import re
 from html.parser import HTMLParser
@@ -117,6 +118,12 @@ def test_one_cluster_and_no_subtypes_are_answers(full):
     assert "All cells are one cluster" in text
     assert "No supported subtypes" in text
     assert metrics["resolution"] is None
+
+
+def test_the_page_opens_the_file_where_it_is(full):
+    full.path = 'out of "mine"/scpress.h5ad'
+    text = html.unescape(build_report(full, OPTIONS)[0])
+    assert r'sc.read_h5ad("out of \"mine\"/scpress.h5ad")' in text
 
 
 def test_the_page_says_when_the_map_is_a_subsample(full):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from scpress.cells.stability import adjusted_rand_index
-from scpress.report.summary import collect_metrics, sample_numbers, summarize, write_headline
+from scpress.report.summary import collect_metrics, sample_numbers, share, summarize, write_headline
 
 
 def test_metrics_are_those_of_the_run(full):
@@ -78,6 +78,53 @@ def test_the_decoder_is_counted_in_words(full, ratio, even, says):
     part = dataclasses.replace(one.with_decoder, ratio=ratio, break_even_cells=even)
     full.compressions = [dataclasses.replace(one, with_decoder=part)]
     assert says in write_headline(full, collect_metrics(full))[-1]
+
+
+def unassigned(full, n, panel):
+    types = full.cells.obs["cell_type"].astype(str).to_numpy()
+    types[:n] = "unassigned"
+    full.cells.obs["cell_type"] = pd.Categorical(types)
+    full.cells.uns["scpress"]["annotate"]["panel"] = panel
+    return write_headline(full, collect_metrics(full))
+
+
+def test_a_tissue_that_the_panel_does_not_know_is_the_first_thing_said(full):
+    n = full.cells.n_obs
+    first = unassigned(full, n, "mine.tsv")[0]
+    assert first.startswith("Beware: 100% of the cells have no type of the panel")
+    assert "mine.tsv" in first
+    assert "annotate: panel:" in first
+
+
+def test_a_known_tissue_and_given_labels_have_no_warning_of_the_panel(full):
+    n = full.cells.n_obs
+    assert "Beware" not in " ".join(unassigned(full, n // 3, "mine.tsv"))
+    assert "Beware" not in " ".join(unassigned(full, n, None))
+
+
+def test_subtypes_that_nobody_looked_for_are_not_said_to_be_missing(full):
+    groups = {"group": ["unassigned"], "n_cells": [9], "n_subtypes": [1], "reason": ["none"]}
+    full.cells.uns["scpress"]["subtype"]["groups"] = groups
+    words = " ".join(write_headline(full, collect_metrics(full)))
+    assert "Subtypes were not looked for" in words
+    assert "came back" not in words
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "says"),
+    [
+        (0, 100, "0%"),
+        (16, 3500, "<1%"),
+        (1, 200, "<1%"),
+        (6, 1000, "1%"),
+        (1, 8, "12%"),
+        (3499, 3500, ">99%"),
+        (7, 7, "100%"),
+        (0, 0, "0%"),
+    ],
+)
+def test_none_and_all_are_said_of_none_and_all_alone(part, whole, says):
+    assert share(part, whole) == says
 
 
 def test_sample_numbers_count_a_cell_for_each_of_its_reasons():

@@ -10,6 +10,7 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.neighbors import kneighbors_graph
 
 from scpress.cells.markers import MARKER_COLUMNS, find_markers
+from scpress.cells.panels import SHIPPED_PANEL
 from scpress.config.options import AnnotateOptions
 from scpress.counts.demo import demo_counts
 from scpress.counts.frames import plain_frame
@@ -92,6 +93,7 @@ def test_demo_type_missing_from_the_panel_is_unassigned(demo, label, removed):
 
 def test_record_holds_the_scores_of_every_cluster(demo, annotated):
     record = annotated[0].uns["scpress"]["annotate"]
+    assert record["panel"] == SHIPPED_PANEL
     leiden = demo[2].obs["leiden"].astype("category")
     assert record["clusters"].tolist() == list(leiden.cat.categories)
     assert record["scores"].shape == (len(record["clusters"]), len(record["cell_types"]))

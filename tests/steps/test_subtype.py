@@ -67,6 +67,22 @@ def test_cells_without_a_type_are_not_looked_into_however_many(parts):
     assert tuple(markers.columns) == MARKER_COLUMNS
 
 
+def test_where_no_cell_has_a_type_clusters_are_looked_into(parts):
+    counts, normalized, clusters, annotation = parts
+    nameless = annotation.copy()
+    nameless.obs["cell_type"] = pd.Categorical(["unassigned"] * counts.n_obs)
+    options = SubtypeOptions(max_subtypes=2)
+    found, markers = subtype(counts, normalized, clusters, nameless, options, seed=0)
+    by_cluster = SubtypeOptions(max_subtypes=2, groupby="leiden")
+    same, others = subtype(counts, normalized, clusters, None, by_cluster, seed=0)
+    pd.testing.assert_frame_equal(found.obs, same.obs)
+    pd.testing.assert_frame_equal(markers, others)
+    assert found.uns["scpress"]["subtype"]["groupby"] == "leiden"
+    # Without clusters there is nothing to look into.
+    alone, _ = subtype(counts, normalized, None, nameless, options, seed=0)
+    assert (alone.obs["subtype"] == "unassigned").all()
+
+
 def test_a_difference_between_samples_is_no_subtype():
     options = SimulateOptions(
         n_cells=300, n_genes=300, n_types=1, n_batches=2, batch_fold_change=2.5

@@ -12,6 +12,8 @@ from scpress.errors import InputError
 REQUIRED_COLUMNS = ("cell_type", "gene_symbol")
 DIRECTIONS = ("positive", "negative")
 UNASSIGNED = "unassigned"
+# What the panel is called that comes with the package.
+SHIPPED_PANEL = "scpress's own of immune cells"
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,8 @@ def collect_map(inputs: ReportInputs, *, max_cells: int, genes: list[str]) -> di
 
 def _category_names(obs: pd.DataFrame) -> list[str]:
     ours = [slot.name for slot in _FIRST if slot.name in obs]
+    # The map is coloured by the first: not by what all cells have in common.
+    ours.sort(key=lambda name: obs[name].nunique() < 2)
     users = [
         str(name)
         for name in obs

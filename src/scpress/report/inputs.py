@@ -42,6 +42,8 @@ class ReportInputs:
         Scores on held-out molecules, by `choose`.
     likelihoods
         What `likelihood` chose for models that left it to the molecules.
+    path
+        Where `cells` is, as the page tells it.
     """
 
     cells: AnnData
@@ -54,6 +56,7 @@ class ReportInputs:
     archive: PackedBytes | None = None
     choice: Choice | None = None
     likelihoods: list[LikelihoodChoice] = field(default_factory=list)
+    path: str = "scpress.h5ad"
 
     @property
     def record(self) -> dict[str, Any]:

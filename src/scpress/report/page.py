@@ -15,7 +15,7 @@ from scpress.report.bytes import archive_section, compression_section
 from scpress.report.cells import collect_dots, collect_map
 from scpress.report.inputs import ReportInputs
 from scpress.report.scores import describe_likelihood, scores_section
-from scpress.report.summary import collect_metrics, count, write_headline
+from scpress.report.summary import collect_metrics, count, share, write_headline
 
 
 def build_report(inputs: ReportInputs, options: ReportOptions) -> tuple[str, dict[str, Any]]:
@@ -42,6 +42,7 @@ def build_report(inputs: ReportInputs, options: ReportOptions) -> tuple[str, dic
         "archive": archive_section(inputs),
         "compression": compression_section(inputs),
         "primary": inputs.primary,
+        "path": json.dumps(inputs.path, ensure_ascii=False),
         "obsm": slots.LATENT.of(inputs.primary) if inputs.primary else None,
     }
     return _render(context), metrics
@@ -58,8 +59,7 @@ def _cards(metrics: dict[str, Any]) -> list[tuple[str, str]]:
     if metrics["cell_types"] is not None:
         cards.append(_card(len(metrics["cell_types"]), "cell type"))
     if metrics["n_unassigned"] is not None:
-        share = metrics["n_unassigned"] / max(1, metrics["n_cells"])
-        cards.append((f"{share:.0%}", "unassigned"))
+        cards.append((share(metrics["n_unassigned"], metrics["n_cells"]), "unassigned"))
     if metrics["n_subtypes"] is not None:
         cards.append(_card(metrics["n_subtypes"], "subtype"))
     return cards

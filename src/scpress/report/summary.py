@@ -14,6 +14,8 @@ from scpress.report.scores import score_sentences
 from scpress.tables.records import plain
 from scpress.tables.training import TrainingRecord
 
+# Part of the cells without a type from which on the page warns of the panel.
+_MOST_UNASSIGNED = 0.5
 _COMPRESSION_PARTS = ("nominal", "stored", "with_decoder", "distortion")
 
 
@@ -83,6 +85,7 @@ def sample_numbers(obs: pd.DataFrame) -> dict[str, Any]:
 def write_headline(inputs: ReportInputs, metrics: dict[str, Any]) -> list[str]:
     """Sentences that say what was found, in the order a reader asks."""
     *warnings, scores = score_sentences(inputs) or [""]
+    warnings.append(_panel_warning(inputs, metrics))
     sentences = [*warnings, _cells_sentence(metrics), _model_sentence(inputs), scores]
     sentences.append(_cluster_sentence(metrics))
     if metrics["cell_types"] is not None or metrics["n_unassigned"]:
@@ -92,8 +95,7 @@ def write_headline(inputs: ReportInputs, metrics: dict[str, Any]) -> list[str]:
         sentences.append(
             f"{count(n, 'subtype')} came back under subsampling with markers of their own."
             if n
-            else "No supported subtypes: nothing finer came back under subsampling with markers "
-            "of its own."
+            else _no_subtypes_sentence(inputs)
         )
     sentences.append(_compression_sentence(inputs))
     return [sentence for sentence in sentences if sentence]
@@ -117,6 +119,14 @@ def count(n: float, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
+def share(part: float, whole: float) -> str:
+    """`12%`; 0% and 100% are said of none and of all alone."""
+    value = part / whole if whole else 0.0
+    if 0 < value <= 0.005:
+        return "<1%"
+    return ">99%" if 0.995 <= value < 1 else f"{value:.0%}"
+
+
 def _cells_sentence(metrics: dict[str, Any]) -> str:
     before = sum(sample["n_cells"] for sample in metrics["samples"].values())
     samples = metrics["n_samples"]
@@ -125,7 +135,7 @@ def _cells_sentence(metrics: dict[str, Any]) -> str:
     if before > metrics["n_cells"]:
         lost = before - metrics["n_cells"]
         text += (
-            f" passed quality control; {lost:,} of {before:,} cells ({lost / before:.0%}) did not"
+            f" passed quality control; {lost:,} of {before:,} cells ({share(lost, before)}) did not"
         )
     else:
         text += " were analysed"
@@ -169,13 +179,35 @@ def _cluster_sentence(metrics: dict[str, Any]) -> str:
 def _types_sentence(metrics: dict[str, Any]) -> str:
     types = metrics["cell_types"] or {}
     top = sorted(types.items(), key=lambda item: -item[1])
-    named = ", ".join(f"{name} ({n / metrics['n_cells']:.0%})" for name, n in top[:4])
+    named = ", ".join(f"{name} ({share(n, metrics['n_cells'])})" for name, n in top[:4])
     more = f" and {len(top) - 4} more" if len(top) > 4 else ""
     text = (
         f"{count(len(types), 'cell type')} were named: {named}{more}" if types else "No type fits"
     )
-    share = metrics["n_unassigned"] / metrics["n_cells"]
-    return f"{text}; {share:.0%} of the cells are unassigned."
+    unassigned = share(metrics["n_unassigned"], metrics["n_cells"])
+    return f"{text}; {unassigned} of the cells are unassigned."
+
+
+def _panel_warning(inputs: ReportInputs, metrics: dict[str, Any]) -> str:
+    """What to think of it where most cells have no type."""
+    panel = plain(inputs.record.get("annotate", {})).get("panel")
+    n = metrics["n_unassigned"] or 0
+    if panel is None or n <= _MOST_UNASSIGNED * metrics["n_cells"]:
+        return ""
+    return (
+        f"Beware: {share(n, metrics['n_cells'])} of the cells have no type of the panel of marker "
+        f"genes that was used, {panel}, so it hardly knows this tissue. Give a table of markers "
+        "for it as `annotate: panel:`."
+    )
+
+
+def _no_subtypes_sentence(inputs: ReportInputs) -> str:
+    groups = plain(inputs.record.get("subtype", {})).get("groups", {}).get("group", [])
+    if set(groups) <= {UNASSIGNED}:
+        return "Subtypes were not looked for: no cell has a type, and clusters were not given."
+    return (
+        "No supported subtypes: nothing finer came back under subsampling with markers of its own."
+    )
 
 
 def _compression_sentence(inputs: ReportInputs) -> str:

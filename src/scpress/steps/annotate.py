@@ -10,7 +10,7 @@ from scipy import sparse
 from scpress import slots
 from scpress.cells.cell_types import Annotation, annotate_cells
 from scpress.cells.markers import find_markers
-from scpress.cells.panels import UNASSIGNED, Panel, check_panel, match_panel
+from scpress.cells.panels import SHIPPED_PANEL, UNASSIGNED, Panel, check_panel, match_panel
 from scpress.config.options import AnnotateOptions
 from scpress.counts.genes import gene_ids, gene_symbols
 from scpress.counts.matrix import select_columns, select_rows
@@ -155,6 +155,7 @@ def _score_labels(
     names = np.array([*panel.cell_types, UNASSIGNED])
     record = {
         "method": "marker genes",
+        "panel": options.panel or SHIPPED_PANEL,
         "cell_types": np.array(panel.cell_types),
         "parents": np.array([*panel.cell_types, ""])[panel.parent],
         "n_genes_found": panel.positive.sum(axis=1),

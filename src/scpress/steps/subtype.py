@@ -56,7 +56,7 @@ def subtype(
         A slot is missing, the cells differ, or no gene is variable.
     """
     options = options or SubtypeOptions()
-    groups = _groups(counts, clusters, annotation, options)
+    groups, groupby = _groups(counts, clusters, annotation, options)
     slots.require(normalized, slots.SIZE_FACTOR, slots.HIGHLY_VARIABLE)
     slots.require_same_cells(counts.obs_names, normalized.obs_names, "normalized")
     size_factor = normalized.obs[slots.SIZE_FACTOR.name].to_numpy(dtype=np.float64)
@@ -106,7 +106,7 @@ def subtype(
     result.obs[slots.SUBTYPE.name] = pd.Categorical(names.astype(str))
     result.uns[slots.RECORD.name] = {
         "subtype": {
-            "groupby": options.groupby,
+            "groupby": groupby,
             "seed": seed,
             "groups": _as_arrays(group_rows),
             "candidates": _as_arrays(candidate_rows),
@@ -120,8 +120,14 @@ def _groups(
     clusters: ad.AnnData | None,
     annotation: ad.AnnData | None,
     options: SubtypeOptions,
-) -> pd.Series:
+) -> tuple[pd.Series, str]:
+    """Groups of the cells, and what they are: clusters where no cell has a type."""
     by_type = options.groupby == slots.CELL_TYPE.name
+    if by_type and annotation is not None and clusters is not None:
+        slots.require(annotation, slots.CELL_TYPE)
+        if (annotation.obs[slots.CELL_TYPE.name].astype(str) == UNASSIGNED).all():
+            log.info("subtype: no cell has a type, so subtypes of clusters are looked for.")
+            by_type = False
     source, slot, what = (
         (annotation, slots.CELL_TYPE, "annotation")
         if by_type
@@ -129,9 +135,10 @@ def _groups(
     )
     if source is None:
         raise InputError(f"groupby={options.groupby!r} needs the {what}; none were given.")
+    groupby = slots.CELL_TYPE.name if by_type else slots.LEIDEN.name
     slots.require(source, slot)
     slots.require_same_cells(counts.obs_names, source.obs_names, what)
-    return source.obs[slot.name]
+    return source.obs[slot.name], groupby
 
 
 def _group_row(group: str, n_cells: int, n_subtypes: int, reason: str) -> dict[str, Any]:

@@ -164,6 +164,7 @@ class AnnotateRecord(Record):
     cluster_types: tuple[str, ...]
     n_unassigned: int
     n_marker_cells: int
+    panel: str | None = None
     cell_types: tuple[str, ...] | None = None
     parents: tuple[str, ...] | None = None
     n_genes_found: tuple[int, ...] | None = None

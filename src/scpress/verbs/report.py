@@ -62,6 +62,7 @@ def run(arguments: argparse.Namespace, options: ReportOptions) -> None:
             LikelihoodChoice.from_plain(read_json(path), f"'{path}'")
             for path in arguments.likelihoods
         ],
+        str(arguments.input),
     )
     page, metrics = build_report(inputs, options)
     write_together(
