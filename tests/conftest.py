@@ -1,6 +1,7 @@
 """Fixtures every test may use: small real and simulated counts, read-only."""
 
 import os
+import signal
 import warnings
 
 import hypothesis
@@ -10,6 +11,11 @@ import pytest
 # change the number once its threads have started.
 for _name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[_name] = "1"
+
+# A shell lets what it starts in the background ignore Ctrl-C, and children inherit that: the tests
+# of what an interrupt does would wait for one.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A machine that does other work, too, is slow now and then; that is no failure. The examples are
 # the same in every run; `pytest --hypothesis-profile=random` tries new ones.

@@ -105,8 +105,8 @@ def test_partition_and_gpu_of_the_profile_are_in_the_plan(make, as_list):
             "'train' asks for 120 minutes and its partition allows 100: it would wait for ever",
         ),
         (
-            lambda answers: answers.update(sinfo="cpu*|4:00:00|1505\n"),
-            "MB and the largest node of its partition has 1505",
+            lambda answers: answers.update(sinfo="cpu*|4:00:00|1400\n"),
+            "MB and the largest node of its partition has 1400",
         ),
     ],
 )
