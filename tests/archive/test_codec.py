@@ -78,6 +78,7 @@ def states():
     return sparse.csr_matrix(rng.poisson(mu[state])), state
 
 
+@pytest.mark.slow
 def test_a_latent_is_used_where_it_pays(states):
     X, _ = states
     codec, chunks = require_round_trip(X)
@@ -134,6 +135,7 @@ def test_it_is_near_the_entropy_of_what_was_drawn():
     assert len(codec.to_bytes()) < 1300
 
 
+@pytest.mark.slow
 def test_threads_and_blocks_change_no_byte(pbmc):
     X = sparse.csr_matrix(pbmc.X).astype(np.int32)
     codec, chunks, *_ = coded(X)

@@ -24,6 +24,7 @@ def chosen_of(counts, *, folds=1, checkpoint=lambda: None, **changes):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("zero_inflation", "expected"), [(0.0, "nb"), (0.2, "zinb")])
 def test_the_likelihood_of_simulated_counts_is_found(zero_inflation, expected):
     counts = simulate(
