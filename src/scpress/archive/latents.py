@@ -183,7 +183,7 @@ def _step(counts, offset, theta, design, now, prior, largest):  # type: ignore[n
     n = design.shape[1]
     one, other = np.triu_indices(n)
     pairs = design[:, one] * design[:, other]
-    over = 1 / theta
+    over = np.broadcast_to(1 / theta, counts.shape)
     out = np.empty(now.shape, design.dtype)
     rows = max(1, _BLOCK_NUMBERS // max(1, len(design)))
     for at in range(0, len(counts), rows):
@@ -191,7 +191,7 @@ def _step(counts, offset, theta, design, now, prior, largest):  # type: ignore[n
         mu = now[here] @ design.T
         mu += offset[here]
         np.exp(np.clip(mu, -30, _LARGEST_LOG_MEAN, out=mu), out=mu)
-        down = mu * (over[here] if len(over) > 1 else over)
+        down = mu * over[here]
         down += 1
         np.reciprocal(down, out=down)
         rest = counts[here] - mu

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from scpress.counts.sizes import library_sizes
+
 _DOUBLETS_PER_CELL = 2
 _N_COMPONENTS = 30
 _FEWEST_CELLS, _FEWEST_GENES = 3, 3
@@ -98,7 +100,7 @@ def _variable_genes(X: sparse.csr_matrix) -> np.ndarray:
 
 def _per_million(X: sparse.csr_matrix) -> sparse.csr_matrix:
     """Rows with a sum of 10^6; empty ones stay so."""
-    total = np.asarray(X.sum(axis=1, dtype=np.float64)).ravel()
+    total = library_sizes(X)
     scale = np.divide(1e6, total, out=np.zeros(len(total)), where=total > 0)
     return sparse.csr_matrix(sparse.diags(scale) @ X)
 

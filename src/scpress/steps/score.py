@@ -96,6 +96,7 @@ def held_out_folds(
     X = select_genes(counts.X, columns)
     library_size = normalized.obs[slots.LIBRARY_SIZE.name].to_numpy(dtype=np.int64)
     of_folds = folds.obs[slots.LIBRARY_SIZE.name].to_numpy(dtype=np.int64)
+    theta = folds.var[slots.THIN_THETA.name].to_numpy(dtype=np.float64)
     for k in range(record.n_folds):
         rows = slice(k * n_obs, (k + 1) * n_obs)
         slots.require_same_cells(counts.obs_names, names[rows], "folds")
@@ -104,7 +105,6 @@ def held_out_folds(
             raise InputError(
                 "the folds hold molecules that the counts do not. Give files of one run."
             )
-        theta = folds.var[slots.THIN_THETA.name].to_numpy(dtype=np.float64)
         yield hold_out(X, molecules, left, fraction=record.fraction, theta=theta)
 
 

@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace, options: ClusterOptions) -> None:
     found = [one for one in latents if slots.LATENT.of(model) in one.obsm]
     if not found and len(latents) > 1:
         raise InputError(
-            f"none of the {len(latents)} latents is of model {model!r}. Give them, too."
+            f"none of the {len(latents)} latents is of model {model!r}. Give those of its seeds."
         )
     latent, *others = found or latents
     result = cluster(latent, options, model=model, seed=arguments.seed, others=others)
