@@ -69,15 +69,16 @@ report --input {to}/scpress.h5ad --samples-qc {to}/qc.h5ad --histories {run}/0/h
 
 # What keeps the chain short where only its memory is asked for.
 QUICK = {
+    "qc": ["--no-doublets"],
     "train": [
         "--validation-fraction",
         "0.02",
         "--max-steps",
-        "300",
+        "600",
         "--validate-every",
         "100",
         "--learning-rate",
-        "0.005",
+        "0.008",
     ],
     "cluster": ["--n-subsamples", "2", "--resolutions", "0.4", "--max-cells", "5000", "--no-umap"],
     "evaluate": ["--resolutions", "0.4", "--max-cells", "3000"],
@@ -98,7 +99,7 @@ class Usage:
     output: str
 
 
-def write_counts(path: Path, n_cells: int, *, seed: int = 0) -> None:
+def write_counts(path: Path, n_cells: int, *, n_genes: int = N_GENES, seed: int = 0) -> None:
     """Write an h5ad of `n_cells` cells, quickly: one gene of each of 160 windows of genes per cell.
 
     Which gene of a window is preferred depends on the cell's type, so that a model has something to
@@ -109,7 +110,7 @@ def write_counts(path: Path, n_cells: int, *, seed: int = 0) -> None:
     from scipy import sparse
 
     rng = np.random.default_rng(seed)
-    edges = np.linspace(0, N_GENES, GENES_PER_CELL + 1).astype(np.int32)
+    edges = np.linspace(0, n_genes, GENES_PER_CELL + 1).astype(np.int32)
     kind = rng.integers(0, len(TYPES), n_cells)
     # u ** power prefers the first genes of a window (power > 1), or the last ones.
     powers = rng.choice(np.array([0.15, 1.0, 7.0], np.float32), (len(TYPES), GENES_PER_CELL))
@@ -119,7 +120,7 @@ def write_counts(path: Path, n_cells: int, *, seed: int = 0) -> None:
     columns = edges[:-1] + (place * np.diff(edges).astype(np.float32)).astype(np.int32)
     counts = 1 + rng.poisson(np.float32(1.5), columns.size).astype(np.int32)
     indptr = np.arange(0, columns.size + 1, GENES_PER_CELL, dtype=np.int32)
-    X = sparse.csr_matrix((counts, columns.ravel(), indptr), shape=(n_cells, N_GENES))
+    X = sparse.csr_matrix((counts, columns.ravel(), indptr), shape=(n_cells, n_genes))
     obs = pd.DataFrame(
         {
             "kind": pd.Categorical(np.array(TYPES)[kind]),
@@ -127,7 +128,7 @@ def write_counts(path: Path, n_cells: int, *, seed: int = 0) -> None:
         },
         index=[f"cell{number}" for number in range(n_cells)],
     )
-    var = pd.DataFrame(index=[f"GENE{number}" for number in range(N_GENES)])
+    var = pd.DataFrame(index=[f"GENE{number}" for number in range(n_genes)])
     ad.AnnData(X, obs=obs, var=var).write_h5ad(path)
 
 
