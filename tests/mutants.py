@@ -1692,6 +1692,11 @@ MUTANTS = [
         "tables/scores",
         ("a baseline may be chosen", "if one.is_model]", "]"),
     ),
+    *_in(
+        "tables/learning_curve",
+        ("the last point need not be of all cells", "sizes[-1] != found.n_cells", "False"),
+        ("points may repeat", "sorted(set(sizes))", "sorted(sizes)"),
+    ),
     # steps ----------------------------------------------------------------------------------------
     *_in(
         "steps/compress",
@@ -2085,6 +2090,35 @@ MUTANTS = [
         ("one cell names a gene", "* error\n", "* 0\n"),
     ),
     *_in(
+        "steps/learning_curve",
+        ("parts are drawn anew for each size", "np.sort(order[:size])", "np.sort(order[-size:])"),
+        ("every run has the same cells", "[seed, number, repeat]", "[seed]"),
+        ("every run has the same seed", "seed=seed + repeat", "seed=seed"),
+        ("a fit that fails ends the curve", "allow_failed_fit=True", "allow_failed_fit=False"),
+        (
+            "cells beside the smallest part are scored",
+            "np.sort(order[:n_scored])",
+            "np.sort(order[-n_scored:])",
+        ),
+        ("the chance of trainings is left out", "* deviation * long_tails", "* 0"),
+        ("few runs are believed as many", "* deviation * long_tails", "* deviation"),
+        (
+            "the chance of cells is left out",
+            "drawn = rng.multivariate_normal(mean, of_cells",
+            "drawn = rng.multivariate_normal(mean, 0 * of_cells",
+        ),
+        (
+            "the gain is that of the last doubling",
+            "_shape_of(np.array(2.0), c)",
+            "_shape_of(np.array(0.5), c)",
+        ),
+        (
+            "the worst exponent is taken",
+            "(slope**2 * squares).argmax",
+            "(slope**2 * squares).argmin",
+        ),
+    ),
+    *_in(
         "steps/choose",
         ("the error is not paired", "difference = first - second", "difference = first"),
         (
@@ -2230,6 +2264,12 @@ MUTANTS = [
             'for reason in str(joined).split(";"):',
             'for reason in str(joined).split(";")[:1]:',
         ),
+    ),
+    *_in(
+        "report/learning_curve",
+        ("an interval with 0 is a promise", "if outlook.low <= 0", "if outlook.low <= -1e9"),
+        ("next to nothing is called help", "most < _SHARE_OF_GAIN", "most < 0 * _SHARE_OF_GAIN"),
+        ("gains are drawn as losses", "rounded([-outlook.gain]", "rounded([outlook.gain]"),
     ),
     *_in(
         "report/overfitting",

@@ -211,10 +211,13 @@ def _check_presets(config, known):
 
 
 def _check_folds(config):
-    """What cannot be chosen without folds of the molecules."""
+    """What cannot be chosen or measured without folds of the molecules."""
     if config["thin"]["folds"]:
         return []
-    return [
+    of_curve = []
+    if config["learning_curve"]["halvings"]:
+        of_curve = ["'learning_curve' needs folds; set folds in 'thin', or halvings to 0."]
+    return of_curve + [
         f"the likelihood of model '{model}' is auto, which needs folds; set folds in 'thin', or "
         "name a likelihood."
         for model in list_models(config)

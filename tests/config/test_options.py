@@ -17,7 +17,8 @@ def test_every_knob_says_what_it_is(verb):
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_options_of_a_verb_have_its_name_and_cannot_be_changed(verb):
     options = VERBS[verb]
-    assert options.__name__ == f"{verb.capitalize()}Options"
+    words = "".join(word.capitalize() for word in verb.split("_"))
+    assert options.__name__ == f"{words}Options"
     assert issubclass(options, Options)
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(options(), dataclasses.fields(options)[0].name, 1)

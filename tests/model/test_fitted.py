@@ -12,7 +12,12 @@ from builders import briefly_trained, modelled, untrained
 
 from scpress.config.options import TrainOptions
 from scpress.errors import InputError
-from scpress.model.fitted import load_model, record_options
+from scpress.model.fitted import (
+    file_of_model,
+    load_model,
+    record_options,
+    trained_options,
+)
 from scpress.steps.embed import embed
 
 
@@ -239,3 +244,17 @@ def test_recorded_options_are_plain_json():
     recorded = record_options(options)
     assert recorded["hidden"] == [3, 4]
     assert json.loads(json.dumps(recorded)) == recorded
+
+
+def test_a_model_says_how_to_train_it_again(trained, tmp_path):
+    trained.save(tmp_path / "a")
+    options, seed = trained_options(tmp_path / "a")
+    assert (options.batch_key, options.max_steps, seed) == ("batch", 80, 0)
+
+
+def test_of_several_models_the_named_one_is_taken():
+    assert file_of_model("b", ["a", "b"], ["first", "second"]) == "second"
+    with pytest.raises(InputError, match=r"'c' is not among those given \(a, b\)"):
+        file_of_model("c", ["a", "b"], ["first", "second"])
+    with pytest.raises(InputError, match="1 files of models and 2 names"):
+        file_of_model("b", ["a", "b"], ["first"])

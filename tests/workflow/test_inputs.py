@@ -114,6 +114,10 @@ def test_what_is_given_stays_and_the_rest_of_its_section_is_filled():
             {"thin": {"folds": 0}, "models": {"vae": {"likelihood": "auto"}}},
             "the likelihood of model 'vae' is auto, which needs folds; set folds in 'thin'",
         ),
+        (
+            {"thin": {"folds": 0}, "learning_curve": {"halvings": 3}},
+            "'learning_curve' needs folds; set folds in 'thin', or halvings to 0.",
+        ),
         ({"primary_model": "va"}, "'primary_model' is 'va', .*did you mean 'vae'?"),
         ({"samples": "no.tsv"}, "no sample sheet 'no.tsv'"),
         ({"annotate": {"panel": "no.tsv"}}, "no such file: 'no.tsv', which 'annotate.panel'"),

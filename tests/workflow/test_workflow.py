@@ -21,6 +21,8 @@ from scpress.config.flags import add_flags, options_from
 from scpress.config.options import VERBS
 
 SHIPPED = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+# Verbs that the shipped configuration does not ask for.
+ON_REQUEST = {"denoise", "learning_curve"}
 # Small enough for a test; every rule runs, and a network trains.
 SMALL = {
     "samples": "samples.tsv",
@@ -99,7 +101,7 @@ def test_the_logged_commands_say_the_shipped_options(shipped):
     """Each command of a dry run, parsed by its verb, gives the configuration's options."""
     text = snakemake(shipped, "--dry-run", "--printshellcmds")
     commands = [shlex.split(line) for line in re.findall(r"^ +(scpress .*)$", text, re.M)]
-    assert {words[1] for words in commands} == (set(SHIPPED) & set(VERBS) - {"denoise"}) | {"score"}
+    assert {words[1] for words in commands} == (set(SHIPPED) & set(VERBS) - ON_REQUEST) | {"score"}
     for words in commands:
         verb = words[1]
         if verb == "score":
@@ -194,7 +196,13 @@ def test_what_follows_the_models_reads_the_primary_one_of_the_first_seed_but_clu
 
 
 def test_the_primary_model_is_chosen_among_all_that_are_scored(tmp_path):
-    write_config(tmp_path, primary_model="auto", seeds=[7, 3], assemble={"denoised_layer": True})
+    write_config(
+        tmp_path,
+        primary_model="auto",
+        seeds=[7, 3],
+        assemble={"denoised_layer": True},
+        learning_curve={"halvings": 2},
+    )
     ad.AnnData(sparse.random(500, 200, density=0.1, format="csr")).write_h5ad(tmp_path / "raw.h5ad")
     jobs = dry_run(tmp_path)
     runs = ("pca/all/7", "vae/all/7", "vae/all/3")
@@ -210,6 +218,14 @@ def test_the_primary_model_is_chosen_among_all_that_are_scored(tmp_path):
     assert values_of("--model-file", assemble) == files
     (report,) = jobs["report"]
     assert values_of("--choice", report) == ["results/choice.json"]
+    (curve,) = jobs["learning_curve"]
+    assert values_of("--models", curve) == ["pca", "vae"]
+    assert values_of("--model-files", curve) == files
+    assert values_of("--choice", curve) == ["results/choice.json"]
+    # A training on all cells is one of `score`, too: no two jobs hold one checkpoint.
+    (score, *_) = jobs["score"]
+    assert values_of("--checkpoints", curve) != values_of("--checkpoints", score)
+    assert values_of("--learning-curve", report) == ["results/learning_curve.json"]
     assert sorted(values_of("--model-file", job)[0] for job in jobs["score"]) == sorted(
         f"{folder}/model.safetensors" for folder in folders
     )

@@ -72,6 +72,9 @@ AUTO_LIKELIHOODS = [
     if inputs.has_auto_likelihood(config, model)
 ]
 CHOICE = [f"{RESULTS}/choice.json"] if config["thin"]["folds"] else []
+LEARNING_CURVE = (
+    [f"{RESULTS}/learning_curve.json"] if config["learning_curve"]["halvings"] else []
+)
 # Files the configuration names are inputs: they must exist, and a change of one counts.
 GENE_LIST = named_file("normalize", "gene_list")
 PANEL = named_file("annotate", "panel")

@@ -63,6 +63,7 @@ rule report:
         compressions=model_files("compression.json"),
         choice=CHOICE,
         likelihoods=AUTO_LIKELIHOODS,
+        learning_curve=LEARNING_CURVE,
         archive=f"{RESULTS}/archive.json",
         markers=f"{RESULTS}/markers.tsv",
         subtype_markers=f"{RESULTS}/subtype_markers.tsv",
@@ -90,6 +91,7 @@ rule report:
     params:
         step_version=4,
         choice=["--choice", *CHOICE] if CHOICE else [],
+        curve=["--learning-curve", *LEARNING_CURVE] if LEARNING_CURVE else [],
         flags=flags("report"),
     shell:
         """
@@ -101,6 +103,7 @@ rule report:
             --compressions {input.compressions:q} \
             {params.choice:q} \
             --likelihoods {input.likelihoods:q} \
+            {params.curve:q} \
             --archive {input.archive:q} \
             --markers {input.markers:q} \
             --subtype-markers {input.subtype_markers:q} \

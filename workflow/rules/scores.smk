@@ -2,6 +2,7 @@
 #   thin       counts, normalized             -> folds.h5ad      scpress thin
 #   baselines  counts, normalized, folds      -> baselines.json  scpress baselines
 #   choose     scores of all models and seeds -> choice.json     scpress choose
+#   learning_curve  counts, normalized, folds, models (choice) -> learning_curve.json  scpress learning_curve
 
 
 rule thin:
@@ -95,5 +96,50 @@ rule choose:
             --baselines {input.baselines:q} \
             {params.flags:q} \
             --output {output.choice:q} \
+            2>{log:q}
+        """
+
+
+rule learning_curve:
+    """Train the primary model on parts of the cells, on request."""
+    input:
+        counts=f"{RESULTS}/counts.h5ad",
+        normalized=f"{RESULTS}/normalized.h5ad",
+        folds=f"{RESULTS}/folds.h5ad",
+        models=model_files("model.safetensors", PRIMARY),
+        choice=CHOICE if len(PRIMARY) > 1 else [],
+    output:
+        curve=f"{RESULTS}/learning_curve.json",
+    log:
+        f"{RESULTS}/logs/learning_curve.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/learning_curve.tsv"
+    conda:
+        NETWORK_ENV
+    threads: config["threads"]
+    resources:
+        mem_mb=memory("learning_curve"),
+        runtime=minutes("learning_curve"),
+    params:
+        step_version=1,
+        device=config["device"],
+        # Of its own: a training on all cells is one of `score`, too, which may run beside it.
+        checkpoints=f"{RESULTS}/checkpoints/learning_curve",
+        models=PRIMARY,
+        choice=["--choice", *CHOICE] if len(PRIMARY) > 1 else [],
+        flags=flags("learning_curve"),
+    shell:
+        """
+        scpress learning_curve \
+            --counts {input.counts:q} \
+            --normalized {input.normalized:q} \
+            --folds {input.folds:q} \
+            --model-files {input.models:q} \
+            --models {params.models:q} \
+            {params.choice:q} \
+            --device {params.device} \
+            --checkpoints {params.checkpoints:q} \
+            {params.flags:q} \
+            --output {output.curve:q} \
             2>{log:q}
         """

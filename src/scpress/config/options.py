@@ -5,7 +5,13 @@ from dataclasses import dataclass
 from scpress.config.archive import PackOptions
 from scpress.config.fields import MAX_SEED, Options, option
 from scpress.config.output import AssembleOptions, DenoiseOptions
-from scpress.config.scores import LIKELIHOODS, BaselinesOptions, ChooseOptions, ThinOptions
+from scpress.config.scores import (
+    LIKELIHOODS,
+    BaselinesOptions,
+    ChooseOptions,
+    LearningCurveOptions,
+    ThinOptions,
+)
 
 
 @dataclass(frozen=True)
@@ -417,6 +423,7 @@ VERBS: dict[str, type[Options]] = {
     "thin": ThinOptions,
     "baselines": BaselinesOptions,
     "choose": ChooseOptions,
+    "learning_curve": LearningCurveOptions,
     "annotate": AnnotateOptions,
     "subtype": SubtypeOptions,
     "compress": CompressOptions,

@@ -50,3 +50,18 @@ class ChooseOptions(Options):
         "standard errors from the best model within which one that is listed earlier is chosen",
         minimum=0,
     )
+
+
+@dataclass(frozen=True)
+class LearningCurveOptions(Options):
+    """Train the primary model on parts of the cells, to say what more of them would bring."""
+
+    halvings: int = option(
+        0,
+        "how often the number of cells is halved, down to 200; 0: the workflow has no curve",
+        minimum=0,
+        maximum=10,
+    )
+    repeats: int = option(
+        2, "trainings of each size and fold, each with other cells and another seed", minimum=1
+    )

@@ -15,6 +15,7 @@ from safetensors.torch import save
 from scipy import sparse
 from torch import Tensor
 
+from scpress.config.options import TrainOptions
 from scpress.counts.digests import genes_digest
 from scpress.counts.genes import without_version
 from scpress.errors import InputError, require_format
@@ -335,6 +336,42 @@ def load_model(path: Path, *, device: str = "cpu") -> TrainedModel:
         tensors["validation_cells"].numpy(),
         record_of(header, path),
     )
+
+
+def trained_options(path: Path) -> tuple[TrainOptions, int]:
+    """Options and seed that a model file was trained with.
+
+    Raises
+    ------
+    InputError
+        As `load_model`, or the file does not say them.
+    """
+    record = load_model(path).record
+    if record.seed is None or not record.options:
+        raise InputError(
+            f"'{path}' does not say how it was trained; train it with `scpress train`."
+        )
+    return TrainOptions(**record.options), record.seed
+
+
+def file_of_model(name: str, names: Sequence[str], paths: Sequence[Path]) -> Path:
+    """The file of the named model among several.
+
+    Raises
+    ------
+    InputError
+        There is none, or names and files do not go together.
+    """
+    if len(names) != len(paths):
+        raise InputError(
+            f"there are {len(paths)} files of models and {len(names)} names; give one name for "
+            "each file, in the same order."
+        )
+    if name not in names:
+        raise InputError(
+            f"model {name!r} is not among those given ({', '.join(names)}). Give files of one run."
+        )
+    return paths[list(names).index(name)]
 
 
 def _network_part(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ from scpress.report.figures import colours_of
 from scpress.tables.archive import PackedBytes
 from scpress.tables.compression import Compression
 from scpress.tables.evaluation import Evaluation
+from scpress.tables.learning_curve import LearningCurve
 from scpress.tables.likelihood import LikelihoodChoice
 from scpress.tables.records import plain
 from scpress.tables.results import FinalRecord
@@ -42,6 +43,8 @@ class ReportInputs:
         Scores on held-out molecules, by `choose`.
     likelihoods
         What `likelihood` chose for models that left it to the molecules.
+    learning_curve
+        What `learning_curve` found of the primary model.
     path
         Where `cells` is, as the page tells it.
     """
@@ -56,6 +59,7 @@ class ReportInputs:
     archive: PackedBytes | None = None
     choice: Choice | None = None
     likelihoods: list[LikelihoodChoice] = field(default_factory=list)
+    learning_curve: LearningCurve | None = None
     path: str = "scpress.h5ad"
 
     @property

@@ -14,6 +14,7 @@ from scpress.report import sections
 from scpress.report.bytes import archive_section, compression_section
 from scpress.report.cells import collect_dots, collect_map
 from scpress.report.inputs import ReportInputs
+from scpress.report.learning_curve import learning_curve_section
 from scpress.report.scores import describe_likelihood, scores_section
 from scpress.report.summary import collect_metrics, count, share, write_headline
 
@@ -31,6 +32,7 @@ def build_report(inputs: ReportInputs, options: ReportOptions) -> tuple[str, dic
         "runs": sections.runs_section(inputs),
         "qc": sections.qc_section(inputs),
         "training": sections.training_section(inputs),
+        "learning_curve": learning_curve_section(inputs),
         "scores": scores_section(inputs),
         "likelihoods": [describe_likelihood(one) for one in inputs.likelihoods],
         "models": sections.models_section(inputs),

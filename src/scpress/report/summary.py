@@ -58,6 +58,7 @@ def collect_metrics(inputs: ReportInputs) -> dict[str, Any]:
         "evaluations": [one.as_plain() for one in inputs.evaluations],
         "choice": inputs.choice and inputs.choice.as_plain(),
         "likelihoods": [one.as_plain() for one in inputs.likelihoods],
+        "learning_curve": inputs.learning_curve and inputs.learning_curve.as_plain(),
         "archive": inputs.archive and inputs.archive.as_plain(),
         "compressions": [
             {"model": one.model, "seed": one.seed}

@@ -54,7 +54,7 @@ def _fit_all(fold: HeldOutFold, options: BaselinesOptions) -> Iterator[tuple[str
     training = fold.training
     n_obs, n_vars = training.X.shape
     share = fit_gene_shares(training)
-    yield GENE_MEAN, _means_of(GeneMeanCoder(share), fold)
+    yield GENE_MEAN, predict_gene_means(fold)
     ranks = [r for r in sorted(set(options.pca_ranks)) if r <= min(n_vars, n_obs - 1)]
     if ranks:
         for rank, pca in zip(ranks, fit_pca_coders(training, ranks), strict=True):
@@ -67,6 +67,11 @@ def _fit_all(fold: HeldOutFold, options: BaselinesOptions) -> Iterator[tuple[str
     for rank in sorted(set(options.nmf_ranks)):
         if rank <= min(some.shape):
             yield f"NMF {rank}", _means_of(fit_nmf(some, share, rank), fold)
+
+
+def predict_gene_means(fold: HeldOutFold) -> Predict:
+    """Every gene at its share of the molecules, scaled to each cell's total."""
+    return _means_of(GeneMeanCoder(fit_gene_shares(fold.training)), fold)
 
 
 def _means_of(coder: Coder, fold: HeldOutFold) -> Predict:

@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ):
         parser.add_argument(f"--{name}", type=Path, nargs="*", default=[], help=text)
     parser.add_argument("--choice", type=Path, help="choice.json")
+    parser.add_argument("--learning-curve", type=Path, help="learning_curve.json")
     parser.add_argument("--archive", type=Path, help="archive.json of `pack`")
     parser.add_argument("--markers", type=Path, help="markers.tsv")
     parser.add_argument("--subtype-markers", type=Path, help="subtype_markers.tsv")
@@ -40,6 +41,7 @@ def run(arguments: argparse.Namespace, options: ReportOptions) -> None:
     from scpress.tables.archive import PackedBytes
     from scpress.tables.compression import Compression
     from scpress.tables.evaluation import Evaluation
+    from scpress.tables.learning_curve import LearningCurve
     from scpress.tables.likelihood import LikelihoodChoice
     from scpress.tables.markers import Marker
     from scpress.tables.results import FINAL
@@ -62,7 +64,11 @@ def run(arguments: argparse.Namespace, options: ReportOptions) -> None:
             LikelihoodChoice.from_plain(read_json(path), f"'{path}'")
             for path in arguments.likelihoods
         ],
-        str(arguments.input),
+        learning_curve=arguments.learning_curve
+        and LearningCurve.from_plain(
+            read_json(arguments.learning_curve), f"'{arguments.learning_curve}'"
+        ),
+        path=str(arguments.input),
     )
     page, metrics = build_report(inputs, options)
     write_together(

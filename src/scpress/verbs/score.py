@@ -29,22 +29,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Read, train without each fold, score, write."""
-    from scpress.config.options import TrainOptions
-    from scpress.errors import InputError
     from scpress.io.files import write_json
     from scpress.io.results import read_counts, read_result
-    from scpress.model.fitted import load_model
+    from scpress.model.fitted import trained_options
     from scpress.steps.score import score
     from scpress.tables import results
     from scpress.training.checkpoints import Checkpoints
 
-    record = load_model(arguments.model_file).record
-    if record.seed is None or not record.options:
-        raise InputError(
-            f"'{arguments.model_file}' does not say how it was trained; train it with "
-            "`scpress train`."
-        )
-    options = TrainOptions(**record.options)
+    options, seed = trained_options(arguments.model_file)
     checkpoints = Checkpoints(
         arguments.checkpoints or arguments.output.parent / "checkpoints",
         minutes=options.checkpoint_minutes,
@@ -55,7 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
         read_result(arguments.folds, results.FOLDS),
         options,
         name=arguments.model,
-        seed=record.seed,
+        seed=seed,
         device=arguments.device,
         checkpoint=checkpoints.next,
     )
