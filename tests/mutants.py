@@ -306,6 +306,11 @@ MUTANTS = [
             'if key != "defaults"}\n        for name, schema in train',
         ),
     ),
+    *_in(
+        "config/flags",
+        ("an unknown option is left out", "if name not in known:", "if False:"),
+        ("a list is options", "if not isinstance(values, dict):", "if values is None:"),
+    ),
     # counts ---------------------------------------------------------------------------------------
     *_in(
         "counts/digests",
@@ -524,6 +529,19 @@ MUTANTS = [
             "special.xlogy(x, part)",
         ),
         ("a deviance is below nothing", "np.maximum(2 * deviance, 0.0)", "2 * deviance - 1e-3"),
+    ),
+    *_in(
+        "counts/permutation",
+        ("samples share strata", "group * n_strata + part", "part"),
+        ("strata are by lot", "np.lexsort((size_factor, group))", "np.lexsort((group,))"),
+        ("depth does not matter", "expected = depth *", "expected = depth.mean() *"),
+        ("the deepest cells get the least", "np.argsort(-draw)", "np.argsort(draw)"),
+        ("deep types keep their genes", "if found > due + 2", "if found > due + 2e9"),
+        (
+            "counts stay where they are",
+            "dealt[np.argsort(-draw)[: len(counts)]]",
+            "dealt[of_genes.indices[of_genes.indptr[gene] : of_genes.indptr[gene + 1]]]",
+        ),
     ),
     # io -------------------------------------------------------------------------------------------
     *_in(
@@ -2090,6 +2108,28 @@ MUTANTS = [
         ("one cell names a gene", "* error\n", "* 0\n"),
     ),
     *_in(
+        "steps/annotate",
+        (
+            "what is tested can be denoised",
+            "from scpress.counts.sizes import log_normalize\n",
+            "from scpress.counts.sizes import log_normalize\nimport scpress.steps.denoise\n",
+            "tests/test_architecture.py smoothed",
+        ),
+    ),
+    *_in(
+        "steps/false_signals",
+        ("a copy is the data", "copy = ad.AnnData(dealt,", "copy = ad.AnnData(data.X,"),
+        ("all copies are one", "default_rng([options.seed, number])", "default_rng(options.seed)"),
+        ("a copy without a fit ends it", "allow_failed_fit=True", "allow_failed_fit=False"),
+        ("samples are mixed", "dict.fromkeys((sample, batch_key))", "dict.fromkeys((None, None))"),
+        ("a sample's batches are mixed", "np.stack(known, axis=1)", "np.stack(known[:1], axis=1)"),
+        ("negative correlations are none", "np.abs(correlation[", "(correlation["),
+        ("a constant is correlated", "= np.inf", "= 1.0"),
+        ("rare genes have pairs", ">= _MIN_PAIR_CELLS", ">= 1"),
+        ("subtypes of a copy are of its types", "groupby=slots.LEIDEN.name", "groupby='cell_type'"),
+        ("groups without subtypes count", "if n > 1) if groups", "if n > 0) if groups"),
+    ),
+    *_in(
         "steps/learning_curve",
         ("parts are drawn anew for each size", "np.sort(order[:size])", "np.sort(order[-size:])"),
         ("every run has the same cells", "[seed, number, repeat]", "[seed]"),
@@ -2264,6 +2304,16 @@ MUTANTS = [
             'for reason in str(joined).split(";"):',
             'for reason in str(joined).split(";")[:1]:',
         ),
+    ),
+    *_in(
+        "report/false_signals",
+        ("one cluster is a signal", "clusters if clusters > 1 else 0", "clusters"),
+        (
+            "the copy that has least speaks for all",
+            "max(getattr(one, name)",
+            "min(getattr(one, name)",
+        ),
+        ("what denoising adds is not said", "denoised - raw < _MORE_PAIRS", "denoised < 1"),
     ),
     *_in(
         "report/learning_curve",

@@ -103,6 +103,31 @@ def test_the_command_line_knows_the_configuration_alone():
     assert roots <= set(sys.stdlib_module_names) | {"scpress"}
 
 
+@pytest.mark.parametrize(
+    "module", ["cells.markers", "cells.subtypes", "steps.annotate", "steps.subtype"]
+)
+def test_no_test_of_significance_can_see_what_a_model_has_smoothed(module):
+    """Denoised values make correlations of noise; what is tested is counted molecules."""
+    seen, found = set(), {module, f"verbs.{module.split('.')[1]}"} & set(MODULES)
+    while found - seen:
+        seen |= (added := found - seen)
+        found |= {name for one in added for name in own_imports(MODULES[one])}
+    assert not {name for name in found if name.startswith(("model", "training", "compression"))}
+    assert "steps.denoise" not in found
+    for name in found - {"slots"}:
+        assert "DENOISED" not in MODULES[name].read_text(), name
+    if module.startswith("steps"):
+        rules = (ROOT / "workflow/rules/cells.smk").read_text()
+        (body,) = re.findall(rf"^rule {module[6:]}:\n(.*?)(?=^rule |\Z)", rules, re.M | re.S)
+        given = body.split("    output:")[0]
+        assert set(re.findall(r"(\w+)\.h5ad", given)) <= {
+            "counts",
+            "normalized",
+            "clusters",
+            "annotation",
+        }
+
+
 def test_the_table_allows_nothing_that_is_not_used():
     used = {folder: [set(), set()] for folder in FOLDERS}
     for module in set(MODULES) - {"cli"}:

@@ -54,6 +54,8 @@ COSTS = {
     "cluster": Cost(1500, 8_000, 0, 30, 0.5),
     "annotate": Cost(1500, 2_000, 14, 20, 0.1),
     "subtype": Cost(1500, 2_000, 20, 30, 0.3),
+    # A training, `cluster` and `subtype` for each copy, and some copies of the modelled counts.
+    "false_signals": Cost(1500, 10_000, 60, 240, 3.0),
     "compress": Cost(1500, 2_000, 24, 30, 0.2),
     "pack": Cost(1500, 2_000, 8, 20, 0.5),
     "assemble": Cost(1500, 2_000, 10, 20, 0.1),

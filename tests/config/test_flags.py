@@ -2,13 +2,19 @@
 
 import argparse
 import dataclasses
+import json
 
 import jsonschema
 import pytest
 
 from scpress.config.dca import DcaOptions
 from scpress.config.fields import Options, option, refused
-from scpress.config.flags import add_flags, options_from, options_schema
+from scpress.config.flags import (
+    add_flags,
+    options_from,
+    options_from_json,
+    options_schema,
+)
 from scpress.config.options import VERBS, QcOptions, TrainOptions
 from scpress.errors import InputError
 
@@ -200,3 +206,21 @@ def test_a_list_without_values_is_empty_where_that_means_something():
     assert parse(Some, "--names").names == ()
     with pytest.raises(InputError, match="hidden is empty"):
         parse(Some, "--hidden")
+
+
+@pytest.mark.parametrize("options", [*VERBS.values()])
+def test_options_in_json_are_the_options(options):
+    assert options_from_json("{}", options) == options()
+    assert options_from_json(json.dumps(dataclasses.asdict(options())), options) == options()
+
+
+def test_json_is_checked_as_flags_are():
+    assert options_from_json('{"max_counts": 9}', QcOptions) == QcOptions(max_counts=9)
+    for text, says in (
+        ("max_counts=9", "options are a JSON object, .*; found 'max_counts=9'"),
+        ("[1]", "found '.1.'"),
+        ('{"max_count": 9}', "unknown option 'max_count'; known: thresholds"),
+        ('{"max_counts": 0}', "max_counts must be at least 1; found 0"),
+    ):
+        with pytest.raises(InputError, match=says):
+            options_from_json(text, QcOptions)

@@ -69,6 +69,7 @@ def test_a_short_path_of_a_history_is_refused(cells, tmp_path, capsys, monkeypat
         ("--compressions", "compression.json"),
         ("--choice", "choice.json"),
         ("--learning-curve", "learning_curve.json"),
+        ("--false-signals", "false_signals.json"),
         ("--samples-qc", "qc.h5ad"),
     ],
 )

@@ -17,12 +17,12 @@ import yaml
 from builders import QUICK_RUN, ROOT
 from scipy import sparse
 
-from scpress.config.flags import add_flags, options_from
-from scpress.config.options import VERBS
+from scpress.config.flags import add_flags, options_from, options_from_json
+from scpress.config.options import VERBS, ClusterOptions, SubtypeOptions
 
 SHIPPED = yaml.safe_load((ROOT / "config/config.yaml").read_text())
 # Verbs that the shipped configuration does not ask for.
-ON_REQUEST = {"denoise", "learning_curve"}
+ON_REQUEST = {"denoise", "false_signals", "learning_curve"}
 # Small enough for a test; every rule runs, and a network trains.
 SMALL = {
     "samples": "samples.tsv",
@@ -202,6 +202,8 @@ def test_the_primary_model_is_chosen_among_all_that_are_scored(tmp_path):
         seeds=[7, 3],
         assemble={"denoised_layer": True},
         learning_curve={"halvings": 2},
+        false_signals={"copies": 3},
+        annotate={"max_fdr": 0.01},
     )
     ad.AnnData(sparse.random(500, 200, density=0.1, format="csr")).write_h5ad(tmp_path / "raw.h5ad")
     jobs = dry_run(tmp_path)
@@ -226,6 +228,16 @@ def test_the_primary_model_is_chosen_among_all_that_are_scored(tmp_path):
     (score, *_) = jobs["score"]
     assert values_of("--checkpoints", curve) != values_of("--checkpoints", score)
     assert values_of("--learning-curve", report) == ["results/learning_curve.json"]
+    (signals,) = jobs["false_signals"]
+    assert values_of("--models", signals) == ["pca", "vae"]
+    assert values_of("--model-files", signals) == files
+    assert values_of("--copies", signals) == ["3"]
+    assert values_of("--max-fdr", signals) == ["0.01"]
+    # The copies are clustered and divided with the options of the data.
+    for verb, options in (("cluster", ClusterOptions), ("subtype", SubtypeOptions)):
+        (word,) = values_of(f"--{verb}-options", signals)
+        assert options_from_json(word, options) == options(**SMALL[verb])
+    assert values_of("--false-signals", report) == ["results/false_signals.json"]
     assert sorted(values_of("--model-file", job)[0] for job in jobs["score"]) == sorted(
         f"{folder}/model.safetensors" for folder in folders
     )

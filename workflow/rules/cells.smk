@@ -2,6 +2,7 @@
 #   cluster   latents (choice)                           -> clusters.h5ad                       scpress cluster
 #   annotate  counts, normalized, clusters             -> annotation.h5ad, markers.tsv        scpress annotate
 #   subtype   counts, normalized, clusters, annotation -> subtypes.h5ad, subtype_markers.tsv  scpress subtype
+#   false_signals  counts, normalized, models, clusters, subtypes -> false_signals.json  scpress false_signals
 
 
 rule cluster:
@@ -117,5 +118,54 @@ rule subtype:
             {params.flags:q} \
             --output {output.subtypes:q} \
             --markers {output.markers:q} \
+            2>{log:q}
+        """
+
+
+rule false_signals:
+    """Look for clusters, markers and subtypes in counts without structure, on request."""
+    input:
+        counts=f"{RESULTS}/counts.h5ad",
+        normalized=f"{RESULTS}/normalized.h5ad",
+        models=model_files("model.safetensors", PRIMARY),
+        clusters=f"{RESULTS}/clusters.h5ad",
+        subtypes=f"{RESULTS}/subtypes.h5ad",
+    output:
+        signals=f"{RESULTS}/false_signals.json",
+    log:
+        f"{RESULTS}/logs/false_signals.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/false_signals.tsv"
+    conda:
+        NETWORK_ENV
+    threads: config["threads"]
+    resources:
+        mem_mb=memory("false_signals"),
+        runtime=minutes("false_signals"),
+    params:
+        step_version=1,
+        device=config["device"],
+        checkpoints=f"{RESULTS}/checkpoints",
+        models=PRIMARY,
+        cluster=options_of("cluster"),
+        subtype=options_of("subtype"),
+        max_fdr=config["annotate"]["max_fdr"],
+        flags=flags("false_signals"),
+    shell:
+        """
+        scpress false_signals \
+            --counts {input.counts:q} \
+            --normalized {input.normalized:q} \
+            --model-files {input.models:q} \
+            --models {params.models:q} \
+            --clusters {input.clusters:q} \
+            --subtypes {input.subtypes:q} \
+            --cluster-options {params.cluster:q} \
+            --subtype-options {params.subtype:q} \
+            --max-fdr {params.max_fdr} \
+            --device {params.device} \
+            --checkpoints {params.checkpoints:q} \
+            {params.flags:q} \
+            --output {output.signals:q} \
             2>{log:q}
         """

@@ -1,6 +1,7 @@
 # What the rules share: the checked configuration, the sample table, flags and resources.
 # Nothing here imports scpress: with conda environments it is not installed beside Snakemake.
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -75,6 +76,9 @@ CHOICE = [f"{RESULTS}/choice.json"] if config["thin"]["folds"] else []
 LEARNING_CURVE = (
     [f"{RESULTS}/learning_curve.json"] if config["learning_curve"]["halvings"] else []
 )
+FALSE_SIGNALS = (
+    [f"{RESULTS}/false_signals.json"] if config["false_signals"]["copies"] else []
+)
 # Files the configuration names are inputs: they must exist, and a change of one counts.
 GENE_LIST = named_file("normalize", "gene_list")
 PANEL = named_file("annotate", "panel")
@@ -103,6 +107,11 @@ def flags(section, overrides=()):
         else:
             words += [flag, "null" if value is None else str(value)]
     return [*words, *threads_flag()]
+
+
+def options_of(section):
+    """Section of the configuration as one word, for a verb that runs the step of another."""
+    return json.dumps(config[section])
 
 
 def threads_flag():

@@ -64,6 +64,7 @@ rule report:
         choice=CHOICE,
         likelihoods=AUTO_LIKELIHOODS,
         learning_curve=LEARNING_CURVE,
+        false_signals=FALSE_SIGNALS,
         archive=f"{RESULTS}/archive.json",
         markers=f"{RESULTS}/markers.tsv",
         subtype_markers=f"{RESULTS}/subtype_markers.tsv",
@@ -92,6 +93,7 @@ rule report:
         step_version=4,
         choice=["--choice", *CHOICE] if CHOICE else [],
         curve=["--learning-curve", *LEARNING_CURVE] if LEARNING_CURVE else [],
+        signals=["--false-signals", *FALSE_SIGNALS] if FALSE_SIGNALS else [],
         flags=flags("report"),
     shell:
         """
@@ -104,6 +106,7 @@ rule report:
             {params.choice:q} \
             --likelihoods {input.likelihoods:q} \
             {params.curve:q} \
+            {params.signals:q} \
             --archive {input.archive:q} \
             --markers {input.markers:q} \
             --subtype-markers {input.subtype_markers:q} \

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import json
 import types
 import typing
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any
 
 from scpress.config.fields import Options
 from scpress.config.options import TrainOptions
+from scpress.errors import InputError
 
 
 def _value_type(annotation: Any) -> tuple[type, bool, bool]:
@@ -70,6 +72,27 @@ def options_from(arguments: argparse.Namespace, options: type[Options]) -> Any:
     for item in dataclasses.fields(options):  # type: ignore[arg-type]
         value = getattr(arguments, item.name)
         values[item.name] = tuple(value) if isinstance(value, list) else value
+    return options(**values)
+
+
+def options_from_json(text: str, options: type[Options]) -> Any:
+    """The options of a verb from a JSON object; what it does not name is at its default.
+
+    Raises
+    ------
+    InputError
+        No JSON object, an option that is not known, or a value outside its limits.
+    """
+    try:
+        values = json.loads(text)
+    except ValueError:
+        values = None
+    if not isinstance(values, dict):
+        raise InputError(f'options are a JSON object, {{"name": value}}; found {text!r:.60}.')
+    known = [item.name for item in dataclasses.fields(options)]  # type: ignore[arg-type]
+    for name in values:
+        if name not in known:
+            raise InputError(f"unknown option {name!r}; known: {', '.join(known)}.")
     return options(**values)
 
 

@@ -9,6 +9,7 @@ from scpress.config.scores import (
     LIKELIHOODS,
     BaselinesOptions,
     ChooseOptions,
+    FalseSignalsOptions,
     LearningCurveOptions,
     ThinOptions,
 )
@@ -426,6 +427,7 @@ VERBS: dict[str, type[Options]] = {
     "learning_curve": LearningCurveOptions,
     "annotate": AnnotateOptions,
     "subtype": SubtypeOptions,
+    "false_signals": FalseSignalsOptions,
     "compress": CompressOptions,
     "pack": PackOptions,
     "assemble": AssembleOptions,

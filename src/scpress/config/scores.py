@@ -65,3 +65,25 @@ class LearningCurveOptions(Options):
     repeats: int = option(
         2, "trainings of each size and fold, each with other cells and another seed", minimum=1
     )
+
+
+@dataclass(frozen=True)
+class FalseSignalsOptions(Options):
+    """Run the steps on counts without structure, and count what they find there."""
+
+    copies: int = option(
+        0,
+        "copies of the counts without structure, each of which is run; 0: the workflow makes none",
+        minimum=0,
+        maximum=100,
+    )
+    strata: int = option(
+        1, "parts of each sample, by depth, within which the counts of a gene stay", minimum=1
+    )
+    min_correlation: float = option(
+        0.3,
+        "correlation, of either sign, from which a pair of genes is counted",
+        minimum=0,
+        maximum=1,
+    )
+    seed: int = option(0, "seed of the copies", minimum=0, maximum=MAX_SEED)

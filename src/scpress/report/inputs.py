@@ -13,6 +13,7 @@ from scpress.report.figures import colours_of
 from scpress.tables.archive import PackedBytes
 from scpress.tables.compression import Compression
 from scpress.tables.evaluation import Evaluation
+from scpress.tables.false_signals import FalseSignals
 from scpress.tables.learning_curve import LearningCurve
 from scpress.tables.likelihood import LikelihoodChoice
 from scpress.tables.records import plain
@@ -45,6 +46,8 @@ class ReportInputs:
         What `likelihood` chose for models that left it to the molecules.
     learning_curve
         What `learning_curve` found of the primary model.
+    false_signals
+        What `false_signals` found in counts without structure.
     path
         Where `cells` is, as the page tells it.
     """
@@ -60,6 +63,7 @@ class ReportInputs:
     choice: Choice | None = None
     likelihoods: list[LikelihoodChoice] = field(default_factory=list)
     learning_curve: LearningCurve | None = None
+    false_signals: FalseSignals | None = None
     path: str = "scpress.h5ad"
 
     @property

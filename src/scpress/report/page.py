@@ -13,6 +13,7 @@ from scpress.config.options import ReportOptions
 from scpress.report import sections
 from scpress.report.bytes import archive_section, compression_section
 from scpress.report.cells import collect_dots, collect_map
+from scpress.report.false_signals import false_signals_section
 from scpress.report.inputs import ReportInputs
 from scpress.report.learning_curve import learning_curve_section
 from scpress.report.scores import describe_likelihood, scores_section
@@ -41,6 +42,7 @@ def build_report(inputs: ReportInputs, options: ReportOptions) -> tuple[str, dic
         "dots": dots[0] if dots else None,
         "types": sections.types_section(inputs),
         "subtypes": sections.subtypes_section(inputs),
+        "false_signals": false_signals_section(inputs),
         "archive": archive_section(inputs),
         "compression": compression_section(inputs),
         "primary": inputs.primary,

@@ -9,6 +9,7 @@ import pandas as pd
 from scpress import slots
 from scpress.cells.panels import UNASSIGNED
 from scpress.cells.stability import adjusted_rand_index
+from scpress.report.false_signals import warn_of_false_signals
 from scpress.report.inputs import ReportInputs
 from scpress.report.scores import score_sentences
 from scpress.tables.records import plain
@@ -59,6 +60,7 @@ def collect_metrics(inputs: ReportInputs) -> dict[str, Any]:
         "choice": inputs.choice and inputs.choice.as_plain(),
         "likelihoods": [one.as_plain() for one in inputs.likelihoods],
         "learning_curve": inputs.learning_curve and inputs.learning_curve.as_plain(),
+        "false_signals": inputs.false_signals and inputs.false_signals.as_plain(),
         "archive": inputs.archive and inputs.archive.as_plain(),
         "compressions": [
             {"model": one.model, "seed": one.seed}
@@ -86,7 +88,7 @@ def sample_numbers(obs: pd.DataFrame) -> dict[str, Any]:
 def write_headline(inputs: ReportInputs, metrics: dict[str, Any]) -> list[str]:
     """Sentences that say what was found, in the order a reader asks."""
     *warnings, scores = score_sentences(inputs) or [""]
-    warnings.append(_panel_warning(inputs, metrics))
+    warnings += [_panel_warning(inputs, metrics), warn_of_false_signals(inputs.false_signals)]
     sentences = [*warnings, _cells_sentence(metrics), _model_sentence(inputs), scores]
     sentences.append(_cluster_sentence(metrics))
     if metrics["cell_types"] is not None or metrics["n_unassigned"]:

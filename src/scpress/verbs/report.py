@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name}", type=Path, nargs="*", default=[], help=text)
     parser.add_argument("--choice", type=Path, help="choice.json")
     parser.add_argument("--learning-curve", type=Path, help="learning_curve.json")
+    parser.add_argument("--false-signals", type=Path, help="false_signals.json")
     parser.add_argument("--archive", type=Path, help="archive.json of `pack`")
     parser.add_argument("--markers", type=Path, help="markers.tsv")
     parser.add_argument("--subtype-markers", type=Path, help="subtype_markers.tsv")
@@ -41,6 +42,7 @@ def run(arguments: argparse.Namespace, options: ReportOptions) -> None:
     from scpress.tables.archive import PackedBytes
     from scpress.tables.compression import Compression
     from scpress.tables.evaluation import Evaluation
+    from scpress.tables.false_signals import FalseSignals
     from scpress.tables.learning_curve import LearningCurve
     from scpress.tables.likelihood import LikelihoodChoice
     from scpress.tables.markers import Marker
@@ -67,6 +69,10 @@ def run(arguments: argparse.Namespace, options: ReportOptions) -> None:
         learning_curve=arguments.learning_curve
         and LearningCurve.from_plain(
             read_json(arguments.learning_curve), f"'{arguments.learning_curve}'"
+        ),
+        false_signals=arguments.false_signals
+        and FalseSignals.from_plain(
+            read_json(arguments.false_signals), f"'{arguments.false_signals}'"
         ),
         path=str(arguments.input),
     )
