@@ -1289,6 +1289,41 @@ MUTANTS = [
         ),
     ),
     *_in(
+        "cells/seeds",
+        ("a cell agrees with itself", "other = graph.indices != rows", "other = rows >= 0"),
+        (
+            "what is common counts twice",
+            "agreement += both / np.maximum(count[first] + count[second] - both, 1)",
+            "agreement += both / np.maximum(count[first] + count[second], 1)",
+        ),
+        (
+            "neighbours are of the first pair alone",
+            "pairs = list(combinations(range(len(near)), 2))",
+            "pairs = list(combinations(range(len(near)), 2))[:1]",
+        ),
+        (
+            "chance knows nothing of the number of cells",
+            "/ max(n_obs - 1, 1)\n        chance",
+            "/ 100\n        chance",
+        ),
+        (
+            "a large subtype is found by its size",
+            "value = adjusted_rand_index(labels == one, found == one)",
+            "value = float((found == one)[labels == one].mean())",
+        ),
+        ("a latent is cut into as many as there are", "_FINER = (1, 2, 4)", "_FINER = (1,)"),
+        (
+            "a cell is sure where its subtype is not found",
+            "found_again & (of_seed >= FOUND)[labels]",
+            "found_again",
+        ),
+        (
+            "samples are subtypes",
+            "        center_samples(points,",
+            "        center_samples(1 * points,",
+        ),
+    ),
+    *_in(
         "cells/subtypes",
         (
             "a split believed by the mean of its agreement",
@@ -2185,6 +2220,31 @@ MUTANTS = [
     ),
     # report ---------------------------------------------------------------------------------------
     *_in(
+        "report/agreement",
+        (
+            "cells without a label agree",
+            'known = label.notna().to_numpy() & (label.astype(str) != "").to_numpy()',
+            "known = np.ones(len(label), dtype=bool)",
+        ),
+        ("one label is something to agree with", "nunique() < 2", "nunique() < 1"),
+        ("clusters of all seeds are of one", "if n_seeds > 1 else", "if n_seeds > 9 else"),
+        (
+            "the best resolution is the chosen one",
+            '"ari_best": "best_resolution"',
+            '"ari_best": "chosen_resolution"',
+        ),
+    ),
+    *_in(
+        "report/seeds",
+        ("half found is found", 'table["n_found"] < record', 'table["n_found"] < 0 * record'),
+        ("of PCA a seed is missing", '.get("preset") == "pca"', '.get("preset") == ""'),
+        (
+            "the seed that agrees most is the least",
+            "ARI {row.least:.2f}",
+            "ARI {row.most:.2f}",
+        ),
+    ),
+    *_in(
         "report/bytes",
         (
             "the first model in the alphabet is shown",
@@ -2265,6 +2325,11 @@ MUTANTS = [
     ),
     *_in(
         "report/sections",
+        (
+            "the page's ARI of the primary model is that of its seeds",
+            "            primary[metric] = [value]\n",
+            "",
+        ),
         ("the worst model is marked", "metric: max(", "metric: min("),
         (
             "the verdict of another model",

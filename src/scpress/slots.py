@@ -83,11 +83,26 @@ LEIDEN_CONFIDENCE = _obs(
     high=1,
     may_lack=True,
 )
+NEIGHBOR_AGREEMENT = _obs(
+    "neighbor_agreement",
+    "float32",
+    "Mean Jaccard index of the cell's nearest neighbours in the latents of two seeds.",
+    low=0,
+    high=1,
+)
 CELL_TYPE = _obs("cell_type", "category", "Type named from marker genes, or 'unassigned'.")
 CELL_TYPE_CONFIDENCE = _obs(
     "cell_type_confidence", "float32", "Confidence of it, 0 to 1.", low=0, high=1
 )
 SUBTYPE = _obs("subtype", "category", "Type, or type and subtype number where supported.")
+SUBTYPE_CONFIDENCE = _obs(
+    "subtype_confidence",
+    "float32",
+    "Share of the seeds whose latent has the cell's subtype and the cell in it; NaN without one.",
+    low=0,
+    high=1,
+    may_lack=True,
+)
 FOLD = _obs("fold", "int64", "Fold of the molecules, from 1, in folds.h5ad alone.", low=1)
 NLL = _obs("nll_{model}", "float32", "Negative log-likelihood of the cell, nats.")
 IS_VALIDATION = _obs("is_validation_{model}", "bool", "Held out to decide when to stop.")

@@ -132,7 +132,7 @@ def test_of_the_supported_numbers_of_subtypes_the_largest_is_kept(monkeypatch):
 def test_a_subtype_that_all_molecules_leave_too_small_is_none(monkeypatch, n_cells, kept):
     _keep_any_split(monkeypatch, lambda k: np.arange(240) % k)
     final = (np.arange(240) < n_cells).astype(int)
-    monkeypatch.setattr(module, "_nearest", lambda points, centers: final)
+    monkeypatch.setattr(module, "nearest_center", lambda points, centers: final)
     _, found = _find(PLANTED, 0, max_subtypes=2, min_subtype_cells=20)
     if kept:
         np.testing.assert_array_equal(found.labels, final)

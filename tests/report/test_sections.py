@@ -14,6 +14,7 @@ from scpress.report.sections import (
     training_section,
     types_section,
 )
+from scpress.report.summary import collect_metrics, write_headline
 from scpress.tables.evaluation import SeedScores
 
 
@@ -80,7 +81,12 @@ def test_models_show_held_out_scores_and_those_of_the_seeds(full):
     held_out = full.models["m"].held_out
     assert rows[0][:3] == ["m", f"{held_out.nll:,.1f}", f"{held_out.reconstruction_nll:,.1f}"]
     assert rows[1][:2] == ["other", "-"]
-    assert header[3] == "ARI, resolution by labels"
+    assert header[3:7] == [
+        "ARI of each seed's clusters, resolution by labels",
+        "NMI of the same",
+        "ARI of clusters, resolution by stability",
+        "NMI of the same",
+    ]
     assert not [name for name in header if name.startswith(("best", "chosen", "n clusters"))]
     assert section["n_seeds"] == 2
     assert len(section["messages"]) == 1
@@ -94,10 +100,35 @@ def test_the_range_over_seeds_is_shown_and_the_best_marked(full):
         dataclasses.replace(second, seeds={"0": SeedScores(ari_best=0.4, best_resolution=9.0)}),
     ]
     section = models_section(full)
-    assert section["table"]["header"][3:] == ["ARI, resolution by labels"]
+    assert section["table"]["header"][3:] == ["ARI of each seed's clusters, resolution by labels"]
     rows = section["table"]["rows"]
-    assert rows[0][3] == {"text": "0.600", "range": "0.500 to 0.700", "best": True}
-    assert rows[1][3] == {"text": "0.400", "range": "", "best": False}
+    of_seeds = "seed 0: 0.500 as one cluster; seed 1: 0.700 as one cluster"
+    assert rows[0][3] == {"text": "0.600", "range": of_seeds, "best": True}
+    of_seed = "seed 0: 0.400 at resolution 9"
+    assert rows[1][3] == {"text": "0.400", "range": of_seed, "best": False}
+    full.evaluations[0] = dataclasses.replace(
+        first, seeds={"0": SeedScores(silhouette=0.5), "1": SeedScores(silhouette=0.7)}
+    )
+    row = models_section(full)["table"]["rows"][0]
+    assert row[-1] == {"text": "0.600", "range": "0.500 to 0.700", "best": True}
+
+
+def test_the_primary_model_has_the_number_of_the_delivered_clusters_everywhere(full):
+    section = models_section(full)
+    ari = collect_metrics(full)["cluster_label_ari"]
+    place = section["table"]["header"].index("ARI of clusters, resolution by stability")
+    own, other = (row[place] for row in section["table"]["rows"])
+    resolution = full.record["cluster"]["chosen_resolution"]
+    assert own["text"] == f"{ari:.3f}"
+    assert own["range"] == f"the delivered clusters: seed 0, resolution {resolution:g}"
+    assert f"ARI with the known labels is {ari:.3f}" in " ".join(
+        write_headline(full, collect_metrics(full))
+    )
+    assert other["range"].startswith("seed 0: ")
+    assert section["has_delivered"]
+    # What another model's clusters are worth is not changed by it.
+    scores = full.evaluations[1].seeds["0"]
+    assert other["text"] == f"{scores.ari_chosen:.3f}"
 
 
 def test_clusters_types_and_subtypes_have_the_sizes_of_the_cells(full):

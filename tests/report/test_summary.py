@@ -36,17 +36,6 @@ def test_metrics_are_those_of_the_run(full):
     assert sum(failed.values()) > 0
 
 
-def test_cells_without_a_label_do_not_count_for_the_agreement(full):
-    obs = full.cells.obs
-    label = obs["label"].astype(object)
-    # Wrong in every cluster, were they counted as one label.
-    label[::3] = None
-    obs["label"] = label.astype("category")
-    known = obs["label"].notna() & (obs["label"] != "")
-    ari = adjusted_rand_index(obs["label"][known].astype(str), obs["leiden"][known].astype(str))
-    assert collect_metrics(full)["cluster_label_ari"] == pytest.approx(ari)
-
-
 def test_headline_says_the_numbers(full):
     metrics = collect_metrics(full)
     words = " ".join(write_headline(full, metrics))

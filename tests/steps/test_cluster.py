@@ -90,6 +90,8 @@ def test_clouds_are_found_and_recorded(four_clouds):
     assert (stability["ari_overall"] < 1).all()
     assert record["n_seeds"] == 1
     assert not len(record["unconfirmed"])
+    assert "neighbor_chance" not in record
+    assert "neighbor_agreement" not in found.obs
     assert found.obs["leiden_confidence"].to_numpy().mean() > 0.99
     assert "X_model" not in found.obsm
     assert found.n_vars == 0
@@ -186,9 +188,14 @@ def test_clusters_that_one_seed_alone_finds_are_not_believed():
     record = agreeing.uns["scpress"]["cluster"]
     assert adjusted_rand_index(truth, agreeing.obs["leiden"].to_numpy()) > 0.99
     assert (record["n_seeds"], list(record["unconfirmed"])) == (2, [])
+    # The same distances with the axes turned round: the same neighbours.
+    assert agreeing.obs["neighbor_agreement"].mean() > 0.99
     alone = cluster(_latent(points), options, model="model", others=[_latent(noise)], seed=0)
     assert set(alone.obs["leiden"]) == {"0"}
-    assert np.isnan(alone.uns["scpress"]["cluster"]["chosen_resolution"])
+    record = alone.uns["scpress"]["cluster"]
+    assert np.isnan(record["chosen_resolution"])
+    near_chance = alone.obs["neighbor_agreement"].mean() / record["neighbor_chance"]
+    assert 0.8 < near_chance < 3
 
 
 def test_the_seeds_take_turns_in_the_subsamples(monkeypatch):

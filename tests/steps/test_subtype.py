@@ -54,6 +54,38 @@ def test_step_names_subtypes_and_says_why_there_are_none(parts):
     assert (markers["fdr"] <= 0.05).all()
 
 
+def test_subtypes_that_one_seed_alone_has_are_marked_and_kept(parts, caplog):
+    counts, normalized, clusters, annotation = parts
+    caplog.set_level("INFO", logger="scpress")
+    rng = np.random.default_rng(0)
+    has, lacks = (
+        ad.AnnData(obs=counts.obs[[]], obsm={"X_m": rng.normal(size=(400, 4)).astype(np.float32)})
+        for _ in range(2)
+    )
+    has.obsm["X_m"][:, 1] += 8 * pd.factorize(counts.obs["true_subtype"])[0]
+    options = SubtypeOptions(max_subtypes=2)
+    given = counts, normalized, clusters, annotation, options
+    alone, _ = subtype(*given, latents=[has], model="m")
+    found, _ = subtype(*given, latents=[has, lacks], model="m")
+    # The counts decide: names are the same whatever the seeds say.
+    assert (found.obs["subtype"] == alone.obs["subtype"]).all()
+    assert "subtype_confidence" not in alone.obs
+    assert alone.uns["scpress"]["subtype"]["seeds"] == {}
+    record = found.uns["scpress"]["subtype"]
+    assert record["n_seeds"] == 2
+    assert record["seeds"]["subtype"].tolist() == ["type1.1", "type1.2"]
+    assert record["seeds"]["n_found"].tolist() == [1, 1]
+    assert record["seeds"]["least"].max() < 0.2
+    assert record["seeds"]["most"].min() > 0.9
+    assert "type1.1 is found again in the latents of 1 of 2 seeds" in caplog.text
+    confidence = found.obs["subtype_confidence"].to_numpy()
+    is_split = found.obs["subtype"].str.startswith("type1.").to_numpy()
+    assert np.isnan(confidence[~is_split]).all()
+    assert np.nanmean(confidence) == pytest.approx(0.5, abs=0.05)
+    with pytest.raises(InputError, match="the latent of a seed"):
+        subtype(*given, latents=[has, lacks[::-1].copy()], model="m")
+
+
 def test_cells_without_a_type_are_not_looked_into_however_many(parts):
     counts, normalized, clusters, annotation = parts
     nameless = annotation.copy()

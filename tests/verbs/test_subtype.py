@@ -11,6 +11,7 @@ from scpress.io.h5ad import read_h5ad, write_h5ad
 from scpress.steps.simulate import simulate
 from scpress.steps.subtype import subtype
 
+SUBTYPE = ("subtype", *DATA, "--groupby", "leiden", "--markers", "m.tsv")
 CASES = [
     Case(
         "clusters_of_other_cells_subtype",
@@ -26,6 +27,11 @@ CASES = [
             "m.tsv",
         ),
         ("90", "180"),
+    ),
+    Case(
+        "latents_without_clusters",
+        of_run(*SUBTYPE, "--latent", "@latent.h5ad"),
+        ("which model are the latents of", "--clusters"),
     ),
 ]
 
@@ -81,6 +87,22 @@ def test_verb_writes_an_empty_table_where_there_are_no_subtypes(parts, tmp_path)
     assert pd.read_csv(tmp_path / "subtype_markers.tsv", sep="\t").empty
     found = set(read_h5ad(tmp_path / "subtypes.h5ad").obs["subtype"])
     assert found == {"type1", "type2", "unassigned"}
+
+
+def test_of_several_latents_those_of_the_model_of_the_clusters_are_taken(
+    run_folder, tmp_path, capsys
+):
+    model = ["--model-file", run_folder / "model.safetensors", "--model", "other"]
+    data = [run_folder / word[1:] if word[0] == "@" else word for word in DATA]
+    assert run(["embed", *data, *model, "--output", tmp_path / "other.h5ad"]) == 0
+    clusters = ["--clusters", run_folder / "clusters.h5ad", "--groupby", "leiden"]
+    words = ["subtype", *data, *clusters, "--markers", tmp_path / "markers.tsv"]
+    words += ["--output", tmp_path / "subtypes.h5ad", "--latent", tmp_path / "other.h5ad"]
+    assert run(words) == 2
+    assert "none of the 1 latents is of model 'pca'" in capsys.readouterr().err
+    own = run_folder / "latent.h5ad"
+    assert run([*words, own, own]) == 0
+    assert read_h5ad(tmp_path / "subtypes.h5ad").uns["scpress"]["subtype"]["n_seeds"] == 2
 
 
 def test_a_kill_between_subtypes_and_markers_leaves_no_subtypes(require_pair_repaired):

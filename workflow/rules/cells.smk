@@ -1,7 +1,7 @@
 # What the cells are, from the primary model: clusters from all seeds, the rest from the first.
 #   cluster   latents (choice)                           -> clusters.h5ad                       scpress cluster
 #   annotate  counts, normalized, clusters             -> annotation.h5ad, markers.tsv        scpress annotate
-#   subtype   counts, normalized, clusters, annotation -> subtypes.h5ad, subtype_markers.tsv  scpress subtype
+#   subtype   counts, ..., annotation, latents         -> subtypes.h5ad, subtype_markers.tsv  scpress subtype
 #   false_signals  counts, normalized, models, clusters, subtypes -> false_signals.json  scpress false_signals
 
 
@@ -23,7 +23,7 @@ rule cluster:
         mem_mb=memory("cluster"),
         runtime=minutes("cluster"),
     params:
-        step_version=2,
+        step_version=3,
         model=primary_flag,
         seed=seeds(PRIMARY[0])[0],
         flags=flags("cluster"),
@@ -86,6 +86,7 @@ rule subtype:
         normalized=f"{RESULTS}/normalized.h5ad",
         clusters=f"{RESULTS}/clusters.h5ad",
         annotation=f"{RESULTS}/annotation.h5ad",
+        latents=model_files("latent.h5ad", PRIMARY, every_seed=True),
     output:
         subtypes=f"{RESULTS}/subtypes.h5ad",
         markers=report(
@@ -104,7 +105,7 @@ rule subtype:
         mem_mb=memory("subtype"),
         runtime=minutes("subtype"),
     params:
-        step_version=2,
+        step_version=3,
         seed=seeds(PRIMARY[0])[0],
         flags=flags("subtype"),
     shell:
@@ -114,6 +115,7 @@ rule subtype:
             --normalized {input.normalized:q} \
             --clusters {input.clusters:q} \
             --annotation {input.annotation:q} \
+            --latent {input.latents:q} \
             --seed {params.seed} \
             {params.flags:q} \
             --output {output.subtypes:q} \

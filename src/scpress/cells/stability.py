@@ -39,6 +39,13 @@ def adjusted_rand_index(first: np.ndarray, second: np.ndarray) -> float:
     return float((together - expected) / (largest - expected))
 
 
+def normalized_mutual_information(first: np.ndarray, second: np.ndarray) -> float:
+    """Information that two clusterings share, over the mean of their entropies: 1 the same."""
+    from sklearn.metrics import normalized_mutual_info_score
+
+    return float(normalized_mutual_info_score(first, second))
+
+
 def draw_subsamples(
     n_obs: int, *, n_subsamples: int, fraction: float, rng: np.random.Generator
 ) -> Iterator[np.ndarray]:

@@ -99,7 +99,7 @@ def find_subtypes(
         if row["verdict"] == "kept":
             # All molecules of all cells decide the final label, once the split is supported.
             whole = project_cells(counts, size_factor, sample, fit=np.ones(n_obs, dtype=bool))
-            final = _nearest(whole, _centers(whole, labels, k))
+            final = nearest_center(whole, cluster_centers(whole, labels, k))
             if np.bincount(final, minlength=k).min() >= options.min_subtype_cells:
                 kept[k] = final, markers
             else:
@@ -139,11 +139,16 @@ def project_cells(
     _, vectors = np.linalg.eigh(covariance)
     loadings = vectors[:, ::-1][:, :_N_COMPONENTS]
     points = values @ loadings - mean @ loadings
+    center_samples(points, sample, fit=fit)
+    return points
+
+
+def center_samples(points: np.ndarray, sample: np.ndarray, *, fit: np.ndarray) -> None:
+    """Take the mean of its sample off each cell, in place; a mean of few cells would be noise."""
     for one in np.unique(sample):
         here = sample == one
         if (here & fit).sum() >= _MIN_SAMPLE_CELLS:
             points[here] -= points[here & fit].mean(axis=0)
-    return points
 
 
 def _try_split(
@@ -167,7 +172,7 @@ def _try_split(
         )
     ]
     agreement = summarize_agreement(values)
-    labels = _nearest(points, _centers(base, proposed, k))
+    labels = nearest_center(points, cluster_centers(base, proposed, k))
     sizes = np.bincount(labels, minlength=k)
     row: dict[str, Any] = {
         "n_subtypes": k,
@@ -222,7 +227,7 @@ def cluster_by_means(points: np.ndarray, k: int, *, rng: np.random.Generator) ->
     return best
 
 
-def _centers(points: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
+def cluster_centers(points: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
     """[k, components] Means; a cluster without cells is infinitely far."""
     centers = np.full((k, points.shape[1]), np.inf)
     for one in np.unique(labels):
@@ -230,7 +235,7 @@ def _centers(points: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
     return centers
 
 
-def _nearest(points: np.ndarray, centers: np.ndarray) -> np.ndarray:
+def nearest_center(points: np.ndarray, centers: np.ndarray) -> np.ndarray:
     """[cells] Number of the nearest centre."""
     distance = np.stack([((points - center) ** 2).sum(axis=1) for center in centers])
     return distance.argmin(axis=0)

@@ -111,7 +111,7 @@ _RIVALS_HEADER = [
     "correlation per gene",
     "correlation per cell",
     "recall of nearest cells",
-    "ARI with labels",
+    "ARI with labels of the code's own clusters, at resolution 1",
 ]
 
 

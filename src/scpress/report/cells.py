@@ -25,6 +25,8 @@ _NUMBERS = (
     slots.DOUBLET_SCORE,
     slots.CELL_TYPE_CONFIDENCE,
     slots.LEIDEN_CONFIDENCE,
+    slots.NEIGHBOR_AGREEMENT,
+    slots.SUBTYPE_CONFIDENCE,
 )
 
 

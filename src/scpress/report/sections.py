@@ -9,8 +9,10 @@ import pandas as pd
 from scpress import slots
 from scpress.cells.panels import UNASSIGNED
 from scpress.report import figures
+from scpress.report.agreement import delivered_agreement, describe_delivered, describe_seeds
 from scpress.report.inputs import ReportInputs
 from scpress.report.overfitting import describe_overfitting
+from scpress.report.seeds import describe_neighbors, subtype_seeds, unsure_subtypes
 from scpress.report.summary import sample_numbers, summarize
 from scpress.tables.evaluation import SCORES
 from scpress.tables.records import plain
@@ -192,12 +194,21 @@ def models_section(inputs: ReportInputs) -> Section | None:
     """Models side by side: held-out scores and agreement with labels, mean and range over seeds."""
     held_out = {name: record.held_out for name, record in inputs.models.items()}
     values: dict[str, dict[str, list[float]]] = {}
+    ranges: dict[tuple[str, str], str] = {}
     for evaluation in inputs.evaluations:
         own = values.setdefault(evaluation.model, {})
         for scores in evaluation.seeds.values():
             for metric in SCORES:
                 if (value := getattr(scores, metric)) is not None:
                     own.setdefault(metric, []).append(value)
+        for metric in own:
+            ranges[evaluation.model, metric] = describe_seeds(evaluation, metric)
+    # The primary model's are those of the clusters that are delivered, as everywhere on the page.
+    primary = values.get(inputs.primary, {})
+    for metric, value in delivered_agreement(inputs).items():
+        if metric in primary:
+            primary[metric] = [value]
+            ranges[inputs.primary, metric] = describe_delivered(inputs)
     metrics = [metric for metric in SCORES if any(metric in own for own in values.values())]
     names = list(dict.fromkeys([*held_out, *values]))
     if not metrics and not any(held_out.values()):
@@ -221,7 +232,9 @@ def models_section(inputs: ReportInputs) -> Section | None:
                 row.append("-")
                 continue
             mean, low, high = summary
-            spread = f"{low:.3f} to {high:.3f}" if high - low > 5e-4 else ""
+            spread = ranges[name, metric]
+            if not spread and high - low > 5e-4:
+                spread = f"{low:.3f} to {high:.3f}"
             is_best = mean == best[metric] and len(names) > 1
             row.append({"text": f"{mean:.3f}", "range": spread, "best": is_best})
         rows.append(row)
@@ -229,6 +242,7 @@ def models_section(inputs: ReportInputs) -> Section | None:
     return {
         "table": {"header": header, "rows": rows},
         "has_scores": bool(metrics),
+        "has_delivered": (inputs.primary, "ari_chosen") in ranges,
         "messages": sorted({one.message for one in inputs.evaluations}),
         "n_seeds": max((len(v) for own in values.values() for v in own.values()), default=0),
     }
@@ -236,10 +250,10 @@ def models_section(inputs: ReportInputs) -> Section | None:
 
 # The best of the resolutions is known to the labels only, and the column says so.
 _METRIC_NAMES = {metric: metric.replace("_", " ") for metric in SCORES} | {
-    "ari_best": "ARI, resolution by labels",
-    "nmi_best": "NMI, resolution by labels",
-    "ari_chosen": "ARI, resolution by stability",
-    "nmi_chosen": "NMI, resolution by stability",
+    "ari_best": "ARI of each seed's clusters, resolution by labels",
+    "nmi_best": "NMI of the same",
+    "ari_chosen": "ARI of clusters, resolution by stability",
+    "nmi_chosen": "NMI of the same",
 }
 
 
@@ -256,6 +270,7 @@ def clusters_section(inputs: ReportInputs) -> Section:
         "n_measured": record.get("n_stability_cells"),
         "n_seeds": record.get("n_seeds", 1),
         "unconfirmed": list(record.get("unconfirmed", [])),
+        "neighbors": describe_neighbors(inputs),
         "n_cells": inputs.cells.n_obs,
         "stability": None,
         "by_sample": None,
@@ -315,7 +330,12 @@ def subtypes_section(inputs: ReportInputs) -> Section | None:
         return None
     top = _top_genes(inputs.subtype_markers, 6)
     sizes = inputs.sizes(slots.SUBTYPE)
-    kept = [[name, f"{sizes.get(name, 0):,}", ", ".join(genes)] for name, genes in top.items()]
+    in_seeds = subtype_seeds(inputs)
+    kept = [
+        [name, f"{sizes.get(name, 0):,}", *([in_seeds[name]] if in_seeds else []), ", ".join(genes)]
+        for name, genes in top.items()
+    ]
+    header = ["subtype", "cells", *(["seeds whose latent has it"] if in_seeds else []), "markers"]
     rows = [
         [str(group), f"{n_cells:,}", str(n_subtypes), str(reason)]
         for group, n_cells, n_subtypes, reason in zip(
@@ -324,7 +344,9 @@ def subtypes_section(inputs: ReportInputs) -> Section | None:
     ]
     return {
         "n_supported": int(groups.loc[groups["n_subtypes"] > 1, "n_subtypes"].sum()),
-        "kept": {"header": ["subtype", "cells", "its markers"], "rows": kept},
+        "kept": {"header": header, "rows": kept},
+        "unsure": unsure_subtypes(inputs),
+        "in_seeds": bool(in_seeds),
         "groups": {"header": ["group", "cells", "subtypes", "why"], "rows": rows},
         "groupby": "cluster" if record.get("groupby") == "leiden" else "cell type",
     }

@@ -8,10 +8,11 @@ import pandas as pd
 
 from scpress import slots
 from scpress.cells.panels import UNASSIGNED
-from scpress.cells.stability import adjusted_rand_index
+from scpress.report.agreement import delivered_agreement
 from scpress.report.false_signals import warn_of_false_signals
 from scpress.report.inputs import ReportInputs
 from scpress.report.scores import score_sentences
+from scpress.report.seeds import unsure_subtypes
 from scpress.tables.records import plain
 from scpress.tables.training import TrainingRecord
 
@@ -45,8 +46,10 @@ def collect_metrics(inputs: ReportInputs) -> dict[str, Any]:
         "cell_types": types or None,
         "n_unassigned": n_unassigned if types or n_unassigned else None,
         "median_confidence": None if confidence is None else _finite(confidence.median()),
-        "cluster_label_ari": _label_agreement(inputs),
+        "cluster_label_ari": delivered_agreement(inputs).get("ari_chosen"),
         "n_subtypes": sum(n for n in split if n > 1) if subtype else None,
+        "unsure_subtypes": unsure_subtypes(inputs),
+        "median_neighbor_agreement": _median(inputs, slots.NEIGHBOR_AGREEMENT),
         "models": {
             name: {
                 "verdict": record.verdict and record.verdict.as_plain(),
@@ -95,26 +98,9 @@ def write_headline(inputs: ReportInputs, metrics: dict[str, Any]) -> list[str]:
         sentences.append(_types_sentence(metrics))
     if metrics["n_subtypes"] is not None:
         n = metrics["n_subtypes"]
-        sentences.append(
-            f"{count(n, 'subtype')} came back under subsampling with markers of their own."
-            if n
-            else _no_subtypes_sentence(inputs)
-        )
+        sentences.append(_subtypes_sentence(inputs, n) if n else _no_subtypes_sentence(inputs))
     sentences.append(_compression_sentence(inputs))
     return [sentence for sentence in sentences if sentence]
-
-
-def _label_agreement(inputs: ReportInputs) -> float | None:
-    """ARI of the clusters of the result with the known labels, over the labelled cells."""
-    label, cluster = (inputs.cells.obs.get(s.name) for s in (slots.LABEL, slots.LEIDEN))
-    if label is None or cluster is None:
-        return None
-    known = label.notna().to_numpy() & (label.astype(str) != "").to_numpy()
-    if label[known].nunique() < 2:
-        return None
-    return adjusted_rand_index(
-        label[known].astype(str).to_numpy(), cluster[known].astype(str).to_numpy()
-    )
 
 
 def count(n: float, noun: str) -> str:
@@ -175,7 +161,7 @@ def _cluster_sentence(metrics: dict[str, Any]) -> str:
     text = f"There are {count(n, 'cluster')}"
     text += f", at Leiden resolution {resolution:g}" if resolution is not None else ""
     agreement = metrics["cluster_label_ari"]
-    text += f"; ARI with the known labels {agreement:.2f}" if agreement is not None else ""
+    text += f"; their ARI with the known labels is {agreement:.3f}" if agreement is not None else ""
     return text + "."
 
 
@@ -202,6 +188,12 @@ def _panel_warning(inputs: ReportInputs, metrics: dict[str, Any]) -> str:
         f"genes that was used, {panel}, so it hardly knows this tissue. Give a table of markers "
         "for it as `annotate: panel:`."
     )
+
+
+def _subtypes_sentence(inputs: ReportInputs, n: int) -> str:
+    text = f"{count(n, 'subtype')} came back under subsampling with markers of their own"
+    unsure = unsure_subtypes(inputs)
+    return text + (f"; not every seed's latent has {', '.join(unsure)}." if unsure else ".")
 
 
 def _no_subtypes_sentence(inputs: ReportInputs) -> str:

@@ -14,6 +14,7 @@ from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 from scpress import slots
 from scpress.cells.graph import average_graphs, build_graph, leiden
+from scpress.cells.seeds import neighbor_agreement
 from scpress.cells.stability import (
     adjusted_rand_index,
     draw_subsamples,
@@ -69,11 +70,13 @@ def cluster(
 
     Returns
     -------
-    [cells, 0] `obs`: leiden ("0" is the largest), leiden_confidence. `obsm`: X_umap where asked
-    for. `obsp` and `uns["neighbors"]` in scanpy's form. `uns["scpress"]["cluster"]`: model, seed,
-    n_seeds, unconfirmed (clusters that some seed does not find again), min_stability,
-    chosen_resolution (NaN where none was), stability (one array per column, one entry per
-    resolution), n_stability_cells and n_subsampled (the cells of one subsample of them).
+    [cells, 0] `obs`: leiden ("0" is the largest), leiden_confidence and, of several seeds,
+    neighbor_agreement. `obsm`: X_umap where asked for. `obsp` and `uns["neighbors"]` in scanpy's
+    form. `uns["scpress"]["cluster"]`: model, seed, n_seeds, unconfirmed (clusters that some seed
+    does not find again), neighbor_chance (agreement of neighbours drawn at random, of several
+    seeds), min_stability, chosen_resolution (NaN where none was), stability (one array per column,
+    one entry per resolution), n_stability_cells and n_subsampled (the cells of one subsample of
+    them).
 
     Raises
     ------
@@ -155,6 +158,10 @@ def cluster(
             "min_stability": options.min_stability,
         }
     }
+    if others:
+        agreement, chance = neighbor_agreement([one.obsp["distances"] for one in graphs])
+        result.obs[slots.NEIGHBOR_AGREEMENT.name] = agreement.astype(np.float32)
+        result.uns[slots.RECORD.name]["cluster"]["neighbor_chance"] = chance
     return result
 
 

@@ -1,6 +1,7 @@
 """Subtypes within each cell type or cluster, kept only with evidence from held-out molecules."""
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import anndata as ad
@@ -10,6 +11,7 @@ import pandas as pd
 from scpress import slots
 from scpress.cells.markers import no_markers
 from scpress.cells.panels import UNASSIGNED
+from scpress.cells.seeds import Confirmation, confirm_subtypes
 from scpress.cells.subtypes import find_subtypes
 from scpress.config.options import SubtypeOptions
 from scpress.counts.genes import gene_symbols
@@ -27,8 +29,12 @@ def subtype(
     options: SubtypeOptions | None = None,
     *,
     seed: int = 0,
+    latents: Sequence[ad.AnnData] = (),
+    model: str = "",
 ) -> tuple[ad.AnnData, pd.DataFrame]:
-    """Look for subtypes in every group of cells.
+    """Look for subtypes in every group of cells, and for those found in the latents of all seeds.
+
+    Counts decide what a subtype is; that the latent of some seed does not have it drops none.
 
     Parameters
     ----------
@@ -39,13 +45,17 @@ def subtype(
         Size factors and the variable genes, which are the ones looked at.
     clusters, annotation
         `obs["leiden"]` or `obs["cell_type"]`; the one that `groupby` does not name may be None.
+    latents
+        [cells, 0] each. Latents of one model with its seeds; of one alone nothing can be told.
 
     Returns
     -------
     subtypes
-        [cells, 0] `obs`: subtype, the group's name alone or with a number: "B", "NK.1", "NK.2".
-        `uns["scpress"]["subtype"]`: groups (name, cells, subtypes, reason) and candidates (what was
-        tried in each group and why it was kept or not), one array per column.
+        [cells, 0] `obs`: subtype, the group's name alone or with a number: "B", "NK.1", "NK.2"; and
+        subtype_confidence where there are both subtypes and several seeds.
+        `uns["scpress"]["subtype"]`: groups (name, cells, subtypes, reason), candidates (what was
+        tried in each group and why it was kept or not), n_seeds and seeds (subtype, how many have
+        it, agreement in the one of the least and of the most), one array per column.
     markers
         Of `markers.MARKER_COLUMNS`: the subtypes' markers, best first, as measured on held-out
         molecules of held-out cells; the others are the cells of the group's other subtypes.
@@ -65,6 +75,10 @@ def subtype(
         raise InputError("no gene is highly variable; raise `n_top_genes` of normalize.")
     matrix = select_columns(counts.X, columns)
     genes = counts.var_names.to_numpy().astype(str)[columns]
+    for one in latents:
+        slots.require(one, slots.LATENT, model=model)
+        slots.require_same_cells(counts.obs_names, one.obs_names, "the latent of a seed")
+    points = [np.asarray(one.obsm[slots.LATENT.of(model)]) for one in latents]
     sample = np.zeros(counts.n_obs, dtype=np.int64)
     if slots.SAMPLE.name in counts.obs:
         sample = pd.factorize(counts.obs[slots.SAMPLE.name].astype(str))[0]
@@ -72,6 +86,8 @@ def subtype(
     names = groups.astype(str).to_numpy().astype(object)
     group_rows: list[dict[str, Any]] = []
     candidate_rows: list[dict[str, Any]] = []
+    seed_rows: list[dict[str, Any]] = []
+    confidence = np.full(counts.n_obs, np.nan, dtype=np.float32)
     tables = []
     for number, group in enumerate(sorted(set(names))):
         rows = np.flatnonzero(names == group)
@@ -99,8 +115,26 @@ def subtype(
         if n_subtypes > 1:
             names[rows] = [f"{group}.{label + 1}" for label in found.labels]
             tables.append(_name_markers(found.markers, group, counts.var))
+            if len(points) > 1:
+                confirmation = confirm_subtypes(
+                    found.labels,
+                    [one[rows] for one in points],
+                    sample[rows],
+                    max_cells=options.max_cells,
+                    rng=np.random.default_rng([seed, number, 1]),
+                )
+                confidence[rows] = confirmation.confidence
+                seed_rows += _seed_rows(group, confirmation)
     n_split = sum(row["n_subtypes"] > 1 for row in group_rows)
     log.info("subtype: %d of %d groups have supported subtypes.", n_split, len(group_rows))
+    for row in seed_rows:
+        if row["n_found"] < len(points):
+            log.info(
+                "subtype: %s is found again in the latents of %d of %d seeds.",
+                row["subtype"],
+                row["n_found"],
+                len(points),
+            )
 
     result = ad.AnnData(obs=pd.DataFrame(index=counts.obs_names.copy()))
     result.obs[slots.SUBTYPE.name] = pd.Categorical(names.astype(str))
@@ -110,8 +144,12 @@ def subtype(
             "seed": seed,
             "groups": _as_arrays(group_rows),
             "candidates": _as_arrays(candidate_rows),
+            "n_seeds": max(1, len(points)),
+            "seeds": _as_arrays(seed_rows),
         }
     }
+    if seed_rows:
+        result.obs[slots.SUBTYPE_CONFIDENCE.name] = confidence
     return result, pd.concat(tables, ignore_index=True) if tables else no_markers()
 
 
@@ -143,6 +181,18 @@ def _groups(
 
 def _group_row(group: str, n_cells: int, n_subtypes: int, reason: str) -> dict[str, Any]:
     return {"group": group, "n_cells": n_cells, "n_subtypes": n_subtypes, "reason": reason}
+
+
+def _seed_rows(group: str, found: Confirmation) -> list[dict[str, Any]]:
+    return [
+        {
+            "subtype": f"{group}.{number + 1}",
+            "n_found": int(found.n_found[number]),
+            "least": float(of_seeds.min()),
+            "most": float(of_seeds.max()),
+        }
+        for number, of_seeds in enumerate(found.agreement.T)
+    ]
 
 
 def _name_markers(markers: pd.DataFrame, group: str, var: pd.DataFrame) -> pd.DataFrame:

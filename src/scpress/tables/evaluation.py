@@ -28,8 +28,8 @@ class SeedScores(Record):
     omits_none = True
 
     ari_best: Agreement | None = None
-    ari_chosen: Agreement | None = None
     nmi_best: Agreement | None = None
+    ari_chosen: Agreement | None = None
     nmi_chosen: Agreement | None = None
     silhouette: Agreement | None = None
     ilisi: float | None = None

@@ -137,7 +137,15 @@ class Stability(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterRecord(Record):
-    """How `cluster` chose a resolution; NaN where it chose none."""
+    """How `cluster` chose a resolution; NaN where it chose none.
+
+    Attributes
+    ----------
+    unconfirmed
+        Clusters that some seed does not find again.
+    neighbor_chance
+        `obs["neighbor_agreement"]` of neighbours drawn at random; there with several seeds.
+    """
 
     model: str
     seed: int
@@ -147,6 +155,7 @@ class ClusterRecord(Record):
     n_stability_cells: int
     n_seeds: int = 1
     unconfirmed: tuple[str, ...] = ()
+    neighbor_chance: Share | None = None
     stability: Stability
 
 
@@ -204,13 +213,35 @@ class Candidates(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SubtypeSeeds(Record):
+    """The subtypes in the latents of the seeds.
+
+    Attributes
+    ----------
+    n_found
+        Seeds whose latent has the subtype.
+    least, most
+        ARI of the subtype against its group's other cells, in the seed that agrees least and most.
+    """
+
+    columns = (("subtype", "n_found", "least", "most"),)
+
+    subtype: tuple[str, ...]
+    n_found: tuple[int, ...]
+    least: tuple[Agreement, ...]
+    most: tuple[Agreement, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class SubtypeRecord(Record):
-    """What `subtype` looked into; None where there was nothing."""
+    """What `subtype` looked into; None where there was nothing, or one seed."""
 
     groupby: str
     seed: int
     groups: Groups | None
     candidates: Candidates | None
+    n_seeds: int = 1
+    seeds: SubtypeSeeds | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
