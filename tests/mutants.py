@@ -254,8 +254,12 @@ MUTANTS = [
     ),
     # config ---------------------------------------------------------------------------------------
     *_in(
-        "config/dca",
-        ("DCA's names go with every preset", 'if options.preset != "dca":', "if False:"),
+        "config/foreign",
+        (
+            "another package's names go with every preset",
+            "options.preset != dialect.preset",
+            "False",
+        ),
         (
             "a thing may be said in both names",
             "if getattr(options, ours) !=",
@@ -267,11 +271,31 @@ MUTANTS = [
             "training = n_cells - 0 * round(",
         ),
         ("part of a batch is none", "math.ceil(training /", "math.floor(training /"),
+        ("two names may disagree", "if changes.get(ours, one) != one:", "if False:"),
+    ),
+    *_in(
+        "config/dca",
         ("widths need not be mirrored", " or widths != widths[::-1]", ""),
         (
             "the latent is the first width",
             "return widths[:middle], widths[middle]",
             "return widths[:middle], widths[0]",
+        ),
+    ),
+    *_in(
+        "config/scvi",
+        (
+            "layers are as many as they are wide",
+            '* given.get("n_layers", _N_LAYERS)',
+            '* given.get("n_layers", 2)',
+        ),
+        ("epochs are steps", "return (value * epoch,)", "return (value,)"),
+        ("no early stopping is any", "        if value:\n", "        if not value:\n"),
+        ("a training without a stop ends as early", 'given["max_epochs"] * epoch', "epoch"),
+        (
+            "an epoch knows nothing of the division",
+            "for first in (True, False):",
+            "for first in (False, True):",
         ),
     ),
     *_in(
@@ -2222,7 +2246,7 @@ MUTANTS = [
     *_in(
         "report/agreement",
         (
-            "cells without a label agree",
+            "cells without a label count for the ARI",
             'known = label.notna().to_numpy() & (label.astype(str) != "").to_numpy()',
             "known = np.ones(len(label), dtype=bool)",
         ),

@@ -16,6 +16,7 @@ from scpress.config.flags import (
     options_schema,
 )
 from scpress.config.options import VERBS, QcOptions, TrainOptions
+from scpress.config.scvi import ScviOptions
 from scpress.errors import InputError
 
 
@@ -25,7 +26,7 @@ def parse(options, *words):
     return options_from(parser.parse_args(words), options)
 
 
-EVERY = [*VERBS.values(), DcaOptions]
+EVERY = [*VERBS.values(), DcaOptions, ScviOptions]
 
 
 @pytest.mark.parametrize("options", EVERY)

@@ -232,6 +232,18 @@ def test_the_size_of_a_model_in_dcas_names_is_its_middle_width():
             "'epochs' goes with preset dca, and model 'm' in the configuration has preset scvi; ",
         ),
         (
+            {"m": {"preset": "dca", "lr": 0.1}},
+            "'lr' goes with preset scvi, and model 'm' in the configuration has preset dca; ",
+        ),
+        (
+            {"m": {"n_layers": 2, "hidden": [9]}},
+            "'n_layers' and 'hidden' are two names of one thing, and model 'm' in the configur",
+        ),
+        (
+            {"m": {"gene_likelihood": "normal"}},
+            "'models.m.gene_likelihood' in the configuration cannot be 'normal': it is zinb, ",
+        ),
+        (
             {"m": {"preset": "dca", "hidden_size": [9, 3, 9], "n_latent": 3}},
             "'hidden_size' and 'n_latent' are two names of one thing, and model 'm' in the confi",
         ),
@@ -253,7 +265,7 @@ def test_the_size_of_a_model_in_dcas_names_is_its_middle_width():
         ),
     ],
 )
-def test_names_of_dca_that_cannot_be_are_told_before_anything_runs(models, line):
+def test_names_of_other_packages_that_cannot_be_are_told_before_anything_runs(models, line):
     config = {"models": models, "primary_model": "m"}
     (problem,) = inputs.complete_config(config, CONFIG_SCHEMA)
     assert problem.startswith(line)
@@ -272,11 +284,12 @@ def test_keys_of_a_preset_that_no_model_has_are_told_before_anything_runs():
     assert inputs.complete_config(of_section, CONFIG_SCHEMA) == []
 
 
-def test_names_of_dca_are_for_all_models_of_its_preset_or_for_one():
+def test_names_of_other_packages_are_for_all_models_of_a_preset_or_for_one():
     for config in (
         {"models": {"m": {"preset": "dca", "ae_type": "nb", "epochs": 3}}},
         {"models": {"m": {}}, "train": {"preset": "dca", "log1p": True}},
         {"models": {"m": {"ae_type": None}}},
+        {"models": {"m": {"n_hidden": 9, "n_layers": 2, "lr": 0.001, "early_stopping": True}}},
     ):
         assert inputs.complete_config(config | {"primary_model": "m"}, CONFIG_SCHEMA) == []
 

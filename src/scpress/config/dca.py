@@ -1,16 +1,13 @@
 """What DCA's own option names mean here, and what to use where one has no counterpart."""
 
-import dataclasses
-import logging
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from scpress.config.fields import Options, option, refused
+from scpress.config.foreign import Dialect, translate_names
 from scpress.config.options import TrainOptions
 from scpress.errors import InputError
-
-log = logging.getLogger("scpress")
 
 _STEPS = "training is counted in steps, which follow from the cells and batch_size"
 
@@ -121,33 +118,14 @@ def translate_dca(options: TrainOptions, dca: DcaOptions, *, n_cells: int) -> Tr
         mirrored.
     """
     given = {name: value for name, value in vars(dca).items() if value is not None}
-    if not given:
-        return options
-    if options.preset != "dca":
-        raise InputError(
-            f"{next(iter(given))} is DCA's name and goes with preset dca; found preset "
-            f"{options.preset}. Set preset: dca, or use scpress's own name (docs/dca.md)."
-        )
-    training = n_cells - round(n_cells * options.validation_fraction)
-    epoch = math.ceil(training / options.batch_size)
-    changes: dict[str, Any] = {}
-    for name, value in given.items():
-        for ours in MEANS[name]:
-            if getattr(options, ours) != TrainOptions.__dataclass_fields__[ours].default:
-                raise InputError(
-                    f"{name} is DCA's name for {' and '.join(MEANS[name])}, and {ours} is given, "
-                    "too; keep one of them."
-                )
-        meant = dict(zip(MEANS[name], _values_of(name, value, epoch), strict=True))
-        changes |= meant
-        if meant:
-            said = ", ".join(f"{ours} {shown}" for ours, shown in meant.items())
-            log.info("%s %s of DCA is %s", name, value, said)
-    return dataclasses.replace(options, **changes)
+    return translate_names(options, given, _DIALECT, n_cells=n_cells)
 
 
-def _values_of(name: str, value: Any, epoch: int) -> tuple[Any, ...]:
+def _values_of(
+    name: str, given: Mapping[str, Any], epoch: int, options: TrainOptions
+) -> tuple[Any, ...]:
     """Values of our options that an option of DCA's means."""
+    value = given[name]
     if name == "ae_type":
         return _AE_TYPES[value]
     if name == "hidden_size":
@@ -172,3 +150,6 @@ def _widths(widths: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
             f"{' '.join(map(str, widths)) or 'nothing'}. The decoder mirrors the encoder."
         )
     return widths[:middle], widths[middle]
+
+
+_DIALECT = Dialect("DCA", "DCA's", "dca", "docs/dca.md", MEANS, _values_of)

@@ -8,8 +8,10 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
+from scpress.config.dca import DcaOptions, translate_dca
 from scpress.config.fields import Options
 from scpress.config.options import TrainOptions
+from scpress.config.scvi import ScviOptions, translate_scvi
 from scpress.errors import InputError
 
 
@@ -94,6 +96,26 @@ def options_from_json(text: str, options: type[Options]) -> Any:
         if name not in known:
             raise InputError(f"unknown option {name!r}; known: {', '.join(known)}.")
     return options(**values)
+
+
+def add_foreign_flags(parser: argparse.ArgumentParser) -> None:
+    """Add DCA's and scvi-tools' names for options of a training."""
+    add_flags(parser.add_argument_group("DCA's names, with preset dca"), DcaOptions)
+    add_flags(parser.add_argument_group("scvi-tools' names, with preset scvi"), ScviOptions)
+
+
+def translate_foreign(
+    options: TrainOptions, arguments: argparse.Namespace, *, n_cells: int
+) -> TrainOptions:
+    """The options of a training with what was said in those names.
+
+    Raises
+    ------
+    InputError
+        As `translate_dca` and `translate_scvi`.
+    """
+    options = translate_dca(options, options_from(arguments, DcaOptions), n_cells=n_cells)
+    return translate_scvi(options, options_from(arguments, ScviOptions), n_cells=n_cells)
 
 
 def options_schema(options: type[Options]) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """What a configuration may say: the JSON schema of config/config.yaml, written from the options."""
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
-from scpress.config.dca import MEANS, DcaOptions
-from scpress.config.fields import MAX_SEED
+from scpress.config import dca, scvi
+from scpress.config.fields import MAX_SEED, Options
 from scpress.config.flags import options_schema
 from scpress.config.options import VERBS
 from scpress.settings import DEVICES
@@ -33,7 +34,11 @@ def config_schema() -> dict[str, Any]:
         for verb, options in VERBS.items()
         if verb not in _NOT_IN_WORKFLOW
     }
-    sections["train"]["properties"] |= _dca_names()
+    for preset, names, means in (
+        ("dca", dca.DcaOptions, dca.MEANS),
+        ("scvi", scvi.ScviOptions, scvi.MEANS),
+    ):
+        sections["train"]["properties"] |= _foreign_names(preset, names, means)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Configuration of scpress",
@@ -43,12 +48,14 @@ def config_schema() -> dict[str, Any]:
     }
 
 
-def _dca_names() -> dict[str, Any]:
-    """DCA's names, without defaults: a section has those alone that were given."""
+def _foreign_names(
+    preset: str, names: type[Options], means: Mapping[str, tuple[str, ...]]
+) -> dict[str, Any]:
+    """Names of another package, without defaults: a section has those alone that were given."""
     return {
         name: {key: value for key, value in schema.items() if key != "default"}
-        | {"preset": "dca", "means": list(MEANS.get(name, ()))}
-        for name, schema in options_schema(DcaOptions)["properties"].items()
+        | {"preset": preset, "means": list(means.get(name, ()))}
+        for name, schema in options_schema(names)["properties"].items()
     }
 
 

@@ -3,8 +3,12 @@
 import argparse
 from pathlib import Path
 
-from scpress.config.dca import DcaOptions, translate_dca
-from scpress.config.flags import add_flags, options_from
+from scpress.config.flags import (
+    add_flags,
+    add_foreign_flags,
+    options_from,
+    translate_foreign,
+)
 from scpress.config.options import TrainOptions
 from scpress.settings import DEVICES
 
@@ -24,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", type=Path, required=True, help="likelihood.json to write")
     add_flags(parser.add_argument_group("options"), TrainOptions)
-    add_flags(parser.add_argument_group("DCA's names, with preset dca"), DcaOptions)
+    add_foreign_flags(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -36,8 +40,8 @@ def run(arguments: argparse.Namespace) -> None:
     from scpress.training.checkpoints import Checkpoints
 
     counts = read_counts(arguments.counts)
-    dca = options_from(arguments, DcaOptions)
-    options = translate_dca(options_from(arguments, TrainOptions), dca, n_cells=counts.n_obs)
+    given = options_from(arguments, TrainOptions)
+    options = translate_foreign(given, arguments, n_cells=counts.n_obs)
     checkpoints = Checkpoints(
         arguments.checkpoints or arguments.output.parent / "checkpoints",
         minutes=options.checkpoint_minutes,

@@ -4,8 +4,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from scpress.config.dca import DcaOptions, translate_dca
-from scpress.config.flags import add_flags, options_from
+from scpress.config.flags import add_foreign_flags, translate_foreign
 from scpress.config.options import TrainOptions
 from scpress.config.scores import AUTO
 from scpress.settings import DEVICES
@@ -28,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", type=Path, required=True, help="model.safetensors to write")
     parser.add_argument("--history", type=Path, required=True, help="history.tsv to write")
-    add_flags(parser.add_argument_group("DCA's names, with preset dca"), DcaOptions)
+    add_foreign_flags(parser)
 
 
 def run(arguments: argparse.Namespace, options: TrainOptions) -> None:
@@ -41,8 +40,7 @@ def run(arguments: argparse.Namespace, options: TrainOptions) -> None:
     from scpress.training.checkpoints import Checkpoint
 
     counts = read_counts(arguments.counts)
-    dca = options_from(arguments, DcaOptions)
-    options = translate_dca(options, dca, n_cells=counts.n_obs)
+    options = translate_foreign(options, arguments, n_cells=counts.n_obs)
     if arguments.likelihoods and options.likelihood == AUTO:
         where = f"'{arguments.likelihoods}'"
         choice = LikelihoodChoice.from_plain(read_json(arguments.likelihoods), where)
