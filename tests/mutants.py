@@ -2150,6 +2150,66 @@ MUTANTS = [
         ("a rank is scored twice", "sorted(set(options.pca_ranks))", "sorted(options.pca_ranks)"),
     ),
     *_in(
+        "steps/genes",
+        (
+            "the ranking sees the fold",
+            "yield fold, ad.AnnData(fold.training.X,",
+            "yield fold, ad.AnnData(X[some],",
+        ),
+        (
+            "the best is chosen, however many genes",
+            "return min(within, key=lambda one: (one[0], losses[one].mean()))",
+            "return best",
+        ),
+        (
+            "the first ranking is chosen, not the best",
+            "key=lambda one: (one[0], losses[one].mean())",
+            "key=lambda one: one[0]",
+        ),
+        (
+            "genes that are not modelled share all molecules of the cell",
+            "rest = library[rows] - modelled[rows]",
+            "rest = library[rows]",
+        ),
+        (
+            "a gene may be impossible",
+            "expected = np.maximum(expected, FLOOR * np.outer(library[rows], rate))",
+            "pass",
+        ),
+        ("the limit is no limit", "        if n <= options.max_genes\n", ""),
+        ("all genes are ranked four times", "flavors if n < n_vars else flavors[:1]", "flavors"),
+        ("all cells are compared on", "[: options.max_cells]", "[:]"),
+        ("folds may be more than all", "if options.folds * options.fraction >", "if 0 >"),
+    ),
+    *_in(
+        "report/genes",
+        ("what was not tried is not said", "if choice.left_out:", "if False:"),
+        (
+            "all genes have a ranking",
+            "if one.n_genes == choice.n_all else one.flavor",
+            "if False else one.flavor",
+        ),
+    ),
+    *_in(
+        "verbs/genes",
+        ("checkpoints are left beside the genes", "checkpoints.remove()", "pass"),
+    ),
+    *_in(
+        "verbs/normalize",
+        (
+            "a number that was named is chosen again",
+            "arguments.genes and AUTO in (options.n_top_genes, options.flavor)",
+            "arguments.genes",
+            "tests/verbs/test_genes.py",
+        ),
+        (
+            "all genes are a number",
+            "None if choice.chosen == choice.n_all else choice.chosen",
+            "choice.chosen - 1",
+            "tests/verbs/test_genes.py",
+        ),
+    ),
+    *_in(
         "steps/likelihood",
         (
             "the likelihood of the options is trained three times",

@@ -78,6 +78,9 @@ def explain(error, where):
             f"{place} must be one of {', '.join(choices)}; found {found!r}; "
             f"{nearest(found, choices)}"
         )
+    if error.validator == "pattern" and "words" in error.schema:
+        words = ", ".join(error.schema["words"])
+        return f"{place} must be a number or {words}; found {found!r}."
     if error.validator in ("pattern", "not"):
         return f"{place}: {found!r} is not a possible name; {error.schema['description']}."
     if error.validator == "minLength":
@@ -131,6 +134,7 @@ def complete_config(config, schema):
         *_check_models(config),
         *_check_presets(config, schema["properties"]["train"]["properties"]),
         *_check_folds(config),
+        *_check_genes(config),
     ]
 
 
@@ -223,6 +227,34 @@ def _check_folds(config):
         for model in list_models(config)
         if has_auto_likelihood(config, model)
     ]
+
+
+def _check_genes(config):
+    """Why held-out molecules cannot choose the genes."""
+    if not has_auto_genes(config):
+        return []
+    if config["normalize"]["gene_list"] is not None:
+        return ["'normalize' has a gene_list, and n_top_genes or flavor is auto; keep one of them."]
+    if first_network(config) is None:
+        return [
+            "'normalize' has n_top_genes or flavor auto, which a network chooses, and all 'models' "
+            "are of preset pca; add one, or name a number and a ranking."
+        ]
+    return []
+
+
+def has_auto_genes(config):
+    """Whether held-out molecules choose the genes that are modelled."""
+    return AUTO in (config["normalize"]["n_top_genes"], config["normalize"]["flavor"])
+
+
+def first_network(config):
+    """The first model that is trained, which chooses the genes; None where all are PCA."""
+    presets = {
+        model: {**config["train"], **options}["preset"]
+        for model, options in list_models(config).items()
+    }
+    return next((model for model, preset in presets.items() if preset != "pca"), None)
 
 
 def primary_candidates(config):

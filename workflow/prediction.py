@@ -37,6 +37,8 @@ COSTS = {
     # A few copies of the counts, and 30 components of each cell and its two simulated doublets.
     "qc": Cost(1500, 5_000, 40, 10, 0.15),
     "merge": Cost(1500, 2_000, 2, 20, 0.1),
+    # As `likelihood`, with all genes.
+    "genes": Cost(2000, 2_000, 80, 720, 3.0),
     "normalize": Cost(1500, 3_000, 8, 20, 0.1),
     # Sparse counts of the modelled genes, at most all of them.
     "train": Cost(1500, 1_000, 24, 120, 0.5),

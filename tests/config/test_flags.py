@@ -15,7 +15,7 @@ from scpress.config.flags import (
     options_from_json,
     options_schema,
 )
-from scpress.config.options import VERBS, QcOptions, TrainOptions
+from scpress.config.options import VERBS, NormalizeOptions, QcOptions, TrainOptions
 from scpress.config.scvi import ScviOptions
 from scpress.errors import InputError
 
@@ -150,6 +150,16 @@ def test_flags_of_every_kind_of_value():
 def test_null_says_none_against_a_default():
     assert parse(TrainOptions).batch_key == "sample"
     assert parse(TrainOptions, "--batch-key", "null").batch_key is None
+
+
+def test_auto_may_stand_where_a_number_of_genes_does(capsys):
+    assert parse(NormalizeOptions, "--n-top-genes", "auto").n_top_genes == "auto"
+    assert parse(NormalizeOptions, "--n-top-genes", "7").n_top_genes == 7
+    with pytest.raises(SystemExit):
+        parse(NormalizeOptions, "--n-top-genes", "atuo")
+    assert "invalid int value: 'atuo'" in capsys.readouterr().err
+    with pytest.raises(InputError, match="n_top_genes must be a number or auto; found 'atuo'"):
+        NormalizeOptions(n_top_genes="atuo")
 
 
 def test_a_word_that_is_no_choice_names_the_nearest():

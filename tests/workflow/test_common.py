@@ -137,6 +137,23 @@ def test_dcas_names_are_words_where_they_are_given(load):
     assert not {"--hidden-size", "--no-batchnorm", "--ae-type", "--epochs"} & set(vae)
 
 
+def test_genes_are_chosen_with_the_options_of_the_first_network_and_of_normalize(load):
+    common = load(
+        models={"line": {"preset": "pca"}, "net": {"n_latent": 3}, "other": {}},
+        primary_model="net",
+        normalize={"n_top_genes": 500, "flavor": "auto", "batch_key": None},
+        genes={"numbers": [10, 20], "max_cells": 400},
+    )
+    words = common.genes_flags(SimpleNamespace())
+    asked = {"--model": "net", "--n-top-genes": "500", "--flavor": "auto", "--rank-within": "null"}
+    asked |= {"--min-cells-per-batch": "50", "--max-cells": "400", "--n-latent": "3"}
+    assert {flag: value_of(flag, words) for flag in asked} == asked
+    # batch_key is the covariate of the training.
+    assert value_of("--batch-key", words) == "sample"
+    assert common.GENES == ["results/genes.json"]
+    assert load().GENES == []
+
+
 def test_the_first_model_is_primary_where_nothing_scores_and_that_is_said(load, capsys):
     load(primary_model="auto", thin={"folds": 0}).say_primary()
     assert capsys.readouterr().out == (

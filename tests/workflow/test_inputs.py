@@ -294,6 +294,37 @@ def test_names_of_other_packages_are_for_all_models_of_a_preset_or_for_one():
         assert inputs.complete_config(config | {"primary_model": "m"}, CONFIG_SCHEMA) == []
 
 
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"normalize": {"n_top_genes": "auto"}}, None),
+        ({"normalize": {"flavor": "auto"}}, None),
+        (
+            {"normalize": {"n_top_genes": "atuo"}},
+            "'normalize.n_top_genes' in the configuration must",
+        ),
+        ({"normalize": {"flavor": "auto", "gene_list": "g"}}, "'normalize' has a gene_list, and"),
+        (
+            {"normalize": {"flavor": "auto"}, "train": {"preset": "pca"}},
+            "'normalize' has n_top_genes or flavor auto, which a network chooses, and all 'models'",
+        ),
+    ],
+)
+def test_genes_are_left_to_the_molecules_where_a_network_can_choose(changes, line):
+    config = {"models": {"m": {}}, "primary_model": "m"} | changes
+    problems = inputs.complete_config(config, CONFIG_SCHEMA)
+    assert [is_one_line(one) for one in problems] == [True] * (line is not None)
+    assert line is None or problems[0].startswith(line)
+
+
+def test_the_first_network_chooses_the_genes():
+    models = {"pca": {"preset": "pca"}, "gone": None, "b": {}, "a": {}}
+    config = {"models": models, "primary_model": "a"}
+    assert inputs.complete_config(config, CONFIG_SCHEMA) == []
+    assert inputs.first_network(config) == "b"
+    assert not inputs.has_auto_genes(config)
+
+
 _VALUES = st.recursive(
     st.none() | st.integers() | st.lists(st.integers(), max_size=2),
     lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3),

@@ -243,8 +243,14 @@ def test_the_primary_model_is_chosen_among_all_that_are_scored(tmp_path):
     )
 
 
-def test_a_likelihood_that_is_left_to_the_molecules_is_chosen_once_for_all_trainings(tmp_path):
-    write_config(tmp_path, train={"likelihood": "auto"}, seeds=[7, 3], compress={"n_latents": [2]})
+def test_a_likelihood_and_genes_that_are_left_to_the_molecules_are_chosen_once(tmp_path):
+    write_config(
+        tmp_path,
+        train={"likelihood": "auto"},
+        seeds=[7, 3],
+        compress={"n_latents": [2]},
+        normalize={"n_top_genes": "auto"},
+    )
     ad.AnnData(sparse.random(500, 200, density=0.1, format="csr")).write_h5ad(tmp_path / "raw.h5ad")
     jobs = dry_run(tmp_path)
     (chosen,) = jobs["likelihood"]
@@ -261,6 +267,14 @@ def test_a_likelihood_that_is_left_to_the_molecules_is_chosen_once_for_all_train
     assert len(jobs["train"]) == 4
     (report,) = jobs["report"]
     assert values_of("--likelihoods", report) == [file]
+    # So are the genes, by the first model that is a network.
+    (genes,), (normalize,) = jobs["genes"], jobs["normalize"]
+    assert values_of("--model", genes) == ["vae"]
+    assert values_of("--seed", genes) == ["7"]
+    file = "results/genes.json"
+    for job in (normalize, report):
+        assert values_of("--genes", job) == [file]
+    assert values_of("--n-top-genes", normalize) == ["auto"]
 
 
 def test_without_folds_there_are_no_scores_and_auto_is_the_first_model(tmp_path):

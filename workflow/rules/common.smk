@@ -72,6 +72,7 @@ AUTO_LIKELIHOODS = [
     for model in MODELS
     if inputs.has_auto_likelihood(config, model)
 ]
+GENES = [f"{RESULTS}/genes.json"] if inputs.has_auto_genes(config) else []
 CHOICE = [f"{RESULTS}/choice.json"] if config["thin"]["folds"] else []
 LEARNING_CURVE = (
     [f"{RESULTS}/learning_curve.json"] if config["learning_curve"]["halvings"] else []
@@ -141,6 +142,24 @@ def train_flags(wildcards):
         # Of the section; PCA has one likelihood.
         overrides = {**overrides, "likelihood": None}
     return flags("train", overrides)
+
+
+def genes_flags(wildcards):
+    """Options of genes, of the first network's training, and of the ranking, which normalize has."""
+    model, ranking = inputs.first_network(config), config["normalize"]
+    named = {
+        "--model": model,
+        "--n-top-genes": ranking["n_top_genes"],
+        "--flavor": ranking["flavor"],
+        "--rank-within": ranking["batch_key"],
+        "--min-cells-per-batch": ranking["min_cells_per_batch"],
+    }
+    words = [
+        one
+        for flag, value in named.items()
+        for one in (flag, "null" if value is None else str(value))
+    ]
+    return [*words, *flags("genes"), *flags("train", MODELS[model])]
 
 
 def likelihoods_of(wildcards):

@@ -2,7 +2,8 @@
 #   ingest     a raw file                  -> samples/{sample}/counts.h5ad   scpress ingest
 #   qc         counts of a sample          -> samples/{sample}/qc.h5ad       scpress qc
 #   merge      counts and qc of all        -> counts.h5ad                    scpress merge
-#   normalize  counts                      -> normalized.h5ad                scpress normalize
+#   genes      counts                      -> genes.json                     scpress genes
+#   normalize  counts (genes)              -> normalized.h5ad                scpress normalize
 
 
 rule ingest:
@@ -98,11 +99,47 @@ rule merge:
         """
 
 
+rule genes:
+    """Choose how many genes to model by molecules that were held out, with the first network."""
+    input:
+        counts=f"{RESULTS}/counts.h5ad",
+    output:
+        genes=f"{RESULTS}/genes.json",
+    log:
+        f"{RESULTS}/logs/genes.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/genes.tsv"
+    conda:
+        NETWORK_ENV
+    threads: config["threads"]
+    resources:
+        mem_mb=memory("genes"),
+        runtime=minutes("genes"),
+    params:
+        step_version=1,
+        device=config["device"],
+        seed=config["seeds"][0],
+        checkpoints=f"{RESULTS}/checkpoints",
+        flags=genes_flags,
+    shell:
+        """
+        scpress genes \
+            --counts {input.counts:q} \
+            --seed {params.seed} \
+            --device {params.device} \
+            --checkpoints {params.checkpoints:q} \
+            {params.flags:q} \
+            --output {output.genes:q} \
+            2>{log:q}
+        """
+
+
 rule normalize:
     """Compute library sizes, size factors and highly variable genes."""
     input:
         counts=f"{RESULTS}/counts.h5ad",
         gene_list=GENE_LIST,
+        genes=GENES,
     output:
         normalized=f"{RESULTS}/normalized.h5ad",
     log:
@@ -117,11 +154,13 @@ rule normalize:
         runtime=minutes("normalize"),
     params:
         step_version=1,
+        genes=["--genes", *GENES] if GENES else [],
         flags=flags("normalize"),
     shell:
         """
         scpress normalize \
             --counts {input.counts:q} \
+            {params.genes:q} \
             {params.flags:q} \
             --output {output.normalized:q} \
             2>{log:q}

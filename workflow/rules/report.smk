@@ -62,6 +62,7 @@ rule report:
         ),
         compressions=model_files("compression.json"),
         choice=CHOICE,
+        genes=GENES,
         likelihoods=AUTO_LIKELIHOODS,
         learning_curve=LEARNING_CURVE,
         false_signals=FALSE_SIGNALS,
@@ -94,6 +95,7 @@ rule report:
         choice=["--choice", *CHOICE] if CHOICE else [],
         curve=["--learning-curve", *LEARNING_CURVE] if LEARNING_CURVE else [],
         signals=["--false-signals", *FALSE_SIGNALS] if FALSE_SIGNALS else [],
+        genes=["--genes", *GENES] if GENES else [],
         flags=flags("report"),
     shell:
         """
@@ -104,6 +106,7 @@ rule report:
             --evaluations {input.evaluations:q} \
             --compressions {input.compressions:q} \
             {params.choice:q} \
+            {params.genes:q} \
             --likelihoods {input.likelihoods:q} \
             {params.curve:q} \
             {params.signals:q} \

@@ -24,10 +24,12 @@ def option(
     maximum: float | None = None,
     choices: tuple[Any, ...] | None = None,
     instead: str | None = None,
+    words: tuple[str, ...] = (),
 ) -> Any:
     """One knob: its default, what it means (with its unit) and the values it may take.
 
-    `instead` is what to do about a value that is not among the choices.
+    `instead` is what to do about a value that is not among the choices; `words` may stand where
+    otherwise a number does.
     """
     return field(
         default=default,
@@ -37,6 +39,7 @@ def option(
             "maximum": maximum,
             "choices": choices,
             "instead": instead,
+            "words": words,
         },
     )
 
@@ -112,8 +115,11 @@ def has_type(value: Any, hint: Any) -> bool:
 
 
 def _require_allowed(item: dataclasses.Field, value: Any) -> None:
-    if value is None:
+    words = item.metadata["words"]
+    if value is None or value in words:
         return
+    if words and isinstance(value, str):
+        raise InputError(f"{item.name} must be a number or {', '.join(words)}; found {value!r}.")
     low, high, choices = (item.metadata[key] for key in ("minimum", "maximum", "choices"))
     if choices is not None and value not in choices:
         _offer_instead(item, value)

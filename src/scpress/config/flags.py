@@ -45,7 +45,7 @@ def add_flags(parser: argparse._ActionsContainer, options: type[Options]) -> Non
             choices = item.metadata["choices"]
             parser.add_argument(
                 flag,
-                type=_or_null(one) if optional else one,
+                type=_or_null(one, item.metadata["words"]) if optional else one,
                 default=item.default,
                 nargs="*" if is_list else None,
                 metavar="{" + ",".join(choices) + "}" if choices else one.__name__.upper(),
@@ -53,10 +53,10 @@ def add_flags(parser: argparse._ActionsContainer, options: type[Options]) -> Non
             )
 
 
-def _or_null(one: type) -> Callable[[str], Any]:
+def _or_null(one: type, words: tuple[str, ...]) -> Callable[[str], Any]:
     # `null`, as the configuration spells it, is how a flag says "none" against a default.
     def parse(text: str) -> Any:
-        return None if text == "null" else one(text)
+        return None if text == "null" else text if text in words else one(text)
 
     parse.__name__ = one.__name__  # argparse names the type in its message
     return parse
@@ -142,8 +142,12 @@ def options_schema(options: type[Options]) -> dict[str, Any]:
             schema = {"type": "array", "items": schema}
             if item.default:
                 schema["minItems"] = 1
+        if words := item.metadata["words"]:
+            schema |= {"type": [schema["type"], "string"], "pattern": f"^({'|'.join(words)})$"}
+            schema["words"] = list(words)
         if optional:
-            schema["type"] = [schema["type"], "null"]
+            kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+            schema["type"] = [*kinds, "null"]
             if "enum" in schema:
                 schema["enum"].append(None)
         default = item.default

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 from scpress.config.archive import PackOptions
 from scpress.config.fields import MAX_SEED, Options, option
+from scpress.config.genes import FLAVORS, GenesOptions
 from scpress.config.output import AssembleOptions, DenoiseOptions
 from scpress.config.scores import (
+    AUTO,
     LIKELIHOODS,
     BaselinesOptions,
     ChooseOptions,
@@ -105,17 +107,19 @@ class MergeOptions(Options):
 class NormalizeOptions(Options):
     """Compute library sizes, size factors and highly variable genes; counts stay untouched."""
 
-    n_top_genes: int | None = option(
+    n_top_genes: int | str | None = option(
         2000,
         "how many genes to model, the first of the ranking; null for all of them. More predict "
-        "unseen molecules better, take as much longer, and do not raise agreement with labels",
+        "unseen molecules better, take as much longer, and do not raise agreement with labels. "
+        "auto: by held-out molecules",
         minimum=1,
+        words=(AUTO,),
     )
     flavor: str = option(
         "seurat_v3",
         "how genes are ranked: seurat_v3 or pearson_residuals as scanpy has them, by molecules, "
-        "or by binomial deviance from one fraction in all cells",
-        choices=("seurat_v3", "pearson_residuals", "most_expressed", "deviance"),
+        "or by binomial deviance from one fraction in all cells; auto: by held-out molecules",
+        choices=(*FLAVORS, AUTO),
     )
     batch_key: str | None = option(
         "sample", "obs column within which genes are ranked; null for all cells together"
@@ -415,6 +419,7 @@ VERBS: dict[str, type[Options]] = {
     "ingest": IngestOptions,
     "qc": QcOptions,
     "merge": MergeOptions,
+    "genes": GenesOptions,
     "normalize": NormalizeOptions,
     "train": TrainOptions,
     "embed": EmbedOptions,

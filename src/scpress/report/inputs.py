@@ -14,6 +14,7 @@ from scpress.tables.archive import PackedBytes
 from scpress.tables.compression import Compression
 from scpress.tables.evaluation import Evaluation
 from scpress.tables.false_signals import FalseSignals
+from scpress.tables.genes import GenesChoice
 from scpress.tables.learning_curve import LearningCurve
 from scpress.tables.likelihood import LikelihoodChoice
 from scpress.tables.records import plain
@@ -48,6 +49,8 @@ class ReportInputs:
         What `learning_curve` found of the primary model.
     false_signals
         What `false_signals` found in counts without structure.
+    genes
+        Which genes `genes` chose, where that was left to the molecules.
     path
         Where `cells` is, as the page tells it.
     """
@@ -64,6 +67,7 @@ class ReportInputs:
     likelihoods: list[LikelihoodChoice] = field(default_factory=list)
     learning_curve: LearningCurve | None = None
     false_signals: FalseSignals | None = None
+    genes: GenesChoice | None = None
     path: str = "scpress.h5ad"
 
     @property

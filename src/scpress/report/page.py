@@ -14,6 +14,7 @@ from scpress.report import sections
 from scpress.report.bytes import archive_section, compression_section
 from scpress.report.cells import collect_dots, collect_map
 from scpress.report.false_signals import false_signals_section
+from scpress.report.genes import genes_section
 from scpress.report.inputs import ReportInputs
 from scpress.report.learning_curve import learning_curve_section
 from scpress.report.scores import describe_likelihood, scores_section
@@ -35,6 +36,7 @@ def build_report(inputs: ReportInputs, options: ReportOptions) -> tuple[str, dic
         "training": sections.training_section(inputs),
         "learning_curve": learning_curve_section(inputs),
         "scores": scores_section(inputs),
+        "genes": genes_section(inputs.genes),
         "likelihoods": [describe_likelihood(one) for one in inputs.likelihoods],
         "models": sections.models_section(inputs),
         "map": collect_map(inputs, max_cells=options.max_cells, genes=genes),

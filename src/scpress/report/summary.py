@@ -61,6 +61,7 @@ def collect_metrics(inputs: ReportInputs) -> dict[str, Any]:
         },
         "evaluations": [one.as_plain() for one in inputs.evaluations],
         "choice": inputs.choice and inputs.choice.as_plain(),
+        "genes": inputs.genes and inputs.genes.as_plain(),
         "likelihoods": [one.as_plain() for one in inputs.likelihoods],
         "learning_curve": inputs.learning_curve and inputs.learning_curve.as_plain(),
         "false_signals": inputs.false_signals and inputs.false_signals.as_plain(),

@@ -10,6 +10,7 @@ import pandas as pd
 
 from scpress import slots
 from scpress.config.options import NormalizeOptions
+from scpress.config.scores import AUTO
 from scpress.counts.genes import find_ids_and_symbols, without_version
 from scpress.counts.sizes import library_sizes, size_factors
 from scpress.counts.variable_genes import (
@@ -54,6 +55,11 @@ def normalize(
         An empty cell, no such batch column, or none of the listed genes.
     """
     options = options or NormalizeOptions()
+    if gene_list is None and AUTO in (options.n_top_genes, options.flavor):
+        raise InputError(
+            "n_top_genes or flavor auto is chosen by `scpress genes`; give its file to `normalize` "
+            "as --genes, or name a number and a ranking."
+        )
     messages: list[str] = []
     library_size = library_sizes(counts.X)
     obs = pd.DataFrame(
@@ -69,7 +75,7 @@ def normalize(
         batches, names = _read_batches(counts, options, messages)
         var, flavor = _rank(counts.X, batches, names, options, messages)
         asked = options.n_top_genes
-        if asked is None or counts.n_vars <= asked:
+        if asked is None or counts.n_vars <= int(asked):
             shown = "null" if asked is None else asked
             messages.append(f"all {counts.n_vars} genes are modelled: n_top_genes is {shown}")
     result = ad.AnnData(obs=obs, var=pd.DataFrame(var, index=counts.var_names))
@@ -128,7 +134,7 @@ def _rank(
     """Columns of var, and how the genes were ranked in the end."""
     moments = measure_moments(X, batches, len(names))
     var = _statistics(moments if (batches >= 0).all() else _pool(X))
-    n_top = X.shape[1] if options.n_top_genes is None else options.n_top_genes
+    n_top = X.shape[1] if options.n_top_genes is None else int(options.n_top_genes)
     if options.flavor != "seurat_v3":
         if options.flavor == "pearson_residuals":
             scores = residual_variances(X, batches, moments)

@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--choice", type=Path, help="choice.json")
     parser.add_argument("--learning-curve", type=Path, help="learning_curve.json")
     parser.add_argument("--false-signals", type=Path, help="false_signals.json")
+    parser.add_argument("--genes", type=Path, help="genes.json")
     parser.add_argument("--archive", type=Path, help="archive.json of `pack`")
     parser.add_argument("--markers", type=Path, help="markers.tsv")
     parser.add_argument("--subtype-markers", type=Path, help="subtype_markers.tsv")
@@ -43,6 +44,7 @@ def run(arguments: argparse.Namespace, options: ReportOptions) -> None:
     from scpress.tables.compression import Compression
     from scpress.tables.evaluation import Evaluation
     from scpress.tables.false_signals import FalseSignals
+    from scpress.tables.genes import GenesChoice
     from scpress.tables.learning_curve import LearningCurve
     from scpress.tables.likelihood import LikelihoodChoice
     from scpress.tables.markers import Marker
@@ -74,6 +76,8 @@ def run(arguments: argparse.Namespace, options: ReportOptions) -> None:
         and FalseSignals.from_plain(
             read_json(arguments.false_signals), f"'{arguments.false_signals}'"
         ),
+        genes=arguments.genes
+        and GenesChoice.from_plain(read_json(arguments.genes), f"'{arguments.genes}'"),
         path=str(arguments.input),
     )
     page, metrics = build_report(inputs, options)
