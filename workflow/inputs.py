@@ -8,6 +8,7 @@ here needs scpress, which with conda environments is not installed beside Snakem
 import copy
 import csv
 import difflib
+import math
 import os
 import re
 
@@ -19,6 +20,8 @@ import yaml
 INGEST_COLUMNS = ("format", "layer", "orientation", "genome", "rounding", "label_key")
 # What leaves a choice to held-out molecules.
 AUTO = "auto"
+# Sizes of latent that are tried where one is `auto`; as many as `steps/search.py` has.
+N_SIZES = 5
 _VERB_COLUMNS = ("sample", "path", *INGEST_COLUMNS)
 # Keys of the configuration that may name a file.
 FILE_KEYS = (("normalize", "gene_list"), ("annotate", "panel"))
@@ -133,6 +136,7 @@ def complete_config(config, schema):
         *_check_texts(config),
         *_check_models(config),
         *_check_presets(config, schema["properties"]["train"]["properties"]),
+        *_check_search(config),
         *_check_folds(config),
         *_check_genes(config),
     ]
@@ -214,6 +218,24 @@ def _check_presets(config, known):
     return problems
 
 
+def _check_search(config):
+    """What a schema cannot say: that the models are there, and have something to be searched."""
+    models, axes = list_models(config), list_axes(config)
+    searched = config["search"]["models"] or []
+    problems = [
+        f"'search.models' has '{model}', which is not under 'models'; {nearest(model, models)}"
+        for model in searched
+        if model not in models
+    ]
+    if searched and not axes:
+        problems.append("'search.axes' is empty; give options of training and their values.")
+    return problems + [
+        f"n_latent of model '{model}' is auto and an axis of 'search', too; keep one of them."
+        for model in searched
+        if model in models and has_auto_latent(config, model) and "n_latent" in axes
+    ]
+
+
 def _check_folds(config):
     """What cannot be chosen or measured without folds of the molecules."""
     if config["thin"]["folds"]:
@@ -221,7 +243,13 @@ def _check_folds(config):
     of_curve = []
     if config["learning_curve"]["halvings"]:
         of_curve = ["'learning_curve' needs folds; set folds in 'thin', or halvings to 0."]
-    return of_curve + [
+    searched = [
+        f"the settings of model '{model}' are searched for, or its n_latent is auto, which needs "
+        "folds; set folds in 'thin', or name settings."
+        for model in list_models(config)
+        if list_rungs(config, model)
+    ]
+    return of_curve + searched + [
         f"the likelihood of model '{model}' is auto, which needs folds; set folds in 'thin', or "
         "name a likelihood."
         for model in list_models(config)
@@ -277,6 +305,29 @@ def has_auto_likelihood(config, model):
     """Whether held-out molecules choose the likelihood of a model; PCA has one only."""
     train = {**config["train"], **list_models(config)[model]}
     return train["likelihood"] == AUTO and train["preset"] != "pca"
+
+
+def has_auto_latent(config, model):
+    """Whether held-out molecules choose the size of a model's latent."""
+    return {**config["train"], **list_models(config)[model]}["n_latent"] == AUTO
+
+
+def list_axes(config):
+    """{option: values to try} of the searches; one set to null is left out."""
+    axes = config["search"]["axes"]
+    return {name: values for name, values in axes.items() if values is not None}
+
+
+def list_rungs(config, model):
+    """How many settings of a model each rung of its search has room for; none without a search."""
+    search, n_sizes = config["search"], N_SIZES if has_auto_latent(config, model) else 1
+    if model not in (search["models"] or []):
+        return [n_sizes] if n_sizes > 1 else []
+    n_settings = n_sizes * math.prod(map(len, list_axes(config).values()))
+    rungs = [min(n_settings + 1, search["trials"])]
+    for _ in search["steps"][1:]:
+        rungs.append(max(-(-rungs[-1] // search["eta"]), 2))
+    return rungs
 
 
 def list_sizes(config):

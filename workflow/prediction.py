@@ -48,6 +48,10 @@ COSTS = {
     # As a training, with one fold beside it; the folds are trained one after the other.
     "thin": Cost(1500, 2_000, 16, 20, 0.1),
     "likelihood": Cost(1500, 1_000, 40, 720, 3.0),
+    "search": Cost(1500, 1_000, 24, 30, 0.1),
+    # At most as long as the trainings of a score.
+    "trial": Cost(1500, 1_000, 40, 240, 1.0),
+    "rank": Cost(1000, 0, 0, 10, 0.0),
     "score": Cost(1500, 1_000, 40, 240, 1.0),
     "baselines": Cost(1500, 1_000, 40, 60, 0.5),
     "choose": Cost(1000, 0, 0, 10, 0.0),

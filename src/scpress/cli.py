@@ -27,6 +27,8 @@ from scpress.errors import FitFailedError, InputError, InterruptedTrainingError,
 # Verbs without options of their own; the sentence is their help line.
 PLAIN_VERBS = {
     "likelihood": "Choose the likelihood of a model by molecules that were held out.",
+    "trial": "Train one setting of a search on a part of the molecules and score it on the others.",
+    "rank": "Rank the settings of a search, and choose those of the model at its end.",
     "score": "Train a model on a part of the molecules and score it on the others.",
     "unpack": "Write an archive as the h5ad it was, as zarr, or as a 10x folder.",
     "verify": "Check every byte of an archive, and its counts against what was packed.",

@@ -97,6 +97,7 @@ def test_a_copy_with_another_value_is_checked_too():
     ("options", "word", "value", "message"),
     [
         (TrainOptions, "n_latent", 0, "at least 1; found 0"),
+        (TrainOptions, "n_latent", "atuo", "be a number or auto; found 'atuo'"),
         (TrainOptions, "dropout_rate", 1.5, "at most 0.99; found 1.5"),
         (TrainOptions, "hidden", (64, 0), "at least 1; found 0"),
         (AnnotateOptions, "min_confidence", -0.1, "at least 0; found -0.1"),

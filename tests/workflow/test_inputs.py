@@ -14,6 +14,7 @@ from snakemake.utils import update_config
 
 from scpress.config.options import VERBS
 from scpress.steps.doctor import load_module
+from scpress.steps.search import N_LATENT_FACTORS
 
 inputs = load_module(ROOT / "workflow/inputs.py")
 CONFIG_SCHEMA, SAMPLE_SCHEMA = (
@@ -57,7 +58,13 @@ def test_an_empty_configuration_becomes_the_defaults_of_every_option():
     assert set(config["models"]) == {"zinb_vae", "zinb_ae", "pca"}
     for verb in set(VERBS) & set(config):
         given = {k: tuple(v) if isinstance(v, list) else v for k, v in config[verb].items()}
-        assert VERBS[verb](**given) == VERBS[verb](), verb
+        if verb == "search":
+            # Not as a flag has them: axes of no model, and those that were found to matter.
+            assert given["models"] is None
+            flags = {k: v for k, v in given.items() if k != "models"} | {"axes": ()}
+        else:
+            flags = given
+        assert VERBS[verb](**flags) == VERBS[verb](), verb
         known = CONFIG_SCHEMA["properties"][verb]["properties"].values()
         assert len(given) == len([one for one in known if "preset" not in one])
     # Two runs of one process do not share what one of them changes.
@@ -117,6 +124,22 @@ def test_what_is_given_stays_and_the_rest_of_its_section_is_filled():
         (
             {"thin": {"folds": 0}, "learning_curve": {"halvings": 3}},
             "'learning_curve' needs folds; set folds in 'thin', or halvings to 0.",
+        ),
+        ({"train": {"n_latent": "atuo"}}, "'train.n_latent' in .* a number or auto; found 'atuo'."),
+        (
+            {"thin": {"folds": 0}, "models": {"vae": {"n_latent": "auto"}}},
+            "the settings of model 'vae' are searched for, or its n_latent is auto, which needs",
+        ),
+        ({"search": {"models": ["vea"]}}, "'search.models' has 'vea', .* did you mean 'vae'?"),
+        ({"search": {"axes": {"hiden": [1]}}}, "'hiden' in 'search.axes' in .* mean 'hidden'?"),
+        ({"search": {"axes": {"hidden": [64]}}}, "'search.axes.hidden.0' in .* found 64"),
+        ({"search": {"models": ["vae"], "axes": {}}}, "'search.axes' is empty; give options"),
+        (
+            {
+                "models": {"vae": {"n_latent": "auto"}},
+                "search": {"models": ["vae"], "axes": {"n_latent": [2]}},
+            },
+            "n_latent of model 'vae' is auto and an axis of 'search', too; keep one of them.",
         ),
         ({"primary_model": "va"}, "'primary_model' is 'va', .*did you mean 'vae'?"),
         ({"samples": "no.tsv"}, "no sample sheet 'no.tsv'"),
@@ -195,6 +218,26 @@ def test_pca_has_one_likelihood_whatever_the_section_says():
     assert inputs.complete_config(config, CONFIG_SCHEMA) == []
     found = [name for name in config["models"] if inputs.has_auto_likelihood(config, name)]
     assert found == ["vae"]
+
+
+def test_a_search_has_room_for_all_it_may_draw_and_a_third_of_that_in_each_next_rung():
+    config = {
+        "models": {"vae": {}, "sized": {"n_latent": "auto"}, "both": {"n_latent": "auto"}},
+        "search": {
+            "models": ["vae", "both"],
+            "axes": {"epsilon": [0.1, 0.2], "decoder": ["linear"], "hidden": None},
+            "steps": [10, 20, 30],
+        },
+    }
+    assert inputs.complete_config(config, CONFIG_SCHEMA) == []
+    rungs = {name: inputs.list_rungs(config, name) for name in config["models"]}
+    # Two settings and the model's own; five sizes; of ten and the own one all are drawn.
+    assert rungs == {"vae": [3, 2, 2], "sized": [5], "both": [11, 4, 2]}
+    config["search"] |= {"trials": 8, "models": None}
+    assert inputs.list_rungs(config, "vae") == []
+    config["search"]["models"] = ["both"]
+    assert inputs.list_rungs(config, "both") == [8, 3, 2]
+    assert len(N_LATENT_FACTORS) == inputs.N_SIZES
 
 
 def test_each_model_of_counts_is_trained_at_each_size_of_the_curve():

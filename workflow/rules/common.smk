@@ -67,6 +67,10 @@ MODELS = inputs.list_models(config)
 SIZES = inputs.list_sizes(config)
 # One model, or all where held-out molecules choose the primary one.
 PRIMARY = inputs.primary_candidates(config)
+RUNGS = {model: inputs.list_rungs(config, model) for model in MODELS}
+SEARCHES = [
+    f"{RESULTS}/models/{model}/all/search.json" for model in MODELS if RUNGS[model]
+]
 AUTO_LIKELIHOODS = [
     f"{RESULTS}/models/{model}/all/likelihood.json"
     for model in MODELS
@@ -173,6 +177,48 @@ def likelihoods_of(wildcards):
 def likelihoods_flag(wildcards, input):
     """The flag of that file."""
     return ["--likelihoods", *input.likelihoods] if input.likelihoods else []
+
+
+def search_of(wildcards):
+    """File that says which settings of a model were chosen, where they are searched for."""
+    base = wildcards.model.partition("-")[0]
+    if not RUNGS[base]:
+        return []
+    return [f"{RESULTS}/models/{base}/{wildcards.split}/search.json"]
+
+
+def search_flag(wildcards, input):
+    """The flag of that file."""
+    return ["--search", *input.search] if input.search else []
+
+
+def search_flags(wildcards):
+    """Options of search and of its model; axes are for the models that are named."""
+    named = config["search"]["models"] or []
+    axes = inputs.list_axes(config) if wildcards.model in named else {}
+    words = [f"{key}={json.dumps(values)}" for key, values in axes.items()]
+    own = flags("search", {"axes": words, "models": None})
+    of_model = train_flags(wildcards)
+    return [*own, *of_model[: -len(threads_flag())]]
+
+
+def rung_before(wildcards):
+    """The rung that a file of a search comes after; the last one has no number."""
+    number = wildcards.after.lstrip("_")
+    return int(number or len(RUNGS[wildcards.model])) - 1
+
+
+def standing_before(wildcards):
+    """How far a search had come before a rung."""
+    folder = f"{RESULTS}/models/{wildcards.model}/{wildcards.split}"
+    return f"{folder}/search_{rung_before(wildcards)}.json"
+
+
+def trials_of(wildcards):
+    """What was found in each place of a rung."""
+    rung = rung_before(wildcards)
+    folder = f"{RESULTS}/models/{wildcards.model}/{wildcards.split}/search_{rung}"
+    return [f"{folder}/{slot}.json" for slot in range(RUNGS[wildcards.model][rung])]
 
 
 def primary_flag(wildcards, input):

@@ -16,6 +16,7 @@ rule train:
         counts=f"{RESULTS}/counts.h5ad",
         normalized=f"{RESULTS}/normalized.h5ad",
         likelihoods=likelihoods_of,
+        search=search_of,
     output:
         model=f"{FOLDER}/model.safetensors",
         history=f"{FOLDER}/history.tsv",
@@ -35,6 +36,7 @@ rule train:
         # Not an output: Snakemake deletes those before each attempt.
         checkpoints=f"{RESULTS}/checkpoints",
         likelihoods=likelihoods_flag,
+        search=search_flag,
         flags=train_flags,
     shell:
         """
@@ -42,6 +44,7 @@ rule train:
             --counts {input.counts:q} \
             --normalized {input.normalized:q} \
             {params.likelihoods:q} \
+            {params.search:q} \
             --model {wildcards.model} \
             --seed {wildcards.seed} \
             --device {params.device} \

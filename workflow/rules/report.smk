@@ -66,6 +66,7 @@ rule report:
         likelihoods=AUTO_LIKELIHOODS,
         learning_curve=LEARNING_CURVE,
         false_signals=FALSE_SIGNALS,
+        searches=SEARCHES,
         archive=f"{RESULTS}/archive.json",
         markers=f"{RESULTS}/markers.tsv",
         subtype_markers=f"{RESULTS}/subtype_markers.tsv",
@@ -91,7 +92,7 @@ rule report:
         mem_mb=memory("report"),
         runtime=minutes("report"),
     params:
-        step_version=4,
+        step_version=5,
         choice=["--choice", *CHOICE] if CHOICE else [],
         curve=["--learning-curve", *LEARNING_CURVE] if LEARNING_CURVE else [],
         signals=["--false-signals", *FALSE_SIGNALS] if FALSE_SIGNALS else [],
@@ -110,6 +111,7 @@ rule report:
             --likelihoods {input.likelihoods:q} \
             {params.curve:q} \
             {params.signals:q} \
+            --searches {input.searches:q} \
             --archive {input.archive:q} \
             --markers {input.markers:q} \
             --subtype-markers {input.subtype_markers:q} \

@@ -15,6 +15,7 @@ from scpress.config.scores import (
     LearningCurveOptions,
     ThinOptions,
 )
+from scpress.config.search import SearchOptions
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,9 @@ class TrainOptions(Options):
         "what scales the mean: size factor over all genes, or total over the modelled genes",
         choices=("size_factor", "observed"),
     )
-    n_latent: int | None = option(None, "dimensions of the latent", minimum=1)
+    n_latent: int | str | None = option(
+        None, "dimensions of the latent; auto: by held-out molecules", minimum=1, words=(AUTO,)
+    )
     hidden: tuple[int, ...] | None = option(
         None, "widths of the encoder's hidden layers; the decoder mirrors them", minimum=1
     )
@@ -430,6 +433,7 @@ VERBS: dict[str, type[Options]] = {
     "baselines": BaselinesOptions,
     "choose": ChooseOptions,
     "learning_curve": LearningCurveOptions,
+    "search": SearchOptions,
     "annotate": AnnotateOptions,
     "subtype": SubtypeOptions,
     "false_signals": FalseSignalsOptions,

@@ -25,6 +25,13 @@ _MODELS = {
     "zinb_ae": {"preset": "dca"},
     "pca": {"preset": "pca"},
 }
+# What was found to matter on 1,000 cells (docs/choices.md).
+_SEARCH_AXES = {
+    "hidden": [[64], [128]],
+    "dropout_rate": [0.1, 0.3],
+    "epsilon": [0.03, 0.1],
+    "decoder": ["mlp", "linear"],
+}
 
 
 def config_schema() -> dict[str, Any]:
@@ -34,6 +41,7 @@ def config_schema() -> dict[str, Any]:
         for verb, options in VERBS.items()
         if verb not in _NOT_IN_WORKFLOW
     }
+    sections["search"]["properties"] |= _search_keys(sections["train"]["properties"])
     for preset, names, means in (
         ("dca", dca.DcaOptions, dca.MEANS),
         ("scvi", scvi.ScviOptions, scvi.MEANS),
@@ -45,6 +53,35 @@ def config_schema() -> dict[str, Any]:
         "type": "object",
         "properties": _workflow_keys(sections["train"]) | sections,
         "additionalProperties": False,
+    }
+
+
+def _search_keys(train: dict[str, Any]) -> dict[str, Any]:
+    """Keys of a search that are no flags as they stand: its models, and the axes as a mapping."""
+    one_value = {
+        name: {key: value for key, value in schema.items() if key not in ("default", "description")}
+        for name, schema in train.items()
+    }
+    axes = {
+        # null is left out, so that a second file can drop one.
+        name: {"type": ["array", "null"], "items": schema, "minItems": 1}
+        for name, schema in one_value.items()
+    }
+    return {
+        "axes": {
+            "type": "object",
+            "description": "options of training, and the values of each that are tried",
+            "default": _SEARCH_AXES,
+            "properties": axes,
+            "additionalProperties": False,
+        },
+        "models": {
+            "type": ["array", "null"],
+            "description": "models whose settings are searched for",
+            "items": {"type": "string"},
+            "uniqueItems": True,
+            "default": None,
+        },
     }
 
 

@@ -134,6 +134,11 @@ def resolve_config(
             "likelihood auto is chosen by `scpress likelihood`; give its file to `train` as "
             "--likelihoods, or name a likelihood."
         )
+    if options.n_latent == AUTO:
+        raise InputError(
+            "n_latent auto is chosen by `scpress search`, `trial` and `rank`; give the last file "
+            "to `train` as --search, or a number."
+        )
     names = [item.name for item in dataclasses.fields(Axes)]
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     if given.get("likelihood") in _DCA_NAMES:

@@ -20,6 +20,7 @@ from scpress.tables.likelihood import LikelihoodChoice
 from scpress.tables.records import plain
 from scpress.tables.results import FinalRecord
 from scpress.tables.scores import Choice
+from scpress.tables.search import Search
 from scpress.tables.training import TrainingRecord
 
 
@@ -51,6 +52,8 @@ class ReportInputs:
         What `false_signals` found in counts without structure.
     genes
         Which genes `genes` chose, where that was left to the molecules.
+    searches
+        What `rank` chose for models whose settings were searched for.
     path
         Where `cells` is, as the page tells it.
     """
@@ -68,6 +71,7 @@ class ReportInputs:
     learning_curve: LearningCurve | None = None
     false_signals: FalseSignals | None = None
     genes: GenesChoice | None = None
+    searches: list[Search] = field(default_factory=list)
     path: str = "scpress.h5ad"
 
     @property

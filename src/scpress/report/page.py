@@ -18,6 +18,7 @@ from scpress.report.genes import genes_section
 from scpress.report.inputs import ReportInputs
 from scpress.report.learning_curve import learning_curve_section
 from scpress.report.scores import describe_likelihood, scores_section
+from scpress.report.searches import search_section
 from scpress.report.summary import collect_metrics, count, share, write_headline
 
 
@@ -38,6 +39,7 @@ def build_report(inputs: ReportInputs, options: ReportOptions) -> tuple[str, dic
         "scores": scores_section(inputs),
         "genes": genes_section(inputs.genes),
         "likelihoods": [describe_likelihood(one) for one in inputs.likelihoods],
+        "searches": [search_section(one) for one in inputs.searches],
         "models": sections.models_section(inputs),
         "map": collect_map(inputs, max_cells=options.max_cells, genes=genes),
         "clusters": sections.clusters_section(inputs),

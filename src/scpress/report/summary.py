@@ -65,6 +65,7 @@ def collect_metrics(inputs: ReportInputs) -> dict[str, Any]:
         "likelihoods": [one.as_plain() for one in inputs.likelihoods],
         "learning_curve": inputs.learning_curve and inputs.learning_curve.as_plain(),
         "false_signals": inputs.false_signals and inputs.false_signals.as_plain(),
+        "searches": [one.as_plain() for one in inputs.searches],
         "archive": inputs.archive and inputs.archive.as_plain(),
         "compressions": [
             {"model": one.model, "seed": one.seed}

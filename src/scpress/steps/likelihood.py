@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from scpress.config.options import TrainOptions
-from scpress.config.scores import CANDIDATES
+from scpress.config.scores import AUTO, CANDIDATES
 from scpress.model.molecules import predictive_losses
 from scpress.steps.choose import paired_error
 from scpress.steps.score import held_out_folds, seen_by, without_fold
@@ -45,6 +45,9 @@ def choose_likelihood(
     InputError
         Folds of other cells or genes; as `train`.
     """
+    if options.n_latent == AUTO:
+        # The likelihood is chosen first, with the preset's size.
+        options = replace(options, n_latent=None)
     losses: dict[str, list[np.ndarray]] = {name: [] for name in CANDIDATES}
     n_cells = 0
     for fold in held_out_folds(counts, normalized, folds):

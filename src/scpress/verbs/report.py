@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("evaluations", "evaluation.json of every model"),
         ("compressions", "compression.json of every model"),
         ("likelihoods", "likelihood.json of every model that has one"),
+        ("searches", "search.json of every model that has one"),
     ):
         parser.add_argument(f"--{name}", type=Path, nargs="*", default=[], help=text)
     parser.add_argument("--choice", type=Path, help="choice.json")
@@ -50,6 +51,7 @@ def run(arguments: argparse.Namespace, options: ReportOptions) -> None:
     from scpress.tables.markers import Marker
     from scpress.tables.results import FINAL
     from scpress.tables.scores import Choice
+    from scpress.tables.search import Search
     from scpress.tables.training import HistoryRow
 
     inputs = ReportInputs(
@@ -78,6 +80,7 @@ def run(arguments: argparse.Namespace, options: ReportOptions) -> None:
         ),
         genes=arguments.genes
         and GenesChoice.from_plain(read_json(arguments.genes), f"'{arguments.genes}'"),
+        searches=[Search.from_plain(read_json(path), f"'{path}'") for path in arguments.searches],
         path=str(arguments.input),
     )
     page, metrics = build_report(inputs, options)

@@ -25,6 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--likelihoods", type=Path, help="likelihood.json that says what likelihood auto is"
     )
+    parser.add_argument(
+        "--search", type=Path, help="search.json of `rank`, whose settings are used"
+    )
     parser.add_argument("--output", type=Path, required=True, help="model.safetensors to write")
     parser.add_argument("--history", type=Path, required=True, help="history.tsv to write")
     add_foreign_flags(parser)
@@ -34,17 +37,17 @@ def run(arguments: argparse.Namespace, options: TrainOptions) -> None:
     """Read, train, write."""
     from scpress.io.files import read_json, save_table, write_together
     from scpress.io.results import read_counts, read_result
+    from scpress.steps.search import settle
     from scpress.steps.train import train
     from scpress.tables import results
-    from scpress.tables.likelihood import LikelihoodChoice
+    from scpress.tables.search import Search
     from scpress.training.checkpoints import Checkpoint
 
     counts = read_counts(arguments.counts)
-    options = translate_foreign(options, arguments, n_cells=counts.n_obs)
-    if arguments.likelihoods and options.likelihood == AUTO:
-        where = f"'{arguments.likelihoods}'"
-        choice = LikelihoodChoice.from_plain(read_json(arguments.likelihoods), where)
-        options = replace(options, likelihood=choice.chosen)
+    options = said_options(arguments, options, n_cells=counts.n_obs)
+    if arguments.search:
+        found = Search.from_plain(read_json(arguments.search), f"'{arguments.search}'")
+        options = settle(options, found)
     folder = arguments.checkpoints or arguments.output.parent / "checkpoints"
     checkpoint = Checkpoint(folder, minutes=options.checkpoint_minutes)
     model, history = train(
@@ -61,3 +64,18 @@ def run(arguments: argparse.Namespace, options: TrainOptions) -> None:
         (arguments.output, model.save),
     )
     checkpoint.remove()
+
+
+def said_options(
+    arguments: argparse.Namespace, options: TrainOptions, *, n_cells: int
+) -> TrainOptions:
+    """Options of a training, in any package's names, with the likelihood that was chosen."""
+    from scpress.io.files import read_json
+    from scpress.tables.likelihood import LikelihoodChoice
+
+    options = translate_foreign(options, arguments, n_cells=n_cells)
+    if arguments.likelihoods and options.likelihood == AUTO:
+        where = f"'{arguments.likelihoods}'"
+        choice = LikelihoodChoice.from_plain(read_json(arguments.likelihoods), where)
+        options = replace(options, likelihood=choice.chosen)
+    return options
