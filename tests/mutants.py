@@ -318,7 +318,8 @@ MUTANTS = [
     ),
     *_in(
         "config/flags",
-        ("null is a word", 'None if text == "null" else one(text)', "one(text)"),
+        ("null is a word", 'None if text == "null" else text if', "text if"),
+        ("no word stands for a number", "text if text in words else one(text)", "one(text)"),
         ("what is refused is in the help", "help=argparse.SUPPRESS", 'help="refused"'),
         ("no choice of those that may be null", 'schema["enum"].append(None)', "pass"),
     ),
@@ -1011,6 +1012,13 @@ MUTANTS = [
             "excess = (second - first) / np.maximum(mu_squared, 1e-12) - 1",
             "excess = second / np.maximum(mu_squared, 1e-12) - 1",
         ),
+    ),
+    *_in(
+        "model/scree",
+        ("one molecule of a rare gene is a dimension", "_CLIP = 10.0", "_CLIP = 1e9"),
+        ("dispersion is taken for dimensions", "* share / theta[genes])", "* 0 / theta[genes])"),
+        ("the threshold is of the shorter side", "* np.sqrt(longer)", "* np.sqrt(shorter)"),
+        ("no more values are computed than at first", "scree.n_above < n or n == most", "True"),
     ),
     *_in(
         "model/baselines",
@@ -1766,6 +1774,11 @@ MUTANTS = [
         ("the format is asked last", "if self.record is FinalRecord:", "if False:"),
     ),
     *_in(
+        "tables/search",
+        ("a search names trials that it has not", "number >= len(found.trials)", "number < 0"),
+        ("a rung that there is not is read", "or found.rung > len(found.steps)", ""),
+    ),
+    *_in(
         "tables/scores",
         ("a baseline may be chosen", "if one.is_model]", "]"),
     ),
@@ -2278,6 +2291,41 @@ MUTANTS = [
         ),
     ),
     *_in(
+        "steps/search",
+        ("settings are tried twice", "if meaning not in seen:", "if True:"),
+        ("every seed draws the same", "default_rng(draw.seed)", "default_rng(0)"),
+        (
+            "the model as it is comes with those drawn",
+            "[: draw.trials - 1]",
+            "[: draw.trials]",
+        ),
+        ("the best of some sizes is taken", "if by_size else (0,)", "if False else (0,)"),
+        ("sizes begin with a rung of few steps", "draw.steps[-1:] if by_size", "draw.steps if 0"),
+        (
+            "chosen settings replace what is said for one training",
+            "if own[key] == found.given.get(key)",
+            "if True",
+        ),
+    ),
+    *_in(
+        "steps/trial",
+        ("every rung trains to the end", '{"max_steps": steps}', "{}"),
+        ("a training that fails ends the search", "except FitFailedError", "except KeyError"),
+        (
+            "an empty place trains",
+            "if slot >= len(standing.entered):",
+            "if slot > len(standing.entered):",
+        ),
+    ),
+    *_in(
+        "steps/rank",
+        ("the model as it is may drop out", "kept = [own, *(", "kept = [*("),
+        ("all go on", "[:n_kept]", ""),
+        ("the best is chosen by however little", "<= (trials[trial].error or 0)", "<= 0"),
+        ("results of any rung are ranked", "if one.rung == standing.rung}", "}"),
+        ("results of any molecules are ranked", "is not None}) != 1:", "is not None}) == 0:"),
+    ),
+    *_in(
         "steps/choose",
         ("the error is not paired", "difference = first - second", "difference = first"),
         (
@@ -2481,6 +2529,15 @@ MUTANTS = [
         ("a training that was too short overfits", "if best == len(held_out) - 1:", "if False:"),
     ),
     *_in(
+        "report/searches",
+        (
+            "the next best is not named",
+            "if len(order) > 1 and order[1] is not own:",
+            "if False:",
+        ),
+        ("a failed training is the best", "if trial.difference is None:", "if False:"),
+    ),
+    *_in(
         "report/scores",
         ("nothing is said of a better baseline", "if choice.beaten_by and", "if False and"),
         (
@@ -2561,6 +2618,19 @@ MUTANTS = [
             "seed=0",
             "tests/verbs/test_subtype.py disk",
         ),
+    ),
+    *_in(
+        "verbs/search",
+        (
+            "the likelihood that was chosen is not used in a search",
+            "said_options(arguments, model, n_cells=counts.n_obs)",
+            "model",
+        ),
+    ),
+    *_in(
+        "verbs/trial",
+        ("checkpoints are left beside a trial", "checkpoints.remove()", "pass"),
+        ("a place below the first is trained", "if arguments.slot < 0:", "if False:"),
     ),
     *_in(
         "verbs/likelihood",

@@ -22,7 +22,7 @@ from scpress.config.options import VERBS, ClusterOptions, SubtypeOptions
 
 SHIPPED = yaml.safe_load((ROOT / "config/config.yaml").read_text())
 # Verbs that the shipped configuration does not ask for.
-ON_REQUEST = {"denoise", "false_signals", "learning_curve"}
+ON_REQUEST = {"denoise", "false_signals", "genes", "learning_curve", "search"}
 # Small enough for a test; every rule runs, and a network trains.
 SMALL = {
     "samples": "samples.tsv",
@@ -243,10 +243,12 @@ def test_the_primary_model_is_chosen_among_all_that_are_scored(tmp_path):
     )
 
 
-def test_a_likelihood_and_genes_that_are_left_to_the_molecules_are_chosen_once(tmp_path):
+def test_what_is_left_to_the_molecules_is_chosen_once_for_all_trainings(tmp_path):
+    axes = {"hidden": [[8], [4, 4]], "epsilon": [0.1], "dropout_rate": None, "decoder": None}
     write_config(
         tmp_path,
-        train={"likelihood": "auto"},
+        train={"likelihood": "auto", "n_latent": "auto"},
+        search={"models": ["vae"], "axes": axes, "trials": 9, "steps": [20, 40]},
         seeds=[7, 3],
         compress={"n_latents": [2]},
         normalize={"n_top_genes": "auto"},
@@ -254,16 +256,20 @@ def test_a_likelihood_and_genes_that_are_left_to_the_molecules_are_chosen_once(t
     ad.AnnData(sparse.random(500, 200, density=0.1, format="csr")).write_h5ad(tmp_path / "raw.h5ad")
     jobs = dry_run(tmp_path)
     (chosen,) = jobs["likelihood"]
-    file = "results/models/vae/all/likelihood.json"
+    folder = "results/models/vae/all"
+    file = f"{folder}/likelihood.json"
     assert values_of("--output", chosen)[0] == file
     assert values_of("--seed", chosen) == ["7"]
     for job in jobs["train"]:
         model = values_of("--model", job)[0]
         if model == "pca":
-            assert not {"--likelihood", "--likelihoods"} & set(job["words"])
+            assert not {"--likelihood", "--likelihoods", "--search"} & set(job["words"])
         else:
             assert values_of("--likelihoods", job) == [file]
             assert values_of("--likelihood", job) == ["auto"]
+            assert values_of("--search", job) == [f"{folder}/search.json"]
+            size = "2" if model == "vae-2" else "auto"
+            assert values_of("--n-latent", job) == [size]
     assert len(jobs["train"]) == 4
     (report,) = jobs["report"]
     assert values_of("--likelihoods", report) == [file]
@@ -275,6 +281,24 @@ def test_a_likelihood_and_genes_that_are_left_to_the_molecules_are_chosen_once(t
     for job in (normalize, report):
         assert values_of("--genes", job) == [file]
     assert values_of("--n-top-genes", normalize) == ["auto"]
+    assert values_of("--searches", report) == [f"{folder}/search.json"]
+    # Five sizes by two are more than nine; a third of those, rounded up, is three.
+    (search,) = jobs["search"]
+    assert values_of("--likelihoods", search) == [file]
+    assert values_of("--axes", search) == ["epsilon=[0.1]", "hidden=[[8], [4, 4]]"]
+    assert (values_of("--n-latent", search), values_of("--trials", search)) == (["auto"], ["9"])
+    slots = [(0, slot) for slot in range(9)] + [(1, slot) for slot in range(3)]
+    trials = {
+        (values_of("--standing", job)[0], values_of("--slot", job)[0], values_of("--seed", job)[0])
+        for job in jobs["trial"]
+    }
+    assert trials == {(f"{folder}/search_{rung}.json", str(slot), "7") for rung, slot in slots}
+    ranks = {values_of("--output", job)[0]: job for job in jobs["rank"]}
+    assert set(ranks) == {f"{folder}/search_1.json", f"{folder}/search.json"}
+    for rung, job in enumerate(ranks[f"{folder}/search{after}.json"] for after in ("_1", "")):
+        assert values_of("--standing", job) == [f"{folder}/search_{rung}.json"]
+        places = [f"{folder}/search_{rung}/{slot}.json" for one, slot in slots if one == rung]
+        assert values_of("--trials", job) == places
 
 
 def test_without_folds_there_are_no_scores_and_auto_is_the_first_model(tmp_path):
