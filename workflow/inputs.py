@@ -139,6 +139,7 @@ def complete_config(config, schema):
         *_check_search(config),
         *_check_folds(config),
         *_check_genes(config),
+        *_check_curve(config),
     ]
 
 
@@ -237,19 +238,16 @@ def _check_search(config):
 
 
 def _check_folds(config):
-    """What cannot be chosen or measured without folds of the molecules."""
+    """What cannot be chosen without folds of the molecules."""
     if config["thin"]["folds"]:
         return []
-    of_curve = []
-    if config["learning_curve"]["halvings"]:
-        of_curve = ["'learning_curve' needs folds; set folds in 'thin', or halvings to 0."]
     searched = [
         f"the settings of model '{model}' are searched for, or its n_latent is auto, which needs "
         "folds; set folds in 'thin', or name settings."
         for model in list_models(config)
         if list_rungs(config, model)
     ]
-    return of_curve + searched + [
+    return searched + [
         f"the likelihood of model '{model}' is auto, which needs folds; set folds in 'thin', or "
         "name a likelihood."
         for model in list_models(config)
@@ -283,6 +281,16 @@ def first_network(config):
         for model, options in list_models(config).items()
     }
     return next((model for model, preset in presets.items() if preset != "pca"), None)
+
+
+def _check_curve(config):
+    """Why there can be no learning curve where one is asked for."""
+    halvings = config["learning_curve"]["halvings"]
+    if halvings and not config["thin"]["folds"]:
+        return ["'learning_curve' needs folds; set folds in 'thin', or halvings to 0."]
+    if halvings == 1:
+        return ["'learning_curve.halvings' is 1, which is no curve; set it to 2 or more, or to 0."]
+    return []
 
 
 def primary_candidates(config):

@@ -163,8 +163,10 @@ def test_too_few_cells_have_no_curve_and_one_training_no_error(simulated, folds)
     arguments = (simulated, normalized, folds, PCA)
     found = learning_curve(*arguments, LearningCurveOptions(halvings=3), name="m", seed=0)
     assert (found.points, found.outlook) == ((), None)
-    with pytest.raises(InputError, match="set halvings to 2 or more"):
-        learning_curve(*arguments, LearningCurveOptions(), name="m", seed=0)
+    for halvings in (0, 1):
+        options = LearningCurveOptions(halvings=halvings)
+        with pytest.raises(InputError, match=f"halvings is {halvings}, .*set halvings to 2 or"):
+            learning_curve(*arguments, options, name="m", seed=0)
 
 
 def test_one_fold_and_one_repeat_give_no_error(simulated, monkeypatch):

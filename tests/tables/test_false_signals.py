@@ -35,3 +35,5 @@ def test_the_table_is_read_as_it_was_written():
     plain["copies"][0]["raw_pairs"] = 1.5
     with pytest.raises(InputError, match=r"'raw_pairs' in .* is 1\.5"):
         FalseSignals.from_plain(plain, "x")
+    with pytest.raises(InputError, match="x has no copy without structure"):
+        FalseSignals.from_plain(found.as_plain() | {"copies": []}, "x")

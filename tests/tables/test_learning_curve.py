@@ -30,4 +30,12 @@ def test_points_are_in_order_and_end_with_all_cells(order):
     chosen = [points[i] for i in order] if isinstance(order, list) else points[order]
     with pytest.raises(InputError, match=r"x has points at .*learning_curve` again"):
         LearningCurve.from_plain(CURVE.as_plain() | {"points": chosen}, "x")
-    assert LearningCurve.from_plain(CURVE.as_plain() | {"points": []}, "x").points == ()
+
+
+def test_a_curve_has_an_outlook_and_without_a_curve_there_is_none():
+    plain = CURVE.as_plain()
+    for lacking in ({"points": []}, {"outlook": {}}):
+        with pytest.raises(InputError, match="not the outlook that they give"):
+            LearningCurve.from_plain(plain | lacking, "x")
+    neither = LearningCurve.from_plain(plain | {"points": [], "outlook": {}}, "x")
+    assert (neither.points, neither.outlook) == ((), None)

@@ -277,9 +277,8 @@ def test_what_is_left_to_the_molecules_is_chosen_once_for_all_trainings(tmp_path
     (genes,), (normalize,) = jobs["genes"], jobs["normalize"]
     assert values_of("--model", genes) == ["vae"]
     assert values_of("--seed", genes) == ["7"]
-    file = "results/genes.json"
     for job in (normalize, report):
-        assert values_of("--genes", job) == [file]
+        assert values_of("--genes", job) == ["results/genes.json"]
     assert values_of("--n-top-genes", normalize) == ["auto"]
     assert values_of("--searches", report) == [f"{folder}/search.json"]
     # Five sizes by two are more than nine; a third of those, rounded up, is three.

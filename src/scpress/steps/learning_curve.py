@@ -51,8 +51,11 @@ def learning_curve(
     InputError
         No halvings, one training for each size, folds of other cells or genes; as `train`.
     """
-    if curve.halvings < 1:
-        raise InputError("halvings is 0, which is no curve; set halvings to 2 or more.")
+    if curve.halvings < MIN_SIZES - 1:
+        raise InputError(
+            f"halvings is {curve.halvings}, which is no curve; set halvings to {MIN_SIZES - 1} or "
+            "more."
+        )
     sizes = curve_sizes(counts.n_obs, curve.halvings)
     found = LearningCurve(
         model=name,

@@ -1,6 +1,7 @@
 """What the same steps find in the data and in copies of them without structure."""
 
 from dataclasses import dataclass
+from typing import Any, Self
 
 from scpress.tables.records import NotNegative, Record, Share
 
@@ -60,3 +61,11 @@ class FalseSignals(Record):
     min_correlation: Share
     data: Signals
     copies: tuple[Signals, ...]
+
+    @classmethod
+    def from_plain(cls, values: Any, where: str) -> Self:
+        """Read as a record, and check that there is a copy."""
+        found = super().from_plain(values, where)
+        if not found.copies:
+            raise cls.refusal(f"{where} has no copy without structure")
+        return found

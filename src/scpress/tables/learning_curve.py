@@ -79,4 +79,6 @@ class LearningCurve(Record):
         sizes = [point.n_cells for point in found.points]
         if sizes and (sizes != sorted(set(sizes)) or sizes[-1] != found.n_cells):
             raise cls.refusal(f"{where} has points at {sizes} of {found.n_cells} cells")
+        if bool(sizes) != (found.outlook is not None):
+            raise cls.refusal(f"{where} has {len(sizes)} points and not the outlook that they give")
         return found
