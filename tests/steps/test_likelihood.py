@@ -88,12 +88,17 @@ def test_the_simplest_within_an_error_of_the_best_is_chosen(
         found = cells + above[likelihood] / 200
         return found + noise - noise.mean() if likelihood == "nb" else found
 
-    monkeypatch.setattr(step, "train", lambda a, b, options, **_: (options.likelihood, None))
+    def untrained(counts, normalized, options, **_):
+        assert options.n_latent is None  # chosen later; the preset's until then
+        return options.likelihood, None
+
+    monkeypatch.setattr(step, "train", untrained)
     monkeypatch.setattr(step, "seen_by", lambda *_: None)
     monkeypatch.setattr(step, "predictive_losses", losses)
     normalized = normalized_of(simulated)
     folds = thin(simulated, normalized)
-    found = choose_likelihood(simulated, normalized, folds, brief_options(), name="m", seed=0)
+    options = brief_options(n_latent="auto")
+    found = choose_likelihood(simulated, normalized, folds, options, name="m", seed=0)
     assert (found.chosen, found.best) == (chosen, "zinb")
     of = {one.likelihood: one for one in found.candidates}
     assert of["zinb"].loss == pytest.approx(cells.sum() / 100)
