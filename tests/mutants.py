@@ -2256,7 +2256,7 @@ MUTANTS = [
         ("samples are mixed", "dict.fromkeys((sample, batch_key))", "dict.fromkeys((None, None))"),
         ("a sample's batches are mixed", "np.stack(known, axis=1)", "np.stack(known[:1], axis=1)"),
         ("negative correlations are none", "np.abs(correlation[", "(correlation["),
-        ("a constant is correlated", "= np.inf", "= 1.0"),
+        ("a constant is correlated", "<= 1e-10 * np.diag", "<= -1 * np.diag"),
         ("rare genes have pairs", ">= _MIN_PAIR_CELLS", ">= 1"),
         ("subtypes of a copy are of its types", "groupby=slots.LEIDEN.name", "groupby='cell_type'"),
         ("groups without subtypes count", "if n > 1) if groups", "if n > 0) if groups"),
