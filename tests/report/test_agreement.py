@@ -33,9 +33,9 @@ def test_without_two_labels_there_is_none(full, label):
 def test_what_the_delivered_clusters_are_made_from_is_named(full):
     record = full.cells.uns["scpress"]["cluster"]
     record |= {"seed": 3, "n_seeds": 1, "chosen_resolution": 0.6}
-    assert describe_delivered(full) == "the delivered clusters: seed 3, resolution 0.6"
+    assert describe_delivered(full) == "the delivered clusters:\nseed 3, resolution 0.6"
     record |= {"n_seeds": 2, "chosen_resolution": np.nan}
-    assert describe_delivered(full) == "the delivered clusters: 2 seeds together, one cluster"
+    assert describe_delivered(full) == "the delivered clusters:\n2 seeds together, one cluster"
 
 
 def test_scores_of_seeds_name_seed_and_resolution(full):
@@ -46,6 +46,6 @@ def test_scores_of_seeds_name_seed_and_resolution(full):
     evaluation = dataclasses.replace(full.evaluations[0], seeds=seeds)
     assert describe_seeds(evaluation, "ari_best") == "seed 0: 0.500 at resolution 0.2"
     assert describe_seeds(evaluation, "ari_chosen") == (
-        "seed 0: 0.400 at resolution 1.4; seed 7: 0.000 as one cluster"
+        "seed 0: 0.400 at resolution 1.4\nseed 7: 0.000 as one cluster"
     )
     assert describe_seeds(evaluation, "silhouette") == ""

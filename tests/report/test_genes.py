@@ -47,6 +47,8 @@ def test_that_nothing_smaller_is_as_good_is_said_and_what_was_not_tried():
     whole = replace(CHOICE, chosen=4000, flavor="seurat_v3", max_genes=5000, left_out=(8000,))
     text = genes_section(whole)["text"]
     assert text.startswith("Modelled are all 4,000 genes: no smaller number that was tried")
+    alone = replace(whole, candidates=(ALL,))
+    assert ": the fewest that were tried predict held-out" in genes_section(alone)["text"]
     assert text.endswith("Left out, as more than max_genes (5,000): 8,000 genes.")
 
 

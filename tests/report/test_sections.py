@@ -102,7 +102,7 @@ def test_the_range_over_seeds_is_shown_and_the_best_marked(full):
     section = models_section(full)
     assert section["table"]["header"][3:] == ["ARI of each seed's clusters, resolution by labels"]
     rows = section["table"]["rows"]
-    of_seeds = "seed 0: 0.500 as one cluster; seed 1: 0.700 as one cluster"
+    of_seeds = "seed 0: 0.500 as one cluster\nseed 1: 0.700 as one cluster"
     assert rows[0][3] == {"text": "0.600", "range": of_seeds, "best": True}
     of_seed = "seed 0: 0.400 at resolution 9"
     assert rows[1][3] == {"text": "0.400", "range": of_seed, "best": False}
@@ -123,7 +123,7 @@ def test_the_primary_model_has_the_number_of_the_delivered_clusters_everywhere(f
     own, other = (row[place] for row in section["table"]["rows"])
     resolution = full.record["cluster"]["chosen_resolution"]
     assert own["text"] == f"{ari:.3f}"
-    assert own["range"] == f"the delivered clusters: seed 0, resolution {resolution:g}"
+    assert own["range"] == f"the delivered clusters:\nseed 0, resolution {resolution:g}"
     assert f"ARI with the known labels is {ari:.3f}" in " ".join(
         write_headline(full, collect_metrics(full))
     )

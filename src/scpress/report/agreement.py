@@ -34,7 +34,7 @@ def describe_delivered(inputs: ReportInputs) -> str:
     """What the delivered clusters are made from."""
     record = plain(inputs.record.get("cluster", {}))
     resolution, n_seeds = record.get("chosen_resolution"), record.get("n_seeds", 1)
-    text = "the delivered clusters: "
+    text = "the delivered clusters:\n"
     text += f"{n_seeds} seeds together" if n_seeds > 1 else f"seed {record.get('seed')}"
     if resolution is None or not np.isfinite(resolution):
         return f"{text}, one cluster"
@@ -52,4 +52,4 @@ def describe_seeds(evaluation: Evaluation, metric: str) -> str:
         if value is not None:
             at = "as one cluster" if resolution is None else f"at resolution {resolution:g}"
             parts.append(f"seed {seed}: {value:.3f} {at}")
-    return "; ".join(parts)
+    return "\n".join(parts)

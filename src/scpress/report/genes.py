@@ -17,7 +17,9 @@ def genes_section(choice: GenesChoice | None) -> dict[str, Any] | None:
     )
     ranking = "" if chosen.n_genes == choice.n_all else f" of the ranking {chosen.flavor}"
     text = f"Modelled are {_named(choice, chosen.n_genes)}{ranking}: "
-    if best is chosen:
+    if best is chosen is choice.candidates[0]:
+        text += "the fewest that were tried predict held-out molecules of all genes best"
+    elif best is chosen:
         text += (
             "no smaller number that was tried predicts held-out molecules of all genes as well, "
             "within one standard error"

@@ -208,7 +208,8 @@ def models_section(inputs: ReportInputs) -> Section | None:
     for metric, value in delivered_agreement(inputs).items():
         if metric in primary:
             primary[metric] = [value]
-            ranges[inputs.primary, metric] = describe_delivered(inputs)
+            of_ari = metric == "ari_chosen"
+            ranges[inputs.primary, metric] = describe_delivered(inputs) if of_ari else ""
     metrics = [metric for metric in SCORES if any(metric in own for own in values.values())]
     names = list(dict.fromkeys([*held_out, *values]))
     if not metrics and not any(held_out.values()):
