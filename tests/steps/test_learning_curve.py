@@ -69,6 +69,18 @@ def test_the_interval_holds_what_the_law_allows_and_widens_with_the_trainings_ch
     assert sure.over_gene_means == 50
 
 
+def test_cells_alone_make_an_interval_though_all_runs_agree():
+    rng = np.random.default_rng(0)
+    losses = np.array([14.0, 6.0, 2.0, 0.0])[:, None, None] + rng.normal(size=(4, 1, 100))
+    found = look_ahead(SIZES, np.tile(losses, (1, 4, 1)), 50.0)
+    assert found.low < 1 < found.high
+    assert 0.05 < found.high - found.low < 2
+    # A hundred times the cells in each block are ten times as sure.
+    losses = losses + 0.9 * (losses.mean(axis=2, keepdims=True) - losses)
+    surer = look_ahead(SIZES, np.tile(losses, (1, 4, 1)), 50.0)
+    assert surer.high - surer.low < 0.3 * (found.high - found.low)
+
+
 def test_the_interval_is_right_nine_times_of_ten():
     truth = 2 * 2**-0.5 * 2**-0.5
     found = [
