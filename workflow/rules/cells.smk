@@ -1,4 +1,4 @@
-# What the cells are, from the primary model: clusters from all seeds, the rest from the first.
+# What the cells are, from the primary model: clusters from all seeds, which subtypes are held against, too.
 #   cluster   latents (choice)                           -> clusters.h5ad                       scpress cluster
 #   annotate  counts, normalized, clusters             -> annotation.h5ad, markers.tsv        scpress annotate
 #   subtype   counts, ..., annotation, latents         -> subtypes.h5ad, subtype_markers.tsv  scpress subtype
