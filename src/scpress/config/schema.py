@@ -29,7 +29,7 @@ _MODELS = {
 _SEARCH_AXES = {
     "hidden": [[64], [128]],
     "dropout_rate": [0.1, 0.3],
-    "epsilon": [0.03, 0.1],
+    "epsilon": [0.03, 0.3],
     "decoder": ["mlp", "linear"],
 }
 
