@@ -2354,6 +2354,11 @@ MUTANTS = [
     *_in(
         "report/agreement",
         (
+            "cells without a label agree",
+            "label.notna().to_numpy() & (label",
+            "label.isna().to_numpy() | (label",
+        ),
+        (
             "cells without a label count for the ARI",
             'known = label.notna().to_numpy() & (label.astype(str) != "").to_numpy()',
             "known = np.ones(len(label), dtype=bool)",
@@ -2492,11 +2497,6 @@ MUTANTS = [
         ("a larger code is said to be smaller", "if full.ratio >= 1:", "if full.ratio > 1:"),
         ("unassigned is a type", "types.pop(UNASSIGNED, 0)", "types.get(UNASSIGNED, 0)"),
         (
-            "cells without a label agree",
-            "label.notna().to_numpy() & (label",
-            "label.isna().to_numpy() | (label",
-        ),
-        (
             "a cell counts for its first reason",
             'for reason in str(joined).split(";"):',
             'for reason in str(joined).split(";")[:1]:',
@@ -2556,7 +2556,7 @@ MUTANTS = [
     *_in(
         "verbs/score",
         ("checkpoints are left beside scores", "checkpoints.remove()", "pass"),
-        ("seeds are all the first", "seed=record.seed", "seed=1"),
+        ("seeds are all the first", "seed=seed,", "seed=1,"),
     ),
     *_in(
         "verbs/evaluate",
@@ -2724,13 +2724,13 @@ MUTANTS = [
         "tests/workflow/test_workflow.py primary_one",
         (
             "the cells are clustered with another model's latent",
-            'model_files("latent.h5ad", PRIMARY, every_seed=True)',
-            'model_files("latent.h5ad")[:1]',
+            'model_files("latent.h5ad", PRIMARY, every_seed=True),\n        choice',
+            'model_files("latent.h5ad")[:1],\n        choice',
         ),
         (
             "the cells are clustered by the first seed alone",
-            'model_files("latent.h5ad", PRIMARY, every_seed=True)',
-            'model_files("latent.h5ad", PRIMARY)',
+            'model_files("latent.h5ad", PRIMARY, every_seed=True),\n        choice',
+            'model_files("latent.h5ad", PRIMARY),\n        choice',
         ),
         (
             "the clusters are said to be of the last seed",
