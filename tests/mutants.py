@@ -2327,6 +2327,8 @@ MUTANTS = [
     ),
     *_in(
         "steps/choose",
+        ("a wild setting is all settings'", "np.median(runs.var(", "np.mean(runs.var("),
+        ("the median of variances is their mean", "* free / chi2.median(free)", "* 1"),
         ("the error is not paired", "difference = first - second", "difference = first"),
         (
             "trainings have no error",

@@ -5,7 +5,7 @@ import pytest
 
 from scpress.config.options import ChooseOptions
 from scpress.errors import InputError
-from scpress.steps.choose import choose, paired_error
+from scpress.steps.choose import choose, paired_error, paired_errors
 from scpress.tables.scores import FoldScore, Predictor, Scores
 
 N_BLOCKS = 50
@@ -62,6 +62,29 @@ def test_the_error_counts_how_trainings_differ(cells):
     # Four trainings of -1, 1, 3, 5: a variance of 20 / 3 over 4.
     assert paired_error(runs, baseline) == pytest.approx(np.sqrt(20 / 3 / 4))
     assert paired_error(baseline, runs) == paired_error(runs, baseline)
+
+
+def test_how_trainings_differ_is_known_from_all_settings_together(cells):
+    """One seed and two folds: two differences of a setting say next to nothing of their spread."""
+    rng = np.random.default_rng(0)
+    n, spread = 400, 2.0
+    runs = {number: cells + spread * rng.normal(size=(1, 2, 1)) for number in range(n)}
+    runs["best"] = np.tile(cells, (1, 2, 1))
+    errors = paired_errors(runs, "best")
+    assert errors.pop("best") == 0
+    assert list(errors) == list(range(n))
+    of_one = np.array([paired_error(runs[number], runs["best"]) for number in range(n)])
+    assert np.mean(of_one < 0.2 * spread / np.sqrt(2)) > 0.1
+    np.testing.assert_allclose(list(errors.values()), spread / np.sqrt(2), rtol=0.15)
+    # A setting that trains wildly makes no other one's error.
+    wild = runs | {0: cells + np.array([[[-500.0], [500.0]]])}
+    assert paired_errors(wild, "best")[1] == pytest.approx(errors[1], rel=0.02)
+    # With two alone, and with one fold, nothing is to be pooled.
+    two = {0: runs[0], "best": runs["best"]}
+    assert paired_errors(two, "best")[0] == pytest.approx(of_one[0] / np.sqrt(0.4549), rel=1e-3)
+    one_fold = {name: loss[:, :1] for name, loss in two.items()}
+    assert paired_errors(one_fold, "best")[0] == pytest.approx(0, abs=1e-9)
+    assert paired_errors({"best": cells[None, None]}, "best") == {"best": 0}
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 """All predictors side by side on the same held-out molecules, and the model to build on."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from scipy.stats import chi2
 
 from scpress.config.options import ChooseOptions
 from scpress.errors import InputError
@@ -104,6 +106,26 @@ def paired_error(first: np.ndarray, second: np.ndarray) -> float:
     of_blocks = difference.mean(axis=(0, 1))
     of_runs = difference.mean(axis=2).ravel()
     return float(np.sqrt(sum(_variance_of_mean(values) for values in (of_blocks, of_runs))))
+
+
+def paired_errors(losses: Mapping[Any, np.ndarray], other: Any) -> dict[Any, float]:
+    """Standard errors of the differences of several losses from one of them, as `paired_error`.
+
+    How trainings differ is taken from all of them together: one seed with two folds has two
+    differences, whose spread is next to nothing as often as it is many times too wide. It is the
+    median of the variances, over that of chi-square, so that one wild setting is not all settings'.
+    All have the same seeds and folds.
+    """
+    differences = {name: loss - losses[other] for name, loss in losses.items() if name != other}
+    runs = np.array([one.mean(axis=2).ravel() for one in differences.values()])
+    of_runs, free = 0.0, runs.shape[-1] - 1
+    if len(runs) and free:
+        of_runs = float(np.median(runs.var(axis=1, ddof=1)) * free / chi2.median(free)) / (free + 1)
+    errors = {
+        name: float(np.sqrt(_variance_of_mean(one.mean(axis=(0, 1))) + of_runs))
+        for name, one in differences.items()
+    }
+    return errors | {other: 0.0}
 
 
 def _variance_of_mean(values: np.ndarray) -> float:

@@ -19,7 +19,7 @@ from scpress.errors import InputError
 from scpress.model.baselines import FLOOR
 from scpress.model.fitted import TrainedModel
 from scpress.model.molecules import HeldOutFold, Predict, hold_out, score_means
-from scpress.steps.choose import paired_error
+from scpress.steps.choose import paired_errors
 from scpress.steps.normalize import normalize
 from scpress.steps.score import means_of
 from scpress.steps.thin import group_cells
@@ -104,6 +104,7 @@ def choose_genes(
     arrays = {one: np.array(found)[None] for one, found in losses.items()}
     n_chosen, flavor = choose_smallest(arrays)
     best = min(arrays, key=lambda one: arrays[one].mean())
+    errors = paired_errors(arrays, best)
     log.info("%d genes of %s are chosen", n_chosen, flavor)
     return GenesChoice(
         model=name,
@@ -121,7 +122,7 @@ def choose_genes(
                 share=min(1.0, float(np.mean(shares[one]))),
                 loss=float(found.mean()),
                 difference=float(found.mean() - arrays[best].mean()),
-                error=paired_error(found, arrays[best]),
+                error=errors[one],
             )
             for one, found in arrays.items()
         ),
@@ -169,8 +170,8 @@ def choose_smallest(losses: dict[tuple[int, str], np.ndarray]) -> tuple[int, str
     best = min(losses, key=lambda one: losses[one].mean())
     within = [
         one
-        for one, found in losses.items()
-        if found.mean() - losses[best].mean() <= paired_error(found, losses[best])
+        for one, error in paired_errors(losses, best).items()
+        if losses[one].mean() - losses[best].mean() <= error
     ]
     return min(within, key=lambda one: (one[0], losses[one].mean()))
 

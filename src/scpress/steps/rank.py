@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from scpress.errors import InputError
-from scpress.steps.choose import paired_error
+from scpress.steps.choose import paired_errors
 from scpress.tables.search import Search, TrialScores
 
 log = logging.getLogger("scpress")
@@ -48,12 +48,12 @@ def rank(standing: Search, results: Sequence[TrialScores]) -> Search:
     order = sorted(means, key=lambda trial: means[trial])
     best = order[0]
     trials = list(standing.trials)
-    for trial, loss in losses.items():
+    for trial, error in paired_errors(losses, best).items():
         trials[trial] = replace(
             trials[trial],
             losses=(*trials[trial].losses, means[trial]),
             difference=means[trial] - means[best],
-            error=paired_error(loss, losses[best]),
+            error=error,
         )
     rung = standing.rung + 1
     after = replace(standing, rung=rung, trials=tuple(trials), entered=())
