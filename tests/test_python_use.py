@@ -13,13 +13,14 @@ PAGE = ROOT / "docs" / "python.md"
 @pytest.mark.filterwarnings("ignore")  # scanpy's and umap's own
 def test_the_page_runs_as_it_stands_and_scanpy_takes_the_result(tmp_path):
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     here = Path.cwd()
     names: dict = {}
     os.chdir(tmp_path)
     try:
         for block in blocks:
             exec(block, names)
+        assert names["choice"].chosen == "vae"
         adata = names["adata"]
         assert set(adata.obs["subtype"].astype(str))
         plt.switch_backend("agg")
