@@ -153,8 +153,9 @@ def test_slurm_was_asked_for_what_is_predicted(cluster, finished):
         assert job["CPUs/Task"] == "1", job.rule
         seen |= set(rules)
     # Not asked for: scores (`thin: folds: 0`), and what is left to them.
-    scores = {"thin", "score", "baselines", "choose", "likelihood"}
-    assert seen == set(prediction.COSTS) - scores - {"denoise"}
+    scores = {"thin", "score", "baselines", "choose", "likelihood", "learning_curve"}
+    scores |= {"genes", "search", "trial", "rank"}
+    assert seen == set(prediction.COSTS) - scores - {"denoise", "false_signals"}
 
 
 def test_the_doctor_had_said_so_before(cluster, finished):
