@@ -25,7 +25,6 @@ from pathlib import Path
 import anndata as ad
 import numpy as np
 from clusters import cluster_as_usual
-from scpress.tables.search import Search
 
 from scpress.cells.graph import average_graphs, build_graph, leiden
 from scpress.cells.stability import adjusted_rand_index
@@ -34,6 +33,7 @@ from scpress.io.h5ad import read_h5ad
 from scpress.steps.cluster import cluster
 from scpress.tables.likelihood import LikelihoodChoice
 from scpress.tables.scores import Choice
+from scpress.tables.search import Search
 
 ROOT = Path(__file__).parents[1]
 MODELS = {
