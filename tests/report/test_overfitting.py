@@ -36,7 +36,7 @@ def test_losses_that_part_are_named_with_the_step():
         "It overfits from step 1,000 on: until step 2,000 training cells got better by 35.0 nats "
         "per cell and held-out cells worse by 30.0, 30% of what the model gains over gene means. "
         "At step 1,000, whose weights are used, they are 5.0 apart. More cells would help most; a "
-        "smaller network or more dropout_rate may."
+        "larger epsilon or a smaller network may."
     )
 
 

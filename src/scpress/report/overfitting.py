@@ -45,4 +45,4 @@ def describe_overfitting(history: pd.DataFrame, verdict: Verdict) -> str:
         text += f", whose weights are used, they are {held_out[best] - training[best]:,.1f} apart"
     else:
         text += " the weights are the used ones"
-    return text + ". More cells would help most; a smaller network or more dropout_rate may."
+    return text + ". More cells would help most; a larger epsilon or a smaller network may."
