@@ -606,6 +606,7 @@ MUTANTS = [
     ),
     *_in(
         "io/results",
+        ("a damaged table is not named", """f"'{path}'")""", '"the table")'),
         (
             "a record is not looked at",
             "        result.require(adata, f\"'{path}'\")\n",

@@ -1,5 +1,7 @@
 """Files between steps are checked as they are read; those made in Python by their readers."""
 
+import json
+
 import anndata as ad
 import numpy as np
 import pandas as pd
@@ -7,8 +9,9 @@ import pytest
 
 from scpress.counts.frames import plain_frame
 from scpress.errors import InputError
-from scpress.io.results import read_counts, read_result
+from scpress.io.results import read_counts, read_record, read_result
 from scpress.tables.results import NORMALIZED
+from scpress.tables.search import TrialScores
 
 
 @pytest.fixture
@@ -61,3 +64,13 @@ def test_counts_stay_on_disk_and_may_be_a_users(normalized, tmp_path):
     normalized.write_h5ad(tmp_path / "c.h5ad")
     with pytest.raises(InputError, match=r"obs\['sample'\] is missing"):
         read_counts(tmp_path / "c.h5ad")
+
+
+def test_a_table_is_read_or_its_file_is_named(tmp_path):
+    path = tmp_path / "search_0_7.json"
+    table = TrialScores(rung=0, slot=7)
+    path.write_text(json.dumps(table.as_plain()))
+    assert read_record(path, TrialScores) == table
+    path.write_text(json.dumps(table.as_plain() | {"slot": "x"}))
+    with pytest.raises(InputError, match=r"'slot' in '.*search_0_7\.json' is 'x'"):
+        read_record(path, TrialScores)

@@ -54,7 +54,7 @@ def _fit_all(fold: HeldOutFold, options: BaselinesOptions) -> Iterator[tuple[str
     training = fold.training
     n_obs, n_vars = training.X.shape
     share = fit_gene_shares(training)
-    yield GENE_MEAN, predict_gene_means(fold)
+    yield GENE_MEAN, _means_of(GeneMeanCoder(share), fold)
     ranks = [r for r in sorted(set(options.pca_ranks)) if r <= min(n_vars, n_obs - 1)]
     if ranks:
         for rank, pca in zip(ranks, fit_pca_coders(training, ranks), strict=True):

@@ -21,11 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, options: ChooseOptions) -> None:
     """Read, compare, write."""
-    from scpress.io.files import read_json, write_json
+    from scpress.io.files import write_json
+    from scpress.io.results import read_record
     from scpress.steps.choose import choose
     from scpress.tables.scores import Scores
 
-    models = [Scores.from_plain(read_json(path), f"'{path}'") for path in arguments.scores]
-    where = f"'{arguments.baselines}'"
-    baselines = Scores.from_plain(read_json(arguments.baselines), where)
+    models = [read_record(path, Scores) for path in arguments.scores]
+    baselines = read_record(arguments.baselines, Scores)
     write_json(choose(models, baselines, options).as_plain(), arguments.output)

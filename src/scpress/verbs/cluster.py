@@ -26,9 +26,8 @@ def run(arguments: argparse.Namespace, options: ClusterOptions) -> None:
     """Cluster and write."""
     from scpress import slots
     from scpress.errors import InputError
-    from scpress.io.files import read_json
     from scpress.io.h5ad import write_h5ad
-    from scpress.io.results import read_result
+    from scpress.io.results import read_record, read_result
     from scpress.steps.cluster import cluster
     from scpress.tables import results
     from scpress.tables.scores import Choice
@@ -37,8 +36,7 @@ def run(arguments: argparse.Namespace, options: ClusterOptions) -> None:
     if (model is None) == (arguments.choice is None):
         raise InputError("which model is clustered? Give either --model or --choice.")
     if arguments.choice:
-        where = f"'{arguments.choice}'"
-        model = Choice.from_plain(read_json(arguments.choice), where).chosen
+        model = read_record(arguments.choice, Choice).chosen
     latents = [read_result(path, results.LATENT) for path in arguments.latent]
     found = [one for one in latents if slots.LATENT.of(model) in one.obsm]
     if not found and len(latents) > 1:

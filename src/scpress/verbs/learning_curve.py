@@ -34,8 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, options: LearningCurveOptions) -> None:
     """Read, train on parts of the cells, score, write."""
     from scpress.errors import InputError
-    from scpress.io.files import read_json, write_json
-    from scpress.io.results import read_counts, read_result
+    from scpress.io.files import write_json
+    from scpress.io.results import read_counts, read_record, read_result
     from scpress.model.fitted import file_of_model, trained_options
     from scpress.steps.learning_curve import learning_curve
     from scpress.tables import results
@@ -43,8 +43,7 @@ def run(arguments: argparse.Namespace, options: LearningCurveOptions) -> None:
     from scpress.training.checkpoints import Checkpoints
 
     if arguments.choice:
-        where = f"'{arguments.choice}'"
-        name = Choice.from_plain(read_json(arguments.choice), where).chosen
+        name = read_record(arguments.choice, Choice).chosen
     elif len(arguments.models) == 1:
         (name,) = arguments.models
     else:

@@ -20,14 +20,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, options: NormalizeOptions) -> None:
     """Read the counts block by block and write what was measured."""
-    from scpress.io.files import read_json, read_lines
+    from scpress.io.files import read_lines
     from scpress.io.h5ad import write_h5ad
-    from scpress.io.results import read_counts
+    from scpress.io.results import read_counts, read_record
     from scpress.steps.normalize import normalize
     from scpress.tables.genes import GenesChoice
 
     if arguments.genes and AUTO in (options.n_top_genes, options.flavor):
-        choice = GenesChoice.from_plain(read_json(arguments.genes), f"'{arguments.genes}'")
+        choice = read_record(arguments.genes, GenesChoice)
         chosen = None if choice.chosen == choice.n_all else choice.chosen
         options = replace(options, n_top_genes=chosen, flavor=choice.flavor)
         logging.getLogger("scpress").info(

@@ -17,10 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Read, rank, write."""
-    from scpress.io.files import read_json, write_json
+    from scpress.io.files import write_json
+    from scpress.io.results import read_record
     from scpress.steps.rank import rank
     from scpress.tables.search import Search, TrialScores
 
-    standing = Search.from_plain(read_json(arguments.standing), f"'{arguments.standing}'")
-    trials = [TrialScores.from_plain(read_json(path), f"'{path}'") for path in arguments.trials]
+    standing = read_record(arguments.standing, Search)
+    trials = [read_record(path, TrialScores) for path in arguments.trials]
     write_json(rank(standing, trials).as_plain(), arguments.output)

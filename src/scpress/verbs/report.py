@@ -36,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, options: ReportOptions) -> None:
     """Read, build, write."""
-    from scpress.io.files import read_json, save_json, write_together
-    from scpress.io.results import read_result
+    from scpress.io.files import save_json, write_together
+    from scpress.io.results import read_record, read_result
     from scpress.io.rows import read_rows
     from scpress.report.inputs import ReportInputs
     from scpress.report.page import build_report
@@ -58,29 +58,19 @@ def run(arguments: argparse.Namespace, options: ReportOptions) -> None:
         read_result(arguments.input, FINAL, backed=True),
         _by_sample(arguments.samples_qc),
         {_model_and_seed(path): read_rows(path, HistoryRow) for path in arguments.histories},
-        [Evaluation.from_plain(read_json(path), f"'{path}'") for path in arguments.evaluations],
-        [Compression.from_plain(read_json(path), f"'{path}'") for path in arguments.compressions],
+        [read_record(path, Evaluation) for path in arguments.evaluations],
+        [read_record(path, Compression) for path in arguments.compressions],
         arguments.markers and read_rows(arguments.markers, Marker),
         arguments.subtype_markers and read_rows(arguments.subtype_markers, Marker),
-        arguments.archive
-        and PackedBytes.from_plain(read_json(arguments.archive), f"'{arguments.archive}'"),
-        arguments.choice
-        and Choice.from_plain(read_json(arguments.choice), f"'{arguments.choice}'"),
-        [
-            LikelihoodChoice.from_plain(read_json(path), f"'{path}'")
-            for path in arguments.likelihoods
-        ],
+        arguments.archive and read_record(arguments.archive, PackedBytes),
+        arguments.choice and read_record(arguments.choice, Choice),
+        [read_record(path, LikelihoodChoice) for path in arguments.likelihoods],
         learning_curve=arguments.learning_curve
-        and LearningCurve.from_plain(
-            read_json(arguments.learning_curve), f"'{arguments.learning_curve}'"
-        ),
+        and read_record(arguments.learning_curve, LearningCurve),
         false_signals=arguments.false_signals
-        and FalseSignals.from_plain(
-            read_json(arguments.false_signals), f"'{arguments.false_signals}'"
-        ),
-        genes=arguments.genes
-        and GenesChoice.from_plain(read_json(arguments.genes), f"'{arguments.genes}'"),
-        searches=[Search.from_plain(read_json(path), f"'{path}'") for path in arguments.searches],
+        and read_record(arguments.false_signals, FalseSignals),
+        genes=arguments.genes and read_record(arguments.genes, GenesChoice),
+        searches=[read_record(path, Search) for path in arguments.searches],
         path=str(arguments.input),
     )
     page, metrics = build_report(inputs, options)

@@ -35,8 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, options: TrainOptions) -> None:
     """Read, train, write."""
-    from scpress.io.files import read_json, save_table, write_together
-    from scpress.io.results import read_counts, read_result
+    from scpress.io.files import save_table, write_together
+    from scpress.io.results import read_counts, read_record, read_result
     from scpress.steps.search import settle
     from scpress.steps.train import train
     from scpress.tables import results
@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace, options: TrainOptions) -> None:
     counts = read_counts(arguments.counts)
     options = said_options(arguments, options, n_cells=counts.n_obs)
     if arguments.search:
-        found = Search.from_plain(read_json(arguments.search), f"'{arguments.search}'")
+        found = read_record(arguments.search, Search)
         options = settle(options, found)
     folder = arguments.checkpoints or arguments.output.parent / "checkpoints"
     checkpoint = Checkpoint(folder, minutes=options.checkpoint_minutes)
@@ -70,12 +70,11 @@ def said_options(
     arguments: argparse.Namespace, options: TrainOptions, *, n_cells: int
 ) -> TrainOptions:
     """Options of a training, in any package's names, with the likelihood that was chosen."""
-    from scpress.io.files import read_json
+    from scpress.io.results import read_record
     from scpress.tables.likelihood import LikelihoodChoice
 
     options = translate_foreign(options, arguments, n_cells=n_cells)
     if arguments.likelihoods and options.likelihood == AUTO:
-        where = f"'{arguments.likelihoods}'"
-        choice = LikelihoodChoice.from_plain(read_json(arguments.likelihoods), where)
+        choice = read_record(arguments.likelihoods, LikelihoodChoice)
         options = replace(options, likelihood=choice.chosen)
     return options

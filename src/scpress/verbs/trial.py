@@ -29,8 +29,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Read, train without each fold, score, write."""
     from scpress.config.options import TrainOptions
     from scpress.errors import InputError
-    from scpress.io.files import read_json, write_json
-    from scpress.io.results import read_counts, read_result
+    from scpress.io.files import write_json
+    from scpress.io.results import read_counts, read_record, read_result
     from scpress.steps.trial import trial
     from scpress.tables import results
     from scpress.tables.search import Search
@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     if arguments.slot < 0:
         raise InputError(f"slot must be at least 0; found {arguments.slot}.")
-    standing = Search.from_plain(read_json(arguments.standing), f"'{arguments.standing}'")
+    standing = read_record(arguments.standing, Search)
     checkpoints = Checkpoints(
         arguments.checkpoints or arguments.output.parent / "checkpoints",
         minutes=standing.given.get("checkpoint_minutes", TrainOptions().checkpoint_minutes),
