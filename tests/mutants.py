@@ -606,7 +606,7 @@ MUTANTS = [
     ),
     *_in(
         "io/results",
-        ("a damaged table is not named", """f"'{path}'")""", '"the table")'),
+        ("a table's file is not named", """(path), f"'{path}'")""", '(path), "it")'),
         (
             "a record is not looked at",
             "        result.require(adata, f\"'{path}'\")\n",
