@@ -2330,7 +2330,17 @@ MUTANTS = [
         "steps/choose",
         ("a wild setting is all settings'", "np.median(runs.var(", "np.mean(runs.var("),
         ("the median of variances is their mean", "* free / chi2.median(free)", "* 1"),
-        ("the error is not paired", "difference = first - second", "difference = first"),
+        (
+            "the error is not paired",
+            "of_blocks = (first - second).mean",
+            "of_blocks = first.mean",
+        ),
+        (
+            "trainings differ as the seeds together do",
+            "trainings or (first, second)",
+            "(first, second)",
+        ),
+        ("seeds together decide nothing", "losses = apart |", "losses = apart or"),
         (
             "trainings have no error",
             "for values in (of_blocks, of_runs)",
@@ -2560,6 +2570,20 @@ MUTANTS = [
         "verbs/score",
         ("checkpoints are left beside scores", "checkpoints.remove()", "pass"),
         ("seeds are all the first", "seed=seed,", "seed=1,"),
+        ("models of some folds are kept", "if len(kept) != n_folds:", "if False:"),
+    ),
+    *_in(
+        "steps/ensemble",
+        ("a model scores what it has seen", "model.record.without_fold == lacked", "True"),
+        ("seeds differ from fold to fold", "seeds != first or", "False or"),
+        ("a model of other folds is left out", "    if known:", "    if False:"),
+        ("seeds of other models are averaged", "if n_configs > 1:", "if False:"),
+        ("the mean is a sum", "total / len(predicts)", "total"),
+    ),
+    *_in(
+        "steps/denoise",
+        ("one seed counts twice", "if other.record.seed in seeds:", "if False:"),
+        ("seeds are not averaged", "models = (model, *others)", "models = (model,)"),
     ),
     *_in(
         "verbs/evaluate",

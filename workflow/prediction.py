@@ -53,6 +53,7 @@ COSTS = {
     "trial": Cost(1500, 1_000, 40, 240, 1.0),
     "rank": Cost(1000, 0, 0, 10, 0.0),
     "score": Cost(1500, 1_000, 40, 240, 1.0),
+    "ensemble": Cost(1500, 1_000, 40, 30, 0.5),
     "baselines": Cost(1500, 1_000, 40, 60, 0.5),
     "choose": Cost(1000, 0, 0, 10, 0.0),
     # Some trainings, one after the other, on all cells and on parts of them.

@@ -30,6 +30,7 @@ PLAIN_VERBS = {
     "trial": "Train one setting of a search on a part of the molecules and score it on the others.",
     "rank": "Rank the settings of a search, and choose those of the model at its end.",
     "score": "Train a model on a part of the molecules and score it on the others.",
+    "ensemble": "Score all seeds of a model together on molecules that were held out.",
     "unpack": "Write an archive as the h5ad it was, as zarr, or as a 10x folder.",
     "verify": "Check every byte of an archive, and its counts against what was packed.",
     "inspect": "Tell what an archive holds, and what each part of it costs in bytes.",

@@ -62,6 +62,25 @@ BEHIND = choice_of(
 )
 
 
+def test_seeds_together_stand_above_each_alone():
+    predictors = (
+        dataclasses.replace(ranked("m", -12.0), together=True),
+        ranked("PCA 10", -10.0, is_model=False),
+    )
+    choice = choice_of(*predictors, best_model="m")
+    choice = dataclasses.replace(choice, seeds_apart=(ranked("m", -9.0),))
+    section = scores_section(inputs_of(choice))
+    rows = section["table"]["rows"]
+    assert [row[0] for row in rows] == [
+        "m, 2 seeds together (primary)",
+        "m, each seed alone (primary)",
+        "PCA 10",
+    ]
+    assert (rows[0][3], rows[1][3]["text"]) == ("best", "3.00")
+    assert "that is what they expect in the mean" in section["rule"]
+    assert "in the mean" not in scores_section(inputs_of(BEATEN))["rule"]
+
+
 def inputs_of(choice, primary="m"):
     return SimpleNamespace(choice=choice, primary=primary)
 

@@ -154,7 +154,7 @@ def test_slurm_was_asked_for_what_is_predicted(cluster, finished):
         seen |= set(rules)
     # Not asked for: scores (`thin: folds: 0`), and what is left to them.
     scores = {"thin", "score", "baselines", "choose", "likelihood", "learning_curve"}
-    scores |= {"genes", "search", "trial", "rank"}
+    scores |= {"genes", "search", "trial", "rank", "ensemble"}
     assert seen == set(prediction.COSTS) - scores - {"denoise", "false_signals"}
 
 

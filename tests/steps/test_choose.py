@@ -123,6 +123,33 @@ def test_seeds_of_a_model_are_one_predictor_and_the_ranks_are_by_the_mean(cells)
     assert found.beaten_by == ("gene means",)
 
 
+def test_the_loss_of_a_model_is_that_of_all_its_seeds_together(cells):
+    tables = [
+        scores("a", cells + 4, cells + 4, seed=0),
+        scores("a", cells, cells, seed=1),
+        scores("b", cells + 1, cells + 1),
+    ]
+    baseline = scores("PCA", cells - 1, cells - 1, seed=None)
+    assert choose(tables, baseline).best_model == "b"
+    together = scores("a", cells - 3, cells - 3, seed=None)
+    found = choose(tables, baseline, ensembles=[together])
+    assert [one.name for one in found.predictors] == ["a", "PCA", "b"]
+    a, pca, b = found.predictors
+    assert (a.n_seeds, a.together, b.together) == (2, True, False)
+    assert (found.best_model, found.chosen) == ("a", "a")
+    assert (pca.from_chosen, b.from_chosen) == pytest.approx((2, 4))
+    # How trainings differ is known from the seeds alone: differences of 5, 5, 1, 1.
+    assert pca.from_chosen_error == pytest.approx(np.sqrt(16 / 3 / 4))
+    (alone,) = found.seeds_apart
+    assert (alone.name, alone.n_seeds, alone.together) == ("a", 2, False)
+    assert (alone.loss, alone.from_chosen) == pytest.approx((cells.mean() + 2, 5))
+    with pytest.raises(InputError, match="all seeds of 'a' are scored together, and none"):
+        choose(tables[2:], baseline, ensembles=[together])
+    other = scores("a", cells, seed=None, digest="b")
+    with pytest.raises(InputError, match="the scores of a are of other held-out molecules"):
+        choose(tables, baseline, ensembles=[other])
+
+
 def test_a_baseline_that_may_be_better_by_chance_does_not_beat(cells):
     rival = cells - 0.1 + noise(1.0, 1) - noise(1.0, 1).mean()
     found = choose([scores("m", cells, cells)], scores("PCA 10", rival, rival))

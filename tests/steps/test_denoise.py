@@ -34,6 +34,19 @@ def test_denoised_is_mu_over_the_size_factor_in_one_batch(simulated, trained):
         denoise(simulated, None, trained, DenoiseOptions(genes=("nothing",)))
 
 
+def test_several_seeds_are_averaged_and_nothing_else_is(simulated, trained):
+    other = briefly_trained(simulated, batch_key="batch", max_steps=20, seed=1)
+    one, two = (denoise(simulated, None, model).X for model in (trained, other))
+    assert not np.allclose(one, two, rtol=0.1)
+    both = denoise(simulated, None, trained, others=[other])
+    np.testing.assert_allclose(both.X, (one + two) / 2, rtol=1e-5)
+    with pytest.raises(InputError, match=f"are of seed {trained.record.seed}"):
+        denoise(simulated, None, trained, others=[trained])
+    fewer = dataclasses.replace(other, genes=other.genes[::-1])
+    with pytest.raises(InputError, match="differ in genes or options"):
+        denoise(simulated, None, trained, others=[fewer])
+
+
 def test_every_cell_is_decoded_in_the_reference_batch_whatever_its_own(simulated, trained):
     first, second = trained.config.batches
     swapped = simulated.copy()

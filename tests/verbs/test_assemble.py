@@ -150,8 +150,27 @@ def test_of_several_models_the_clustered_one_denoises(inputs, run_folder, tmp_pa
         assert run([*words, "--denoised-layer", "--model-file", *files]) == 0
         layers.append(sc.read_h5ad(tmp_path / "scpress.h5ad").layers["denoised"])
     np.testing.assert_array_equal(layers[0], layers[1])
-    assert run([*words, "--denoised-layer", "--model-file", path, path]) == 2
-    assert "2 of the model files are of 'pca'. Give one of each." in capsys.readouterr().err
+    refused = {(path, path): "two of the models to average are of seed 0. Give one of each."}
+    refused |= {(tmp_path / "other.safetensors",) * 2: "none of the model files is of 'pca'."}
+    for files, message in refused.items():
+        assert run([*words, "--denoised-layer", "--model-file", *files]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_the_denoised_layer_is_the_mean_of_all_seeds(inputs, run_folder, tmp_path):
+    _, words = inputs
+    model = load_model(run_folder / "model.safetensors")
+    model.record = replace(model.record, seed=1)
+    with torch.no_grad():
+        model.network.eta.bias.add_(1.0)
+    model.save(tmp_path / "1.safetensors")
+    layers = []
+    files = [run_folder / "model.safetensors", tmp_path / "1.safetensors"]
+    for chosen in (files[:1], files[1:], files):
+        assert run([*words, "--denoised-layer", "--model-file", *chosen]) == 0
+        layers.append(sc.read_h5ad(tmp_path / "scpress.h5ad").layers["denoised"])
+    assert not np.allclose(layers[0], layers[1], equal_nan=True)
+    np.testing.assert_allclose(layers[2], (layers[0] + layers[1]) / 2, rtol=1e-5)
 
 
 def test_twice_the_same_model_is_an_error(inputs, run_folder, capsys):

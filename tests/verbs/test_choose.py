@@ -54,6 +54,17 @@ def test_verb(files, tmp_path):
     assert found["chosen"] == "b"
 
 
+def test_seeds_together_are_read_from_files_of_their_own(files, tmp_path):
+    together = table("a", 0.5)
+    (tmp_path / "together.json").write_text(json.dumps(together.as_plain()))
+    flags = ("--ensembles", tmp_path / "together.json")
+    assert run(words(tmp_path, "b", "a", flags=flags)) == 0
+    found = json.loads((tmp_path / "out" / "choice.json").read_text())
+    expected = choose([files["b"], files["a"]], files["gene means"], ensembles=[together])
+    assert found == expected.as_plain()
+    assert [one["name"] for one in found["seeds_apart"]] == ["a"]
+
+
 def test_a_damaged_table_is_one_line(files, tmp_path, capsys):
     plain = files["a"].as_plain()
     plain["predictors"][0]["folds"][0]["log_mse"] = -1

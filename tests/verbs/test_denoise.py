@@ -59,6 +59,11 @@ def test_scanpy_reads_what_dca_gives(run_folder, tmp_path, monkeypatch):
     assert again.obsm["X_dca_dispersion"].shape == (50, written.n_vars)
 
 
+def test_keys_of_dca_are_of_one_training(require_refused):
+    words = of_run("denoise", *DATA, *MODEL[:2], MODEL[1], "--dca-keys")
+    require_refused(Case("two", words, ("dca_keys are of one training; found 2 files",)))
+
+
 def test_a_gene_that_is_not_modelled_is_one_line(require_refused):
     words = (*DATA, *MODEL[:2], "--genes", "nothing")
     require_refused(Case("no_gene", of_run("denoise", *words), ("not modelled: nothing",)))

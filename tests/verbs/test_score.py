@@ -48,6 +48,14 @@ def test_verb(run_folder, folds, tmp_path):
     assert (tmp_path / "again.json").read_bytes() == (tmp_path / "scores.json").read_bytes()
 
 
+def test_models_are_kept_of_every_fold_or_of_none(run_folder, folds, tmp_path, capsys):
+    words = [*of_run("score", *DATA, *MODEL)(run_folder, tmp_path), "--folds", folds]
+    words += ["--fold-models", tmp_path / "1.safetensors", "--output", tmp_path / "scores.json"]
+    assert run(words) == 2
+    assert "needs one file for each of 2 folds; found 1." in capsys.readouterr().err
+    assert files_under(tmp_path) == []
+
+
 def test_folds_of_other_cells_are_refused(run_folder, folds, tmp_path, capsys):
     other = ad.read_h5ad(folds)[::2].copy()
     other.write_h5ad(tmp_path / "other.h5ad")

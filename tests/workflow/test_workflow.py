@@ -94,18 +94,23 @@ def test_both_entry_points_have_jobs_and_find_the_default_profile(shipped, words
     # Every model and seed, and three jobs for all of them.
     assert counts["score"] == 5
     assert counts["thin"] == counts["baselines"] == counts["choose"] == 1
-    assert sum(counts.values()) == 35
+    # Of the networks' two seeds.
+    assert counts["ensemble"] == 2
+    assert sum(counts.values()) == 37
 
 
 def test_the_logged_commands_say_the_shipped_options(shipped):
     """Each command of a dry run, parsed by its verb, gives the configuration's options."""
     text = snakemake(shipped, "--dry-run", "--printshellcmds")
     commands = [shlex.split(line) for line in re.findall(r"^ +(scpress .*)$", text, re.M)]
-    assert {words[1] for words in commands} == (set(SHIPPED) & set(VERBS) - ON_REQUEST) | {"score"}
+    assert {words[1] for words in commands} == (set(SHIPPED) & set(VERBS) - ON_REQUEST) | {
+        "score",
+        "ensemble",
+    }
     for words in commands:
         verb = words[1]
-        if verb == "score":
-            continue  # its options are those of the model's file
+        if verb in ("score", "ensemble"):
+            continue  # the options are those of the model's file
         parser = argparse.ArgumentParser(allow_abbrev=False)
         add_flags(parser, VERBS[verb])
         parser.add_argument("--threads", type=int)
@@ -189,7 +194,9 @@ def test_what_follows_the_models_reads_the_primary_one_of_the_first_seed_but_clu
         f"results/models/vae/all/{seed}/latent.h5ad" for seed in (7, 3)
     ]
     assert values_of("--seed", cluster) == values_of("--seed", subtype) == ["7"]
-    assert values_of("--model-file", assemble) == ["results/models/vae/all/7/model.safetensors"]
+    assert values_of("--model-file", assemble) == [
+        f"results/models/vae/all/{seed}/model.safetensors" for seed in (7, 3)
+    ]
     assert values_of("--latents", assemble) == [
         f"results/models/{name}/all/7/latent.h5ad" for name in ("pca", "vae")
     ]
@@ -216,8 +223,14 @@ def test_the_primary_model_is_chosen_among_all_that_are_scored(tmp_path):
     assert values_of("--seed", cluster) == ["7"]
     folders = [f"results/models/{run}" for run in runs]
     assert values_of("--scores", choose) == [f"{folder}/scores.json" for folder in folders]
+    (together,) = jobs["ensemble"]
+    kept = [f"results/models/{run}/folds/1.safetensors" for run in runs[1:]]
+    assert values_of("--fold-models", together) == kept
+    assert values_of("--ensembles", choose) == values_of("--output", together)[:1]
     files = [f"results/models/{name}/all/7/model.safetensors" for name in ("pca", "vae")]
-    assert values_of("--model-file", assemble) == files
+    assert values_of("--model-file", assemble) == [
+        f"results/models/{run}/model.safetensors" for run in runs
+    ]
     (report,) = jobs["report"]
     assert values_of("--choice", report) == ["results/choice.json"]
     (curve,) = jobs["learning_curve"]
@@ -360,7 +373,7 @@ def test_the_workflow_is_a_module_of_another(tmp_path):
 def test_the_slurm_profile_is_understood(shipped):
     assert (
         sum(job_counts(snakemake(shipped, "--workflow-profile", "profiles/slurm", "-n")).values())
-        == 35
+        == 37
     )
 
 
@@ -425,7 +438,7 @@ def test_two_hundred_samples_are_little_more_than_two_hundred_jobs(tmp_path):
     submitted = text.count("Group job sample") + sum(
         number for rule, number in counts.items() if rule not in ("ingest", "qc", "all")
     )
-    assert submitted == 200 + 18 + 3 + 3 + 8 + 9 + 3
+    assert submitted == 200 + 18 + 3 + 3 + 8 + 9 + 3 + 3
     assert seconds < 20
 
 

@@ -247,11 +247,12 @@ def seeds(model):
 
 
 def model_files(name, models=None, *, every_seed=False):
-    """Files of the given models (default all): of every seed, or of the first one."""
+    """Files, of one name or some, of the given models (default all): of every seed, or the first."""
     return [
-        f"{RESULTS}/models/{model}/all/{seed}/{name}"
+        f"{RESULTS}/models/{model}/all/{seed}/{one}"
         for model in (models or MODELS)
         for seed in (seeds(model) if every_seed else seeds(model)[:1])
+        for one in ([name] if isinstance(name, str) else name)
     ]
 
 

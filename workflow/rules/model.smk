@@ -4,10 +4,16 @@
 #   embed     counts, normalized, model  -> latent.h5ad                      scpress embed
 #   evaluate  counts, latents of a model -> ../evaluation.json               scpress evaluate
 #   score     counts, normalized, folds, model -> scores.json                scpress score
-#   denoise   counts, normalized, model  -> denoised.h5ad (on request)       scpress denoise
+#   ensemble  counts, normalized, folds, models -> ../ensemble.json          scpress ensemble
+#   denoise   counts, normalized, models -> ../denoised.h5ad (on request)    scpress denoise
 
 FOLDER = f"{RESULTS}/models/{{model}}/{{split}}/{{seed}}"
 RUN = "{model}/{split}/{seed}"
+# What `score` keeps of each fold, for `ensemble`.
+FOLD_MODELS = [
+    f"{FOLDER}/folds/{number}.safetensors"
+    for number in range(1, config["thin"]["folds"] + 1)
+]
 
 
 rule train:
@@ -175,6 +181,7 @@ rule score:
         model=f"{FOLDER}/model.safetensors",
     output:
         scores=f"{FOLDER}/scores.json",
+        models=FOLD_MODELS,
     log:
         f"{RESULTS}/logs/score/{RUN}.log",
     benchmark:
@@ -186,7 +193,7 @@ rule score:
         mem_mb=memory("score"),
         runtime=minutes("score"),
     params:
-        step_version=1,
+        step_version=2,
         device=config["device"],
         checkpoints=f"{RESULTS}/checkpoints",
         flags=threads_flag(),
@@ -201,23 +208,68 @@ rule score:
             --device {params.device} \
             --checkpoints {params.checkpoints:q} \
             {params.flags:q} \
+            --fold-models {output.models:q} \
+            --output {output.scores:q} \
+            2>{log:q}
+        """
+
+
+rule ensemble:
+    """Score all seeds of one model together on the molecules held out."""
+    input:
+        counts=f"{RESULTS}/counts.h5ad",
+        normalized=f"{RESULTS}/normalized.h5ad",
+        folds=f"{RESULTS}/folds.h5ad",
+        models=lambda wildcards: model_files(
+            [path.removeprefix(f"{FOLDER}/") for path in FOLD_MODELS],
+            [wildcards.model],
+            every_seed=True,
+        ),
+    output:
+        scores=f"{RESULTS}/models/{{model}}/{{split}}/ensemble.json",
+    log:
+        f"{RESULTS}/logs/ensemble/{{model}}/{{split}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/ensemble/{{model}}/{{split}}.tsv"
+    conda:
+        NETWORK_ENV
+    threads: config["threads"]
+    resources:
+        mem_mb=memory("ensemble"),
+        runtime=minutes("ensemble"),
+    params:
+        step_version=1,
+        device=config["device"],
+        flags=threads_flag(),
+    shell:
+        """
+        scpress ensemble \
+            --counts {input.counts:q} \
+            --normalized {input.normalized:q} \
+            --folds {input.folds:q} \
+            --fold-models {input.models:q} \
+            --model {wildcards.model} \
+            --device {params.device} \
+            {params.flags:q} \
             --output {output.scores:q} \
             2>{log:q}
         """
 
 
 rule denoise:
-    """Compute denoised expression; runs only when its file is asked for by name."""
+    """Denoise with all seeds of a model; runs only when its file is asked for by name."""
     input:
         counts=f"{RESULTS}/counts.h5ad",
         normalized=f"{RESULTS}/normalized.h5ad",
-        model=f"{FOLDER}/model.safetensors",
+        models=lambda wildcards: model_files(
+            "model.safetensors", [wildcards.model], every_seed=True
+        ),
     output:
-        denoised=f"{FOLDER}/denoised.h5ad",
+        denoised=f"{RESULTS}/models/{{model}}/{{split}}/denoised.h5ad",
     log:
-        f"{RESULTS}/logs/denoise/{RUN}.log",
+        f"{RESULTS}/logs/denoise/{{model}}/{{split}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/denoise/{RUN}.tsv"
+        f"{RESULTS}/benchmarks/denoise/{{model}}/{{split}}.tsv"
     conda:
         NETWORK_ENV
     threads: config["threads"]
@@ -225,7 +277,7 @@ rule denoise:
         mem_mb=memory("denoise"),
         runtime=minutes("denoise"),
     params:
-        step_version=1,
+        step_version=2,
         device=config["device"],
         flags=flags("denoise"),
     shell:
@@ -233,7 +285,7 @@ rule denoise:
         scpress denoise \
             --counts {input.counts:q} \
             --normalized {input.normalized:q} \
-            --model-file {input.model:q} \
+            --model-file {input.models:q} \
             --device {params.device} \
             {params.flags:q} \
             --output {output.denoised:q} \

@@ -13,7 +13,7 @@ rule assemble:
         annotation=f"{RESULTS}/annotation.h5ad",
         subtypes=f"{RESULTS}/subtypes.h5ad",
         model=(
-            model_files("model.safetensors", PRIMARY)
+            model_files("model.safetensors", PRIMARY, every_seed=True)
             if config["assemble"]["denoised_layer"]
             else []
         ),

@@ -1,7 +1,7 @@
 # What is compared and chosen on molecules that were held out.
 #   thin       counts, normalized             -> folds.h5ad      scpress thin
 #   baselines  counts, normalized, folds      -> baselines.json  scpress baselines
-#   choose     scores of all models and seeds -> choice.json     scpress choose
+#   choose     scores of all models and seeds, alone and together -> choice.json  scpress choose
 #   learning_curve  counts, normalized, folds, models (choice) -> learning_curve.json  scpress learning_curve
 
 
@@ -73,6 +73,11 @@ rule choose:
     """Compare all scores and choose the model that is built on."""
     input:
         scores=model_files("scores.json", every_seed=True),
+        ensembles=[
+            f"{RESULTS}/models/{model}/all/ensemble.json"
+            for model in MODELS
+            if len(seeds(model)) > 1
+        ],
         baselines=f"{RESULTS}/baselines.json",
     output:
         choice=f"{RESULTS}/choice.json",
@@ -87,12 +92,16 @@ rule choose:
         mem_mb=memory("choose"),
         runtime=minutes("choose"),
     params:
-        step_version=1,
+        step_version=2,
+        ensembles=lambda wildcards, input: (
+            ["--ensembles", *input.ensembles] if input.ensembles else []
+        ),
         flags=flags("choose"),
     shell:
         """
         scpress choose \
             --scores {input.scores:q} \
+            {params.ensembles:q} \
             --baselines {input.baselines:q} \
             {params.flags:q} \
             --output {output.choice:q} \

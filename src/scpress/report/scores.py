@@ -13,17 +13,24 @@ def scores_section(inputs: ReportInputs) -> dict[str, Any] | None:
     choice = inputs.choice
     if choice is None:
         return None
+    alone = {one.name: one for one in choice.seeds_apart}
+    listed = [
+        one
+        for together in choice.predictors
+        for one in (together, alone.get(together.name))
+        if one is not None
+    ]
     rows = [
         [
-            one.name + (" (primary)" if one.name == inputs.primary else ""),
+            _name(one, choice) + (" (primary)" if one.name == inputs.primary else ""),
             "model" if one.is_model else "baseline",
             str(one.n_seeds) if one.is_model else "-",
-            "best" if one.name == choice.predictors[0].name else _with_error(one),
+            "best" if one is choice.predictors[0] else _with_error(one),
             f"{one.poisson_per_entry:.4f}",
             f"{one.log_mse:.4f}",
             f"{_mean(one.expected_zeros):.2%}",
         ]
-        for one in choice.predictors
+        for one in listed
     ]
     header = [
         "predictor",
@@ -42,6 +49,13 @@ def scores_section(inputs: ReportInputs) -> dict[str, Any] | None:
         "n_folds": choice.n_folds,
         "rule": _rule(choice),
     }
+
+
+def _name(one: Ranked, choice: Choice) -> str:
+    """Name of a predictor; where seeds are also scored together, which of the two this is."""
+    if one.together:
+        return f"{one.name}, {one.n_seeds} seeds together"
+    return one.name + (", each seed alone" if one in choice.seeds_apart else "")
 
 
 # Genes that are named.
@@ -88,6 +102,11 @@ def _rule(choice: Choice) -> str:
         text += (
             f"; {choice.chosen}, which is listed before it, is within {choice.tolerance:g} "
             "standard errors of it"
+        )
+    if choice.seeds_apart:
+        text += (
+            "; of a model with several seeds that is what they expect in the mean, as clusters and "
+            "denoised values are of all of them"
         )
     return text + f". With primary_model: auto that is {choice.chosen}."
 

@@ -1,7 +1,7 @@
 """Everything that was made, joined into one AnnData that scanpy opens and plots."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,11 +65,13 @@ def count_blocks(counts: AnnData) -> Iterator[sparse.csr_matrix]:
 
 
 def denoised_blocks(
-    counts: AnnData, normalized: AnnData, model: TrainedModel
+    counts: AnnData, normalized: AnnData, models: Sequence[TrainedModel]
 ) -> Iterator[np.ndarray]:
     """[cells, genes] Denoised values, blocks in cell order; NaN for genes that are not modelled."""
+    model, *others = models
     columns = counts.var_names.get_indexer(pd.Index(model.genes))
-    for _, block in denoise_blocks(counts, normalized, model, DenoiseOptions()):
+    options = DenoiseOptions()
+    for _, block in denoise_blocks(counts, normalized, model, options, others=others):
         wide = np.full((len(block), counts.n_vars), np.nan, dtype=np.float32)
         wide[:, columns] = block
         yield wide

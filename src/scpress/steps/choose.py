@@ -18,17 +18,24 @@ _CLEAR = 2.0
 
 
 def choose(
-    models: Sequence[Scores], baselines: Scores, options: ChooseOptions | None = None
+    models: Sequence[Scores],
+    baselines: Scores,
+    options: ChooseOptions | None = None,
+    *,
+    ensembles: Sequence[Scores] = (),
 ) -> Choice:
     """Rank every model and baseline, and choose the model.
 
     Chosen is the first model of the list whose loss is within `tolerance` standard errors of that
-    of the best model: the list says what is preferred where the molecules do not.
+    of the best model: the list says what is preferred where the molecules do not. The loss of a
+    model is that of all its seeds together, where there are several, as all are built on.
 
     Parameters
     ----------
     models
         One table for each model and seed, in the order of the list.
+    ensembles
+        All seeds together of each model that has several.
 
     Raises
     ------
@@ -36,7 +43,7 @@ def choose(
         Scores on other molecules.
     """
     options = options or ChooseOptions()
-    tables = [*models, baselines]
+    tables = [*models, *ensembles, baselines]
     for table in tables:
         if table.digest != baselines.digest:
             names = ", ".join(one.name for one in table.predictors)
@@ -45,32 +52,59 @@ def choose(
                 "baselines. Give files of one run."
             )
     runs: dict[str, list[Predictor]] = {}
-    for table in tables:
+    for table in (*models, baselines):
         for one in table.predictors:
             runs.setdefault(one.name, []).append(one)
     is_model = {one.name for table in models for one in table.predictors}
-    losses = {name: _losses(ones, options.loss) for name, ones in runs.items()}
+    together = {one.name: [one] for table in ensembles for one in table.predictors}
+    if together.keys() - is_model:
+        raise InputError(
+            f"all seeds of {min(together.keys() - is_model)!r} are scored together, and none of "
+            "them alone. Give files of one run."
+        )
+    apart = {name: _losses(ones, options.loss) for name, ones in runs.items()}
+    losses = apart | {name: _losses(ones, options.loss) for name, ones in together.items()}
     means = {name: float(loss.mean()) for name, loss in losses.items()}
+
+    def error(first: str, second: str) -> float:
+        return paired_error(losses[first], losses[second], trainings=(apart[first], apart[second]))
+
     best = min(means, key=lambda name: means[name])
     listed = [name for name in runs if name in is_model]
     best_model = min(listed, key=lambda name: means[name])
     chosen = next(
         name
         for name in listed
-        if means[name] - means[best_model]
-        <= options.tolerance * paired_error(losses[name], losses[best_model])
+        if means[name] - means[best_model] <= options.tolerance * error(name, best_model)
     )
     ranked = tuple(
         _ranked(
             name,
-            runs[name],
+            together.get(name, runs[name]),
             is_model=name in is_model,
+            n_seeds=len(runs[name]),
+            together=name in together,
             loss=means[name],
-            from_best=(means[name] - means[best], paired_error(losses[name], losses[best])),
-            from_chosen=(means[name] - means[chosen], paired_error(losses[name], losses[chosen])),
+            from_best=(means[name] - means[best], error(name, best)),
+            from_chosen=(means[name] - means[chosen], error(name, chosen)),
             n_genes=baselines.n_genes,
         )
         for name in sorted(runs, key=lambda name: means[name])
+    )
+    alone = tuple(
+        _ranked(
+            one.name,
+            runs[one.name],
+            is_model=True,
+            n_seeds=one.n_seeds,
+            together=False,
+            loss=float(apart[one.name].mean()),
+            from_best=_difference(apart[one.name], losses[best]),
+            from_chosen=_difference(apart[one.name], losses[chosen]),
+            n_genes=baselines.n_genes,
+        )
+        for one in ranked
+        if one.together
     )
     choice = Choice(
         loss=options.loss,
@@ -89,22 +123,34 @@ def choose(
         observed_zeros=baselines.observed_zeros,
         mean_by_level=baselines.mean_by_level,
         predictors=ranked,
+        seeds_apart=alone,
     )
     log.info("%s of the models predicts held-out molecules best; %s is chosen", best_model, chosen)
     return choice
 
 
-def paired_error(first: np.ndarray, second: np.ndarray) -> float:
+def paired_error(
+    first: np.ndarray,
+    second: np.ndarray,
+    *,
+    trainings: tuple[np.ndarray, np.ndarray] | None = None,
+) -> float:
     """Standard error of the mean difference of two losses [seeds, folds, blocks of cells].
 
     Two parts are added, as variances: of the cells, from the blocks' differences in the mean over
     seeds and folds, and of the trainings, from the differences of each seed and fold in the mean
     over the cells. What has one seed stands beside each seed of the other. The chance of the
     molecules is in both, so the error is rather too large than too small.
+
+    Parameters
+    ----------
+    trainings
+        The losses of which trainings differ, if others: of seeds that are scored together, each
+        seed's alone, as one prediction for each fold says next to nothing of it.
     """
-    difference = first - second
-    of_blocks = difference.mean(axis=(0, 1))
-    of_runs = difference.mean(axis=2).ravel()
+    of_blocks = (first - second).mean(axis=(0, 1))
+    one, other = trainings or (first, second)
+    of_runs = (one - other).mean(axis=2).ravel()
     return float(np.sqrt(sum(_variance_of_mean(values) for values in (of_blocks, of_runs))))
 
 
@@ -137,11 +183,17 @@ def _losses(runs: Sequence[Predictor], loss: str) -> np.ndarray:
     return np.array([[getattr(fold, loss) for fold in one.folds] for one in runs])
 
 
+def _difference(losses: np.ndarray, other: np.ndarray) -> tuple[float, float]:
+    return float(losses.mean() - other.mean()), paired_error(losses, other)
+
+
 def _ranked(
     name: str,
     runs: Sequence[Predictor],
     *,
     is_model: bool,
+    n_seeds: int,
+    together: bool,
     loss: float,
     from_best: tuple[float, float],
     from_chosen: tuple[float, float],
@@ -155,7 +207,8 @@ def _ranked(
     return Ranked(
         name=name,
         is_model=is_model,
-        n_seeds=len(runs),
+        n_seeds=n_seeds,
+        together=together,
         loss=loss,
         difference=from_best[0],
         error=from_best[1],

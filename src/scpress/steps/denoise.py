@@ -1,6 +1,6 @@
 """Denoised expression: the model's mean over the size factor, at one reference batch, in blocks."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -20,8 +20,16 @@ def denoise(
     normalized: AnnData | None,
     model: TrainedModel,
     options: DenoiseOptions | None = None,
+    *,
+    others: Sequence[TrainedModel] = (),
 ) -> AnnData:
     """Denoised expression of the named genes in memory; see `denoise_blocks` for what it is.
+
+    Parameters
+    ----------
+    others
+        The same model trained with other seeds: the mean of what all of them expect predicts
+        unseen molecules better than one does.
 
     Returns
     -------
@@ -31,7 +39,7 @@ def denoise(
     options = options or DenoiseOptions()
     columns = denoised_columns(model, options)
     X = np.zeros((counts.n_obs, len(columns)), dtype=np.float32)
-    for rows, block in denoise_blocks(counts, normalized, model, options):
+    for rows, block in denoise_blocks(counts, normalized, model, options, others=others):
         X[rows] = block
     out = denoised_frame(counts, model, columns)
     out.X = X
@@ -47,8 +55,12 @@ def denoise_blocks(
     normalized: AnnData | None,
     model: TrainedModel,
     options: DenoiseOptions,
+    *,
+    others: Sequence[TrainedModel] = (),
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """[cells, named genes] mu over the size factor, blocks in cell order, float32.
+
+    Of several seeds of a model the mean, `others` as of `denoise`.
 
     Not (1 - pi) mu: extra zeros are taken for technical. Every cell is decoded in the reference
     batch. Never an input to differential expression: the model has smoothed the noise away that
@@ -57,12 +69,30 @@ def denoise_blocks(
     Raises
     ------
     InputError
-        A gene that is not modelled, or cells that lack the model's genes.
+        A gene that is not modelled, cells that lack the model's genes, or models that are not one
+        with several seeds.
     """
+    seeds = {model.record.seed}
+    for other in others:
+        if other.genes != model.genes or other.config != model.config:
+            raise InputError(
+                "only trainings of one model with several seeds are averaged; these differ in "
+                "genes or options. Give models of one run."
+            )
+        if other.record.seed in seeds:
+            raise InputError(
+                f"two of the models to average are of seed {other.record.seed}. Give one of each."
+            )
+        seeds.add(other.record.seed)
     columns = denoised_columns(model, options)
-    for rows, block, cells, z in _encoded_blocks(counts, normalized, model, options):
-        mu = model.mean_counts(cells, z)[:, columns]
-        yield rows, (mu / block.size_factor[:, None]).astype(np.float32)
+    models = (model, *others)
+    walks = (_encoded_blocks(counts, normalized, one, options) for one in models)
+    for of_models in zip(*walks, strict=True):
+        expected = [
+            one.mean_counts(cells, z)[:, columns] / block.size_factor[:, None]
+            for one, (_, block, cells, z) in zip(models, of_models, strict=True)
+        ]
+        yield of_models[0][0], np.mean(expected, axis=0).astype(np.float32)
 
 
 def _encoded_blocks(

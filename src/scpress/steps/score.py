@@ -44,11 +44,11 @@ def score(
     seed: int,
     device: str = "auto",
     checkpoint: Callable[[], Checkpoint | None] = lambda: None,
+    keep: Callable[[TrainedModel], None] = lambda model: None,
 ) -> Scores:
     """Train a model once for each fold, on all molecules but those of the fold, and score it there.
 
-    Nothing of the trainings is kept. What is scored are the means at the latent that the encoder
-    gives for the molecules of training.
+    What is scored are the means at the latent that the encoder gives for the molecules of training.
 
     Parameters
     ----------
@@ -58,6 +58,8 @@ def score(
         Of the model.
     checkpoint
         Makes the place of one unfinished training.
+    keep
+        Gets the model of each fold, whose record says which one it lacked.
 
     Raises
     ------
@@ -72,12 +74,19 @@ def score(
         model, _ = train(*left, options, seed=seed, device=device, checkpoint=checkpoint())
         scores.append(score_means(fold, means_of(model, fold, left)))
         summaries.append(summarize_fold(fold))
+        model.record = replace(model.record, model=name, without_fold=fold_name(folds, number))
+        keep(model)
         log.info(
             "fold %d: Poisson loss %.2f nats per cell of molecules held out",
             number,
             np.mean(scores[-1].poisson),
         )
     return collect_scores(folds, summaries, {name: scores}, seed=seed)
+
+
+def fold_name(folds: ad.AnnData, number: int) -> str:
+    """What the record of a model says that was trained without a fold; the first is 1."""
+    return f"fold {number} of {_record_of(folds).digest}"
 
 
 def held_out_folds(

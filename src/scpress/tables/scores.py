@@ -48,7 +48,7 @@ class Predictor(Record):
     name
         Model or baseline.
     seed
-        Of the model; a baseline has none.
+        Of the model; a baseline has none, and neither have all seeds together.
     """
 
     name: str
@@ -87,6 +87,8 @@ class Ranked(Record):
 
     Attributes
     ----------
+    together
+        Whether what the seeds expect was averaged before it was scored: one prediction.
     loss
         By which all are compared, nats per cell.
     difference, error
@@ -100,6 +102,7 @@ class Ranked(Record):
     name: str
     is_model: bool
     n_seeds: int
+    together: bool = False
     loss: float
     difference: float
     error: NotNegative
@@ -118,6 +121,8 @@ class Choice(Record):
 
     Attributes
     ----------
+    seeds_apart
+        The models of which all seeds together are among the predictors, each seed alone.
     chosen
         The first of the listed models within the tolerance of the best of them.
     best_model
@@ -140,6 +145,7 @@ class Choice(Record):
     observed_zeros: tuple[Share, ...]
     mean_by_level: tuple[NotNegative, ...]
     predictors: tuple[Ranked, ...]
+    seeds_apart: tuple[Ranked, ...] = ()
 
     @classmethod
     def from_plain(cls, values: Any, where: str) -> Self:

@@ -74,7 +74,13 @@ class ThetaRange(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRecord(Record):
-    """What was run and what came of it: what is told, never what is computed with."""
+    """What was run and what came of it: what is told, never what is computed with.
+
+    Attributes
+    ----------
+    without_fold
+        Digest and number of the fold of molecules that the training lacked, if any.
+    """
 
     omits_none = True
 
@@ -90,6 +96,7 @@ class TrainingRecord(Record):
     verdict: Verdict | None = None
     held_out: HeldOut | None = None
     theta: ThetaRange | None = None
+    without_fold: str | None = None
 
     @property
     def n_cells(self) -> int:

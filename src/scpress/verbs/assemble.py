@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model-file",
         type=Path,
         nargs="+",
-        help="model.safetensors of the primary model, or of several with it, to denoise with",
+        help="model.safetensors of all seeds of the primary model, others too, to denoise with",
     )
     parser.add_argument("--output", type=Path, required=True, help="scpress.h5ad to write")
 
@@ -67,19 +67,19 @@ def run(arguments: argparse.Namespace, options: AssembleOptions) -> None:
     write_h5ad_streamed(arguments.output, frame, matrices, dtypes=dtypes)
 
 
-def _primary(paths: list[Path], frame: "AnnData") -> "TrainedModel":
-    """The model whose latent was clustered; a single one needs no name."""
+def _primary(paths: list[Path], frame: "AnnData") -> "list[TrainedModel]":
+    """All seeds of the model whose latent was clustered; a single one needs no name."""
     from scpress import slots
     from scpress.model.fitted import load_model
 
     models = [load_model(path) for path in paths]
     if len(models) == 1:
-        return models[0]
+        return models
     name = frame.uns[slots.RECORD.name]["cluster"]["model"]
     found = [one for one in models if one.record.model == str(name)]
-    if len(found) != 1:
-        raise InputError(f"{len(found)} of the model files are of {str(name)!r}. Give one of each.")
-    return found[0]
+    if not found:
+        raise InputError(f"none of the model files is of {str(name)!r}. Give one of each seed.")
+    return found
 
 
 def _by_model(paths: list[Path]) -> "dict[str, AnnData]":

@@ -15,6 +15,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="scores.json of every model and seed, the preferred models first",
     )
+    parser.add_argument(
+        "--ensembles",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="ensemble.json of every model with several seeds",
+    )
     parser.add_argument("--baselines", type=Path, required=True, help="baselines.json")
     parser.add_argument("--output", type=Path, required=True, help="choice.json to write")
 
@@ -28,4 +35,6 @@ def run(arguments: argparse.Namespace, options: ChooseOptions) -> None:
 
     models = [read_record(path, Scores) for path in arguments.scores]
     baselines = read_record(arguments.baselines, Scores)
-    write_json(choose(models, baselines, options).as_plain(), arguments.output)
+    ensembles = [read_record(path, Scores) for path in arguments.ensembles]
+    choice = choose(models, baselines, options, ensembles=ensembles)
+    write_json(choice.as_plain(), arguments.output)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scpress.config.options import DenoiseOptions
+from scpress.errors import InputError
 from scpress.settings import DEVICES
 
 
@@ -12,7 +13,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Paths and device."""
     parser.add_argument("--counts", type=Path, required=True, help="counts.h5ad")
     parser.add_argument("--normalized", type=Path, help="normalized.h5ad; not for new cells")
-    parser.add_argument("--model-file", type=Path, required=True, help="model.safetensors")
+    parser.add_argument(
+        "--model-file",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="model.safetensors, of one seed or of several, which are averaged",
+    )
     parser.add_argument("--device", choices=DEVICES, default="auto", help="where to run [auto]")
     parser.add_argument("--output", type=Path, required=True, help="denoised.h5ad to write")
 
@@ -36,9 +43,15 @@ def run(arguments: argparse.Namespace, options: DenoiseOptions) -> None:
 
     counts = read_counts(arguments.counts)
     normalized = arguments.normalized and read_result(arguments.normalized, results.NORMALIZED)
-    model = load_model(arguments.model_file, device=resolve_device(arguments.device))
+    device = resolve_device(arguments.device)
+    model, *others = (load_model(path, device=device) for path in arguments.model_file)
+    if options.dca_keys and others:
+        raise InputError(
+            f"dca_keys are of one training; found {len(others) + 1} files of models. Give one."
+        )
     frame = denoised_frame(counts, model, denoised_columns(model, options))
-    blocks = (block for _, block in denoise_blocks(counts, normalized, model, options))
+    walk = denoise_blocks(counts, normalized, model, options, others=others)
+    blocks = (block for _, block in walk)
     matrices: dict[str, Iterator[np.ndarray]] = {"X": blocks}
     if options.dca_keys:
         add_dca_keys(frame, counts, normalized, model, options)

@@ -2,8 +2,13 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from scpress.errors import InputError
 from scpress.settings import DEVICES
+
+if TYPE_CHECKING:
+    from scpress.model.fitted import TrainedModel
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,12 +29,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="folder of unfinished trainings [checkpoints beside the output]",
     )
+    parser.add_argument(
+        "--fold-models",
+        type=Path,
+        nargs="+",
+        help="where to keep the models for `ensemble`, one file for each fold [not kept]",
+    )
     parser.add_argument("--output", type=Path, required=True, help="scores.json to write")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Read, train without each fold, score, write."""
-    from scpress.io.files import write_json
+    from scpress import slots
+    from scpress.io.files import save_json, write_together
     from scpress.io.results import read_counts, read_result
     from scpress.model.fitted import trained_options
     from scpress.steps.score import score
@@ -41,15 +53,29 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.checkpoints or arguments.output.parent / "checkpoints",
         minutes=options.checkpoint_minutes,
     )
+    folds = read_result(arguments.folds, results.FOLDS)
+    kept = arguments.fold_models or []
+    if kept:
+        slots.require(folds, slots.FOLD)
+        n_folds = folds.obs[slots.FOLD.name].nunique()
+        if len(kept) != n_folds:
+            raise InputError(
+                f"--fold-models needs one file for each of {n_folds} folds; found {len(kept)}."
+            )
+    models: list[TrainedModel] = []
     scores = score(
         read_counts(arguments.counts),
         read_result(arguments.normalized, results.NORMALIZED),
-        read_result(arguments.folds, results.FOLDS),
+        folds,
         options,
         name=arguments.model,
         seed=seed,
         device=arguments.device,
         checkpoint=checkpoints.next,
+        keep=models.append,
     )
-    write_json(scores.as_plain(), arguments.output)
+    write_together(
+        *((path, model.save) for path, model in zip(kept, models, strict=False)),
+        (arguments.output, lambda path: save_json(scores.as_plain(), path)),
+    )
     checkpoints.remove()
