@@ -2770,8 +2770,8 @@ MUTANTS = [
         "tests/workflow/test_workflow.py page_shows_every_one",
         (
             "a model is evaluated by its first seed alone",
-            "[wildcards.model], every_seed=True",
-            "[wildcards.model]",
+            '"latent.h5ad", [wildcards.model], every_seed=True',
+            '"latent.h5ad", [wildcards.model]',
         ),
     ),
     *_workflow(

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -11,6 +12,8 @@ from scpress.config.dca import DcaOptions
 from scpress.config.fields import Options, option, refused
 from scpress.config.flags import (
     add_flags,
+    add_training_flags,
+    checkpoints_folder,
     options_from,
     options_from_json,
     options_schema,
@@ -145,6 +148,17 @@ def test_flags_of_every_kind_of_value():
         preset="dca",
     )
     assert parse(QcOptions, "--no-doublets").doublets is False
+
+
+def test_checkpoints_are_beside_the_output_unless_they_are_named():
+    parser = argparse.ArgumentParser()
+    add_training_flags(parser)
+    parser.add_argument("--output", type=Path)
+    words = ["--output", "here/scores.json"]
+    found = parser.parse_args(words)
+    assert (found.device, checkpoints_folder(found)) == ("auto", Path("here/checkpoints"))
+    named = parser.parse_args([*words, "--checkpoints", "there", "--device", "cpu"])
+    assert (named.device, checkpoints_folder(named)) == ("cpu", Path("there"))
 
 
 def test_null_says_none_against_a_default():

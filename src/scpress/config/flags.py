@@ -6,6 +6,7 @@ import json
 import types
 import typing
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from scpress.config.dca import DcaOptions, translate_dca
@@ -13,6 +14,7 @@ from scpress.config.fields import Options
 from scpress.config.options import TrainOptions
 from scpress.config.scvi import ScviOptions, translate_scvi
 from scpress.errors import InputError
+from scpress.settings import DEVICES
 
 
 def _value_type(annotation: Any) -> tuple[type, bool, bool]:
@@ -51,6 +53,21 @@ def add_flags(parser: argparse._ActionsContainer, options: type[Options]) -> Non
                 metavar="{" + ",".join(choices) + "}" if choices else one.__name__.upper(),
                 help=text,
             )
+
+
+def add_training_flags(parser: argparse.ArgumentParser) -> None:
+    """Add where a verb trains, and where what it has not finished is kept."""
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="where to train [auto]")
+    parser.add_argument(
+        "--checkpoints",
+        type=Path,
+        help="folder of unfinished trainings [checkpoints beside the output]",
+    )
+
+
+def checkpoints_folder(arguments: argparse.Namespace) -> Path:
+    """Folder that the flags name, or the one beside the output."""
+    return arguments.checkpoints or arguments.output.parent / "checkpoints"
 
 
 def _or_null(one: type, words: tuple[str, ...]) -> Callable[[str], Any]:

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
+from scpress.config.flags import add_training_flags, checkpoints_folder
 from scpress.config.options import FalseSignalsOptions
-from scpress.settings import DEVICES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,12 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-fdr", type=float, default=0.05, help="largest adjusted p-value of a marker [0.05]"
     )
-    parser.add_argument("--device", choices=DEVICES, default="auto", help="where to train [auto]")
-    parser.add_argument(
-        "--checkpoints",
-        type=Path,
-        help="folder of unfinished trainings [checkpoints beside the output]",
-    )
+    add_training_flags(parser)
     parser.add_argument("--output", type=Path, required=True, help="false_signals.json to write")
 
 
@@ -57,10 +52,7 @@ def run(arguments: argparse.Namespace, options: FalseSignalsOptions) -> None:
     name = str(clusters.uns["scpress"]["cluster"]["model"])
     path = file_of_model(name, arguments.models, arguments.model_files)
     training, seed = trained_options(path)
-    checkpoints = Checkpoints(
-        arguments.checkpoints or arguments.output.parent / "checkpoints",
-        minutes=training.checkpoint_minutes,
-    )
+    checkpoints = Checkpoints(checkpoints_folder(arguments), minutes=training.checkpoint_minutes)
     found = false_signals(
         read_counts(arguments.counts),
         read_result(arguments.normalized, results.NORMALIZED),

@@ -6,13 +6,14 @@ from pathlib import Path
 from scpress.config.flags import (
     add_flags,
     add_foreign_flags,
+    add_training_flags,
+    checkpoints_folder,
     options_from,
     translate_foreign,
 )
 from scpress.config.genes import GenesOptions
 from scpress.config.options import NormalizeOptions, TrainOptions
 from scpress.config.scores import AUTO
-from scpress.settings import DEVICES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,12 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--counts", type=Path, required=True, help="counts.h5ad")
     parser.add_argument("--model", default="model", help="name of the model [model]")
     parser.add_argument("--seed", type=int, default=0, help="seed of folds and trainings [0]")
-    parser.add_argument("--device", choices=DEVICES, default="auto", help="where to train [auto]")
-    parser.add_argument(
-        "--checkpoints",
-        type=Path,
-        help="folder of unfinished trainings [checkpoints beside the output]",
-    )
+    add_training_flags(parser)
     parser.add_argument(
         "--n-top-genes", default=AUTO, help="of normalize: auto, a number, or null for all [auto]"
     )
@@ -62,10 +58,7 @@ def run(arguments: argparse.Namespace, options: GenesOptions) -> None:
     counts = read_counts(arguments.counts)
     given = options_from(arguments, TrainOptions)
     training = translate_foreign(given, arguments, n_cells=counts.n_obs)
-    checkpoints = Checkpoints(
-        arguments.checkpoints or arguments.output.parent / "checkpoints",
-        minutes=training.checkpoint_minutes,
-    )
+    checkpoints = Checkpoints(checkpoints_folder(arguments), minutes=training.checkpoint_minutes)
     choice = choose_genes(
         counts,
         options,

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
+from scpress.config.flags import add_training_flags, checkpoints_folder
 from scpress.config.options import LearningCurveOptions
-from scpress.settings import DEVICES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,12 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--models", nargs="+", required=True, help="their names, in that order")
     parser.add_argument("--choice", type=Path, help="choice.json, which says which of several")
-    parser.add_argument("--device", choices=DEVICES, default="auto", help="where to train [auto]")
-    parser.add_argument(
-        "--checkpoints",
-        type=Path,
-        help="folder of unfinished trainings [checkpoints beside the output]",
-    )
+    add_training_flags(parser)
     parser.add_argument("--output", type=Path, required=True, help="learning_curve.json to write")
 
 
@@ -49,10 +44,7 @@ def run(arguments: argparse.Namespace, options: LearningCurveOptions) -> None:
     else:
         raise InputError("which model is it? Give one, or --choice.")
     training, seed = trained_options(file_of_model(name, arguments.models, arguments.model_files))
-    checkpoints = Checkpoints(
-        arguments.checkpoints or arguments.output.parent / "checkpoints",
-        minutes=training.checkpoint_minutes,
-    )
+    checkpoints = Checkpoints(checkpoints_folder(arguments), minutes=training.checkpoint_minutes)
     curve = learning_curve(
         read_counts(arguments.counts),
         read_result(arguments.normalized, results.NORMALIZED),

@@ -6,11 +6,12 @@ from pathlib import Path
 from scpress.config.flags import (
     add_flags,
     add_foreign_flags,
+    add_training_flags,
+    checkpoints_folder,
     options_from,
     translate_foreign,
 )
 from scpress.config.options import TrainOptions
-from scpress.settings import DEVICES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,12 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folds", type=Path, required=True, help="folds.h5ad of `thin`")
     parser.add_argument("--model", default="model", help="name of the model [model]")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights and batches [0]")
-    parser.add_argument("--device", choices=DEVICES, default="auto", help="where to train [auto]")
-    parser.add_argument(
-        "--checkpoints",
-        type=Path,
-        help="folder of unfinished trainings [checkpoints beside the output]",
-    )
+    add_training_flags(parser)
     parser.add_argument("--output", type=Path, required=True, help="likelihood.json to write")
     add_flags(parser.add_argument_group("options"), TrainOptions)
     add_foreign_flags(parser)
@@ -42,10 +38,7 @@ def run(arguments: argparse.Namespace) -> None:
     counts = read_counts(arguments.counts)
     given = options_from(arguments, TrainOptions)
     options = translate_foreign(given, arguments, n_cells=counts.n_obs)
-    checkpoints = Checkpoints(
-        arguments.checkpoints or arguments.output.parent / "checkpoints",
-        minutes=options.checkpoint_minutes,
-    )
+    checkpoints = Checkpoints(checkpoints_folder(arguments), minutes=options.checkpoint_minutes)
     choice = choose_likelihood(
         counts,
         read_result(arguments.normalized, results.NORMALIZED),

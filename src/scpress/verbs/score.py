@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scpress.config.flags import add_training_flags, checkpoints_folder
 from scpress.errors import InputError
-from scpress.settings import DEVICES
 
 if TYPE_CHECKING:
     from scpress.model.fitted import TrainedModel
@@ -23,12 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="model.safetensors: trained again with its options and seed, without each fold",
     )
     parser.add_argument("--model", default="model", help="name of the model [model]")
-    parser.add_argument("--device", choices=DEVICES, default="auto", help="where to train [auto]")
-    parser.add_argument(
-        "--checkpoints",
-        type=Path,
-        help="folder of unfinished trainings [checkpoints beside the output]",
-    )
+    add_training_flags(parser)
     parser.add_argument(
         "--fold-models",
         type=Path,
@@ -49,10 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
     from scpress.training.checkpoints import Checkpoints
 
     options, seed = trained_options(arguments.model_file)
-    checkpoints = Checkpoints(
-        arguments.checkpoints or arguments.output.parent / "checkpoints",
-        minutes=options.checkpoint_minutes,
-    )
+    checkpoints = Checkpoints(checkpoints_folder(arguments), minutes=options.checkpoint_minutes)
     folds = read_result(arguments.folds, results.FOLDS)
     kept = arguments.fold_models or []
     if kept:

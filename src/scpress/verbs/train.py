@@ -4,10 +4,14 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from scpress.config.flags import add_foreign_flags, translate_foreign
+from scpress.config.flags import (
+    add_foreign_flags,
+    add_training_flags,
+    checkpoints_folder,
+    translate_foreign,
+)
 from scpress.config.options import TrainOptions
 from scpress.config.scores import AUTO
-from scpress.settings import DEVICES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,12 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--normalized", type=Path, required=True, help="normalized.h5ad")
     parser.add_argument("--model", default="model", help="name of the model [model]")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights and batches [0]")
-    parser.add_argument("--device", choices=DEVICES, default="auto", help="where to train [auto]")
-    parser.add_argument(
-        "--checkpoints",
-        type=Path,
-        help="folder of unfinished trainings [checkpoints beside the model]",
-    )
+    add_training_flags(parser)
     parser.add_argument(
         "--likelihoods", type=Path, help="likelihood.json that says what likelihood auto is"
     )
@@ -48,8 +47,7 @@ def run(arguments: argparse.Namespace, options: TrainOptions) -> None:
     if arguments.search:
         found = read_record(arguments.search, Search)
         options = settle(options, found)
-    folder = arguments.checkpoints or arguments.output.parent / "checkpoints"
-    checkpoint = Checkpoint(folder, minutes=options.checkpoint_minutes)
+    checkpoint = Checkpoint(checkpoints_folder(arguments), minutes=options.checkpoint_minutes)
     model, history = train(
         counts,
         read_result(arguments.normalized, results.NORMALIZED),

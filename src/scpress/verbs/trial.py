@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from scpress.settings import DEVICES
+from scpress.config.flags import add_training_flags, checkpoints_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,12 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--slot", type=int, required=True, help="place in the rung, from 0")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights and batches [0]")
-    parser.add_argument("--device", choices=DEVICES, default="auto", help="where to train [auto]")
-    parser.add_argument(
-        "--checkpoints",
-        type=Path,
-        help="folder of unfinished trainings [checkpoints beside the output]",
-    )
+    add_training_flags(parser)
     parser.add_argument("--output", type=Path, required=True, help="JSON file of scores to write")
 
 
@@ -40,7 +35,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError(f"slot must be at least 0; found {arguments.slot}.")
     standing = read_record(arguments.standing, Search)
     checkpoints = Checkpoints(
-        arguments.checkpoints or arguments.output.parent / "checkpoints",
+        checkpoints_folder(arguments),
         minutes=standing.given.get("checkpoint_minutes", TrainOptions().checkpoint_minutes),
     )
     found = trial(
