@@ -839,6 +839,18 @@ MUTANTS = [
             'prior = "kl"',
         ),
         (
+            "a contractive network may have dropout",
+            'norm != "none" or axes.dropout_rate',
+            'norm != "none"',
+        ),
+        ("every axis is in the file", " or value != LATER_AXES[name]", " or True"),
+        (
+            "tied weights pass over batches",
+            "axes.tied_weights and (n_batches or ",
+            "axes.tied_weights and (",
+        ),
+        ("any layers can be residual", "one == next_ for one", "True for one"),
+        (
             "one batch is told apart from none",
             "return len(self.batches) if len(self.batches) > 1 else 0",
             "return len(self.batches)",
@@ -901,8 +913,51 @@ MUTANTS = [
         ),
         (
             "the weight of the KL is always one",
-            "return Loss(reconstruction + kl_weight * kl, reconstruction, kl)",
-            "return Loss(reconstruction + kl, reconstruction, kl)",
+            "total = reconstruction + kl_weight * kl",
+            "total = reconstruction + kl",
+        ),
+        (
+            "the input is corrupted after training",
+            "if self.training and config.gene_mask",
+            "if config.gene_mask",
+        ),
+        (
+            "what is left of thinned molecules is not scaled up",
+            "counts.values, kept) / kept",
+            "counts.values, kept)",
+        ),
+        (
+            "noise is scaled like the input",
+            "functional.linear(self._noise(len(h)), linear.weight[:, :n_genes])",
+            "functional.linear(self._noise(len(h)), weight)",
+        ),
+        ("a first layer is skipped", "i > 0 and one == other", "one == other"),
+        ("the l1 norm is of the draw", "self._penalty(code, h,", "self._penalty(z, h,"),
+        (
+            "tied layers are in the encoder's order",
+            "*reversed(self.encoder.linear)]",
+            "*self.encoder.linear]",
+        ),
+        ("a penalty is not in the loss", "total = total + penalty", "pass"),
+    ),
+    *_in(
+        "model/penalties",
+        ("the slope of a gelu is its distribution alone", "ndtr(h) + h * density", "ndtr(h)"),
+        (
+            "a skipped layer's derivative is its own alone",
+            "passed + left if is_skipped else passed",
+            "passed",
+        ),
+        (
+            "the first layer has no slope",
+            "left = left * slope(activation, entering[0])[:, None, :]\n",
+            "",
+        ),
+        ("the ridge is on the probability itself", ".square().sum(dim=1)", ".sum(dim=1)"),
+        (
+            "a tied layer has all inputs of its source",
+            "weight[:, : self.out_features].t()",
+            "weight.t()",
         ),
     ),
     *_in(

@@ -13,6 +13,7 @@ PRESETS = {
     "ldvae": {"preset": "ldvae"},
     "gaussian": {"preset": "scvi", "likelihood": "gaussian"},
     "by batch": {"preset": "scvi", "dispersion": "gene-batch"},
+    "tied": {"preset": "dca", "tied_weights": True},
     "covariates": {"preset": "scvi", "continuous_covariates": ("depth",)},
 }
 

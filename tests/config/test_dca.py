@@ -118,7 +118,6 @@ def test_widths_that_are_not_mirrored_are_refused(widths):
         ("mode", "full", "dca_keys of assemble"),
         ("random_state", 0, "seeds of the configuration"),
         ("network_kwds", {"ridge": 1.0}, "each entry by its own name"),
-        ("ridge", 0.1, "nb-conddisp"),
         ("l2_coef", 0.1, "weight_decay"),
         ("clip_grad", 5.0, "clip_norm"),
         ("copy", True, "never changed"),

@@ -6,7 +6,7 @@ import pytest
 
 from scpress.config.options import TrainOptions
 from scpress.errors import InputError
-from scpress.model.axes import PRESETS, resolve_config
+from scpress.model.axes import LATER_AXES, PRESETS, resolve_config
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -71,11 +71,40 @@ def test_one_batch_is_none():
         ({"preset": "pca", "engine": "scvi-tools"}, "preset pca takes neither"),
         ({"preset": "pca", "continuous_covariates": ("age",)}, "preset pca takes neither"),
         ({"likelihood": "gaussian", "library": "observed"}, "takes library size_factor"),
+        ({"contractive": 1.0}, "found norm batch and dropout_rate 0.1. Set norm: none"),
+        ({"preset": "contractive", "dropout_rate": 0.1}, "found norm none and dropout_rate 0.1"),
+        ({"tied_weights": True, "preset": "ldvae"}, "tied_weights mirror .* decoder linear"),
+        (
+            {"tied_weights": True, "continuous_covariates": ("age",)},
+            "no room for covariates .* 'age'",
+        ),
+        ({"residual": True}, "residual needs neighbouring .* found hidden 128"),
+        ({"residual": True, "hidden": (8, 4, 8)}, "found hidden 8 4 8"),
+        ({"likelihood": "nb", "pi_ridge": 1.0}, "pi_ridge is on .* found likelihood nb"),
+        ({"preset": "pca", "gene_mask": 0.5}, "preset pca fixes gene_mask"),
     ],
 )
 def test_axes_that_do_not_go_together_are_refused(options, message):
     with pytest.raises(InputError, match=message):
         resolve_config(TrainOptions(**options), n_genes=50)
+
+
+def test_tied_weights_leave_no_room_for_batches():
+    options = TrainOptions(tied_weights=True, batch_key="donor")
+    assert resolve_config(options, n_genes=50, batches=("a",)).tied_weights
+    with pytest.raises(InputError, match=r"found 'donor'.*batch_key: null"):
+        resolve_config(options, n_genes=50, batches=("a", "b"))
+
+
+def test_a_later_axis_is_told_only_where_it_is_used():
+    plain = resolve_config(TrainOptions(), n_genes=50).as_plain()
+    assert not plain.keys() & LATER_AXES.keys()
+    used = resolve_config(TrainOptions(gene_mask=0.5), n_genes=50).as_plain()
+    assert used == plain | {"gene_mask": 0.5}
+    # What is said otherwise than by the preset is used, nothing included.
+    assert (
+        resolve_config(TrainOptions(preset="denoising", gene_mask=0.0), n_genes=50).gene_mask == 0
+    )
 
 
 def test_as_many_dimensions_as_genes_are_taken():

@@ -115,6 +115,94 @@ def test_the_first_layer_is_a_linear_one_of_the_shifted_and_scaled_input(
     torch.testing.assert_close(network.encode(cells)[0], expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("values_are", ["log1p", "zscore"])
+@pytest.mark.parametrize("hidden", [(), (16,)])
+def test_what_the_encoder_reads_is_corrupted_in_training_alone(pbmc, values_are, hidden):
+    data = modelled(pbmc).take(np.arange(60))
+    same = {"input": values_are, "hidden": hidden, "norm": "none", "dropout_rate": 0.0}
+    whole = _network(data, **same).eval()
+    cells = _cells(whole, data)
+    counted = whole.input_values(cells).values
+    for changes in ({"gene_mask": 0.3}, {"molecule_thinning": 0.3}, {"input_noise": 0.5}):
+        network = _network(data, **same | changes)
+        network.input_mean.fill_(0.2)
+        network.input_scale.fill_(2.0)
+        in_training = [network.train().encode(cells)[0] for _ in range(2)]
+        assert not torch.equal(*in_training)
+        assert torch.equal(network.eval().encode(cells)[0], network.encode(cells)[0])
+        assert torch.equal(network.input_values(cells).values, counted)
+        read = network.train().input_values(cells).values
+        if "gene_mask" in changes:
+            hidden_share = float((read == 0).float().mean())
+            assert hidden_share == pytest.approx(0.3, abs=0.02)
+            torch.testing.assert_close(read[read > 0], counted[read > 0] / 0.7)
+        elif "molecule_thinning" in changes:
+            counts = cells.counts.values
+            scale = 1 if values_are == "log1p" else cells.counts.of_cells(cells.size_factor)
+            kept = torch.expm1(read) * scale * 0.7
+            torch.testing.assert_close(kept, kept.round(), rtol=0, atol=1e-2)
+            assert (kept <= counts + 1e-2).all()
+            assert float(kept.sum() / counts.sum()) == pytest.approx(0.7, abs=0.01)
+        else:
+            assert torch.equal(read, counted)
+
+
+@pytest.mark.parametrize("values_are", ["log1p", "zscore"])
+def test_noise_is_in_units_of_the_standardized_input(pbmc, values_are):
+    data = modelled(pbmc, n_genes=40).take(np.arange(30))
+    for hidden in ((), (8,)):
+        network = _network(
+            data, input=values_are, hidden=hidden, input_noise=0.5, norm="none", activation="linear"
+        )
+        network.input_scale.fill_(2.0)
+        network.dropout_rate = 0.0
+        network.encoder.dropout = torch.nn.Identity()
+        cells = _cells(network, data)
+        with torch.no_grad():
+            exact = network.eval().encode(cells)[0]
+            draws = torch.stack([network.train().encode(cells)[0] - exact for _ in range(300)])
+            weight = network.z_mean.weight
+            if hidden:
+                weight = weight @ network.encoder.linear[0].weight
+        expected = 0.5 * weight.detach().square().sum(dim=1).sqrt()
+        torch.testing.assert_close(draws.std(dim=(0, 1)), expected, rtol=0.03, atol=0)
+        assert float(draws.mean().abs()) < 0.05 * float(expected.mean())
+
+
+def test_what_is_predicted_stays_what_was_counted(pbmc):
+    data = modelled(pbmc).take(np.arange(20))
+    network = _network(data, likelihood="gaussian", gene_mask=0.9, molecule_thinning=0.9).train()
+    cells = _cells(network, data)
+    expected = np.log1p(data.X.toarray() / data.size_factor[:, None])
+    np.testing.assert_allclose(network.log_normalized(cells).dense(), expected, rtol=1e-5)
+
+
+def test_a_residual_layer_adds_what_enters_it(pbmc):
+    data = modelled(pbmc, n_genes=16).take(np.arange(8))
+    same = {"hidden": (16, 16, 12), "norm": "none", "dropout_rate": 0.0, "n_latent": 12}
+    network = _network(data, residual=True, **same)
+    plain = _network(data, **same)
+    plain.load_state_dict(network.state_dict())
+    h = torch.randn(8, 16)
+    first, second, third = network.encoder.linear
+    # What is as wide as the genes is no layer's input: the first one is not skipped.
+    one = torch.relu(first(h))
+    two = torch.relu(second(one)) + one
+    torch.testing.assert_close(network.encoder(h, None), torch.relu(third(two)))
+    assert not torch.allclose(network.encoder(h, None), plain.encoder(h, None))
+
+
+def test_a_tied_decoder_has_the_encoders_weights(pbmc):
+    data = modelled(pbmc).take(np.arange(20))
+    network = _network(data, preset="dca", tied_weights=True, hidden=(24, 16), n_latent=8)
+    names = dict(network.named_parameters())
+    assert "eta.weight" not in names
+    assert "decoder.linear.0.weight" not in names
+    encoder = [network.z_mean, *reversed(network.encoder.linear)]
+    for ours, theirs in zip([*network.decoder.linear, network.eta], encoder, strict=True):
+        assert torch.equal(ours.weight, theirs.weight[:, : ours.out_features].t())
+
+
 def test_each_batch_has_its_theta(pbmc):
     data = with_covariates(pbmc).take(np.arange(10))
     network = _network(data, 3, dispersion="gene-batch").eval()

@@ -19,6 +19,7 @@ from builders import explode_at_step, normalized_of
 from scpress.config.options import TrainOptions
 from scpress.errors import InputError, InterruptedTrainingError
 from scpress.io.h5ad import write_h5ad
+from scpress.model.fitted import load_model, trained_options
 from scpress.steps import train as train_step
 from scpress.training import checkpoints
 from scpress.training import stepper as stepping
@@ -102,6 +103,32 @@ def test_twenty_random_steps_resume_to_the_same_bytes(
     _same(model, history, whole, tmp_path / "model")
     checkpoint.remove()
     assert not list(tmp_path.glob("*/"))
+
+
+@pytest.mark.parametrize(
+    "axes",
+    [
+        {"gene_mask": 0.3, "molecule_thinning": 0.2},
+        {"input_noise": 0.5, "latent_l1": 0.1, "pi_ridge": 1.0},
+        {"preset": "contractive", "tied_weights": True, "hidden": (16, 16), "residual": True},
+    ],
+)
+def test_every_axis_resumes_to_the_same_bytes(pbmc, normalized, tmp_path, monkeypatch, axes):
+    options = dataclasses.replace(OPTIONS, max_steps=60, **axes)
+    model, history = train(pbmc, normalized, options)
+    model.save(tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        _at_step(patch, 52, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(InterruptedTrainingError):
+            train(pbmc, normalized, options, checkpoint=Checkpoint(tmp_path / "c", minutes=NEVER))
+    checkpoint = Checkpoint(tmp_path / "c", minutes=NEVER)
+    resumed = train(pbmc, normalized, options, checkpoint=checkpoint)
+    _same(*resumed, ((tmp_path / "whole").read_bytes(), history), tmp_path / "model")
+    # The file says the axes, and gives the same codes back.
+    loaded = load_model(tmp_path / "model")
+    assert loaded.config == model.config
+    options, _ = trained_options(tmp_path / "model")
+    assert {name: getattr(options, name) for name in axes} == axes
 
 
 def test_a_resumed_training_does_not_begin_again(pbmc, normalized, tmp_path, monkeypatch, caplog):

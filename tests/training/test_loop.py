@@ -113,6 +113,47 @@ def test_the_first_output_is_the_gene_means_and_the_input_is_standardized(pbmc):
             np.testing.assert_allclose(spread[often], 1, atol=0.01)
 
 
+@pytest.mark.parametrize(
+    "axes",
+    [
+        {"preset": "denoising"},
+        {"preset": "denoising", "gene_mask": 0.0, "molecule_thinning": 0.5, "input_noise": 0.3},
+        {"preset": "sparse"},
+        {"preset": "contractive"},
+        {"preset": "dca", "pi_ridge": 1.0, "tied_weights": True},
+        {"hidden": (32, 32, 32), "residual": True},
+    ],
+)
+def test_every_axis_is_trained_and_beats_the_gene_means(pbmc, axes):
+    options = brief_options(**axes, max_steps=120)
+    model, history = train(pbmc, normalized_of(pbmc), options)
+    assert model.record.verdict.status == "ok"
+    found = embed(pbmc, normalized_of(pbmc), model)
+    (latent,) = (found.obsm[key] for key in found.obsm if not key.endswith("_sd"))
+    assert np.isfinite(latent).all()
+    assert latent.std(axis=0).max() > 0.1
+    is_penalized = options.pi_ridge or options.preset in ("sparse", "contractive")
+    assert ("validation_penalty" in history) == bool(is_penalized)
+    if is_penalized:
+        parts = ["validation_reconstruction", "validation_kl", "validation_penalty"]
+        np.testing.assert_allclose(
+            history[parts].sum(axis=1), history["validation_loss"], rtol=1e-5
+        )
+        assert (history["validation_penalty"] > 0).all()
+
+
+def test_a_penalty_makes_what_it_is_on_smaller(pbmc):
+    of_latent, of_slope = [], []
+    for weight in (0.0, 20.0):
+        model, _, _ = brief_fit(pbmc, preset="sparse", latent_l1=weight, max_steps=100)
+        data = modelled(pbmc)
+        of_latent.append(np.abs(model.encode(data.cells_of(model))[0]).mean())
+        model, _, history = brief_fit(pbmc, preset="contractive", contractive=weight + 1e-6)
+        of_slope.append(history["validation_penalty"].iloc[-1] / (weight + 1e-6))
+    assert of_latent[1] < 0.5 * of_latent[0]
+    assert of_slope[1] < 0.5 * of_slope[0]
+
+
 def test_a_loss_that_never_turns_finite_fails(pbmc, monkeypatch):
     loss = loop.CountAutoencoder.loss
 

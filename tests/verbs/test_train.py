@@ -36,7 +36,7 @@ CASES = [
     Case(
         "unknown_value",
         of_run("train", *DATA, "--preset", "scvii"),
-        ("preset must be one of scvi, dca, ldvae, pca; found 'scvii'; did you mean 'scvi'",),
+        ("preset must be one of scvi, dca, .*; found 'scvii'; did you mean 'scvi'",),
     ),
     Case(
         "value_of_another_type",

@@ -76,10 +76,14 @@ class StoredDecoder:
         tensors = {name: torch.from_numpy(values) for name, values in weights.items()}
         loaded = network.load_state_dict(tensors, strict=False)
         needless = (*_NOT_DECODING, *([DISPERSION] if means_only else []))
+        # The encoder's, where the decoder is it backwards.
+        encoder = (name for name in network.state_dict() if name.startswith(_NOT_DECODING))
+        tied = tuple(name for name in encoder if network.is_decoding(name))
         lacking = [
             name
             for name in loaded.missing_keys
-            if not name.startswith(needless) and not name.endswith("num_batches_tracked")
+            if (not name.startswith(needless) or name.startswith(tied))
+            and not name.endswith("num_batches_tracked")
         ]
         lacking += [name for name in _told_of_cells(config) if name not in library]
         if lacking or loaded.unexpected_keys:

@@ -62,6 +62,7 @@ class DcaOptions(Options):
         choices=("adam", "Adam"),
         instead="Adam is the only one; set learning_rate, epsilon and weight_decay.",
     )
+    ridge: float | None = option(None, "pi_ridge", minimum=0)
     init: None = refused("weights always begin as torch begins them; remove it.")
     mode: None = refused(
         "nothing is overwritten; set dca_keys of assemble to latent or full for DCA's keys."
@@ -69,7 +70,6 @@ class DcaOptions(Options):
     random_state: None = refused("set seeds of the configuration, or --seed of scpress train.")
     network_kwds: None = refused("give each entry by its own name.")
     training_kwds: None = refused("give each entry by its own name.")
-    ridge: None = refused("choose ae_type nb-conddisp if extra zeros are in doubt.")
     l2_coef: None = refused("set weight_decay, an L2 penalty of all weights.")
     l1_coef: None = refused("set weight_decay, an L2 penalty of all weights.")
     input_dropout: None = refused("set dropout_rate, of the hidden layers.")
@@ -92,6 +92,7 @@ MEANS: dict[str, tuple[str, ...]] = {
     "reduce_lr": ("plateau",),
     "early_stop": ("patience",),
     "optimizer": (),
+    "ridge": ("pi_ridge",),
 }
 _AE_TYPES = {
     "normal": ("gaussian", "gene"),
@@ -139,6 +140,7 @@ def _values_of(
         "scale": ("zscore",),
         "log1p": ("zscore",),
         "optimizer": (),
+        "ridge": (value,),
     }[name]
 
 

@@ -8,7 +8,6 @@ from scpress.config.genes import FLAVORS, GenesOptions
 from scpress.config.output import AssembleOptions, DenoiseOptions
 from scpress.config.scores import (
     AUTO,
-    LIKELIHOODS,
     BaselinesOptions,
     ChooseOptions,
     FalseSignalsOptions,
@@ -16,6 +15,8 @@ from scpress.config.scores import (
     ThinOptions,
 )
 from scpress.config.search import SearchOptions
+from scpress.config.train import OPERATIONAL as OPERATIONAL
+from scpress.config.train import TrainOptions
 
 
 @dataclass(frozen=True)
@@ -133,133 +134,6 @@ class NormalizeOptions(Options):
     gene_list: str | None = option(
         None, "file of gene ids or symbols, one per line, to model instead of the ranking"
     )
-
-
-@dataclass(frozen=True)
-class TrainOptions(Options):
-    """Train one model with one seed; the axes left at null come from the preset."""
-
-    engine: str = option(
-        "scpress", "which implementation trains the model", choices=("scpress", "scvi-tools")
-    )
-    preset: str = option(
-        "scvi", "named setting of all axes below", choices=("scvi", "dca", "ldvae", "pca")
-    )
-    likelihood: str | None = option(
-        None,
-        "count distribution; DCA's names such as zinb-conddisp are accepted; auto: by held-out "
-        "molecules",
-        choices=LIKELIHOODS,
-    )
-    dispersion: str | None = option(
-        None,
-        "what the inverse dispersion theta depends on",
-        choices=("gene", "gene-batch", "gene-cell"),
-    )
-    encoder: str | None = option(
-        None, "code or distribution", choices=("deterministic", "variational")
-    )
-    decoder: str | None = option(
-        None, "network or one matrix of loadings per gene", choices=("mlp", "linear")
-    )
-    prior: str | None = option(None, "prior of the latent", choices=("none", "kl"))
-    input: str | None = option(
-        None,
-        "what the encoder sees: log1p of counts, or size factor, log1p and z-score",
-        choices=("log1p", "zscore"),
-    )
-    library: str | None = option(
-        None,
-        "what scales the mean: size factor over all genes, or total over the modelled genes",
-        choices=("size_factor", "observed"),
-    )
-    n_latent: int | str | None = option(
-        None, "dimensions of the latent; auto: by held-out molecules", minimum=1, words=(AUTO,)
-    )
-    hidden: tuple[int, ...] | None = option(
-        None, "widths of the encoder's hidden layers; the decoder mirrors them", minimum=1
-    )
-    norm: str | None = option(
-        None, "normalization of hidden layers", choices=("batch", "layer", "none")
-    )
-    activation: str | None = option(
-        None, "activation of hidden layers", choices=("relu", "elu", "gelu", "linear")
-    )
-    dropout_rate: float | None = option(
-        None, "network dropout of the encoder", minimum=0, maximum=0.99
-    )
-    batch_key: str | None = option("sample", "categorical covariate: an obs column, or null")
-    continuous_covariates: tuple[str, ...] = option((), "continuous covariates: obs columns")
-    encode_covariates: bool = option(False, "give the covariates to the encoder, too")
-    batch_size: int = option(128, "cells per step", minimum=2)
-    learning_rate: float | None = option(
-        None,
-        "Adam's rate at the start; null: the engine's own, 0.008 or scvi-tools' 0.001",
-        minimum=1e-8,
-        maximum=1,
-    )
-    epsilon: float = option(
-        3e-2, "Adam's epsilon, nats per cell and unit of weight", minimum=1e-12, maximum=1
-    )
-    weight_decay: float = option(1e-6, "L2 penalty of the weights", minimum=0)
-    averaged_steps: int = option(
-        100,
-        "time constant of the average of the weights that is validated and kept, steps; 0: none",
-        minimum=0,
-    )
-    max_steps: int = option(20_000, "most steps of the optimizer", minimum=1)
-    kl_warmup_steps: int = option(
-        200, "steps over which the weight of the KL term rises from 0 to 1", minimum=0
-    )
-    validation_fraction: float = option(
-        0.1,
-        "fraction of the cells held out; at most 1,000 of them decide when to stop",
-        minimum=0.01,
-        maximum=0.5,
-    )
-    validate_every: int = option(50, "steps between two validations", minimum=1)
-    patience: int = option(
-        400, "steps without a better validation loss after which training stops", minimum=1
-    )
-    plateau: int = option(
-        200, "steps without a better validation loss after which the rate is lowered", minimum=1
-    )
-    plateau_factor: float = option(
-        0.5, "factor by which the rate is lowered", minimum=0.01, maximum=0.99
-    )
-    clip_norm: float = option(
-        100.0, "largest norm of the gradient, nats per cell and unit of weight", minimum=0.001
-    )
-    kernels: str = option(
-        "numba",
-        "what computes on the CPU: compiled loops, or plain torch operations",
-        choices=("numba", "torch"),
-    )
-    products: str = option(
-        "float32",
-        "what training multiplies the last layer's matrices in; the rest stays float32",
-        choices=("float32", "bfloat16"),
-    )
-    memory_mb: int = option(
-        1024, "modelled counts above this are kept in a temporary file, MB", minimum=0
-    )
-    checkpoint_minutes: float = option(
-        5.0, "minutes between two saves of an unfinished training", minimum=0
-    )
-    allow_failed_fit: bool = option(
-        False, "keep a fit that does not beat the gene means, marked as failed, instead of stopping"
-    )
-
-    @property
-    def first_rate(self) -> float:
-        """Adam's rate at the start: what was asked for, or the engine's own."""
-        if self.learning_rate is not None:
-            return self.learning_rate
-        return 1e-3 if self.engine == "scvi-tools" else 8e-3
-
-
-# Options of training that no bit of the result depends on.
-OPERATIONAL = ("memory_mb", "checkpoint_minutes", "allow_failed_fit")
 
 
 @dataclass(frozen=True)

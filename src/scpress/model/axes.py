@@ -2,13 +2,15 @@
 
 import dataclasses
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 from scpress.config.options import TrainOptions
 from scpress.config.scores import AUTO
 from scpress.errors import InputError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Axes:
     """What an autoencoder is; every combination that goes together is a model.
 
@@ -24,6 +26,10 @@ class Axes:
         What the encoder reads, and what scales the mean.
     hidden
         Widths of the encoder's hidden layers; the decoder mirrors them.
+    gene_mask, molecule_thinning, input_noise
+        Corruption of what the encoder reads while it is trained; the loss is on what was counted.
+    latent_l1, contractive, pi_ridge
+        Weights of penalties, nats.
     """
 
     likelihood: str
@@ -38,11 +44,29 @@ class Axes:
     norm: str
     activation: str
     dropout_rate: float
+    # What a model file of the first release does not say is at these.
+    gene_mask: float = 0.0
+    molecule_thinning: float = 0.0
+    input_noise: float = 0.0
+    latent_l1: float = 0.0
+    contractive: float = 0.0
+    pi_ridge: float = 0.0
+    tied_weights: bool = False
+    residual: bool = False
 
+
+# Axes that a model has only where it says so, and what they are where it does not.
+LATER_AXES = {
+    item.name: item.default
+    for item in dataclasses.fields(Axes)
+    if item.default is not dataclasses.MISSING
+}
 
 # Every preset gives every axis. Sources: scvi, Lopez 2018 and scvi-tools' defaults; dca, Eraslan
 # 2019 (its code layer is linear here, so that the latent is not clipped at zero); ldvae, Svensson
-# 2020; pca is the closed form of a linear deterministic autoencoder with gaussian likelihood.
+# 2020; denoising, Vincent 2008; contractive, Rifai 2011 (its norm is exact without batch norm and
+# dropout); sparse, the l1 norm of the code; pca is the closed form of a linear deterministic
+# autoencoder with gaussian likelihood.
 _SCVI = Axes(
     likelihood="zinb",
     dispersion="gene",
@@ -57,6 +81,7 @@ _SCVI = Axes(
     activation="relu",
     dropout_rate=0.1,
 )
+_PLAIN = dataclasses.replace(_SCVI, likelihood="nb", encoder="deterministic", prior="none")
 PRESETS = {
     "scvi": _SCVI,
     "dca": Axes(
@@ -88,6 +113,9 @@ PRESETS = {
         activation="linear",
         dropout_rate=0.0,
     ),
+    "sparse": dataclasses.replace(_PLAIN, n_latent=32, latent_l1=1.0),
+    "contractive": dataclasses.replace(_PLAIN, norm="none", dropout_rate=0.0, contractive=1.0),
+    "denoising": dataclasses.replace(_PLAIN, gene_mask=0.3),
 }
 
 # DCA's --type values.
@@ -98,7 +126,7 @@ _DCA_NAMES = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ModelConfig(Axes):
     """All that is needed to build a network; stored in the header of the model file."""
 
@@ -117,6 +145,19 @@ class ModelConfig(Axes):
     def is_variational(self) -> bool:
         """Whether the encoder gives a distribution."""
         return self.encoder == "variational"
+
+    @property
+    def is_penalized(self) -> bool:
+        """Whether the loss has terms beside the likelihood and the KL."""
+        return any((self.latent_l1, self.contractive, self.pi_ridge))
+
+    def as_plain(self) -> dict[str, Any]:
+        """Fields as a model file has them: a later axis only where it is used."""
+        return {
+            name: value
+            for name, value in dataclasses.asdict(self).items()
+            if name not in LATER_AXES or value != LATER_AXES[name]
+        }
 
 
 def resolve_config(
@@ -163,6 +204,14 @@ def resolve_config(
             "prior kl needs encoder variational; found encoder deterministic. "
             "Set prior: none or encoder: variational."
         )
+    _require_exact(axes)
+    n_batches = len(batches) if len(batches) > 1 else 0
+    if axes.tied_weights and (n_batches or options.continuous_covariates):
+        covariate = options.continuous_covariates[0] if not n_batches else options.batch_key
+        raise InputError(
+            "tied_weights leave no room for covariates in the decoder; found "
+            f"{covariate!r}. Remove tied_weights, or the covariates (batch_key: null)."
+        )
     if axes.n_latent > n_genes:
         raise InputError(
             f"n_latent must be at most the number of modelled genes; found n_latent "
@@ -176,6 +225,31 @@ def resolve_config(
         continuous_covariates=options.continuous_covariates,
         encode_covariates=options.encode_covariates,
     )
+
+
+def _require_exact(axes: Axes) -> None:
+    """Check that penalties and ties are what their names say, of this network."""
+    if axes.contractive and (axes.norm != "none" or axes.dropout_rate):
+        raise InputError(
+            "contractive is the norm of a cell's own derivatives, which norm and dropout mix with "
+            f"others'; found norm {axes.norm} and dropout_rate {axes.dropout_rate:g}. "
+            "Set norm: none and dropout_rate: 0, or remove contractive."
+        )
+    if axes.tied_weights and axes.decoder != "mlp":
+        raise InputError(
+            "tied_weights mirror the encoder's layers; found decoder linear, which has none. "
+            "Set decoder: mlp or remove tied_weights."
+        )
+    if axes.residual and not any(one == next_ for one, next_ in pairwise(axes.hidden)):
+        raise InputError(
+            "residual needs neighbouring hidden layers of one width; found hidden "
+            f"{' '.join(map(str, axes.hidden)) or 'none'}. Set hidden: [128, 128], or remove it."
+        )
+    if axes.pi_ridge and axes.likelihood != "zinb":
+        raise InputError(
+            "pi_ridge is on the extra zeros of likelihood zinb; found likelihood "
+            f"{axes.likelihood}. Remove pi_ridge."
+        )
 
 
 def _require_closed_form(options: TrainOptions, axes: Axes) -> None:

@@ -19,7 +19,7 @@ from scpress.config.options import TrainOptions
 from scpress.counts.digests import genes_digest
 from scpress.counts.genes import without_version
 from scpress.errors import InputError, require_format
-from scpress.model.axes import ModelConfig
+from scpress.model.axes import LATER_AXES, ModelConfig
 from scpress.model.batches import Cells, SparseBatch, sparse_batch
 from scpress.model.covariates import continuous_values
 from scpress.model.header import (
@@ -255,11 +255,10 @@ class TrainedModel:
 
     def decoder_state(self) -> dict[str, np.ndarray]:
         """Everything decoding needs, as arrays: the size of the decoder is theirs."""
-        parts = ("decoder.", "eta.", "pi_logits.", "log_theta", "continuous_")
         return {
             name: _numpy(value)
             for name, value in self.network.state_dict().items()
-            if name.startswith(parts) and not name.endswith("num_batches_tracked")
+            if self.network.is_decoding(name)
         }
 
     # file -----------------------------------------------------------------------------------
@@ -270,7 +269,7 @@ class TrainedModel:
         tensors["validation_cells"] = torch.from_numpy(self.validation_cells.astype(np.int64))
         header = {
             "format_version": FORMAT_VERSION,
-            "config": asdict(self.config),
+            "config": self.config.as_plain(),
             "genes": self.genes,
             "symbols": self.symbols,
             "genes_digest": genes_digest(self.genes),
@@ -384,5 +383,6 @@ def _numpy(tensor: Tensor) -> np.ndarray:
 
 
 def record_options(options: Any) -> dict[str, Any]:
-    """Options as JSON-able values."""
-    return json.loads(json.dumps(asdict(options)))
+    """Options as JSON-able values; an axis that the first release had not, where it is said."""
+    values = json.loads(json.dumps(asdict(options)))
+    return {k: v for k, v in values.items() if k not in LATER_AXES or v is not None}

@@ -9,10 +9,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from scpress.model import likelihoods as lk
+from scpress.model import penalties
 from scpress.model.axes import ModelConfig
 from scpress.model.batches import Cells, DenseBatch, SparseBatch
 from scpress.model.compiled import layers
 from scpress.model.likelihoods import LIKELIHOODS, Parameters
+from scpress.model.penalties import Tied
 
 # scvi-tools' batch norm, so that its weights and ours are interchangeable.
 _NORM_EPSILON, _NORM_MOMENTUM = 1e-3, 0.01
@@ -23,11 +25,12 @@ _ACTIVATIONS = {"relu": nn.ReLU, "elu": nn.ELU, "gelu": nn.GELU, "linear": nn.Id
 
 
 class Loss(NamedTuple):
-    """[] Means over the cells, nats: total = reconstruction + kl_weight * kl."""
+    """[] Means over the cells, nats: total = reconstruction + kl_weight * kl + penalty."""
 
     total: Tensor
     reconstruction: Tensor
     kl: Tensor
+    penalty: Tensor
 
 
 class Layers(nn.Module):
@@ -49,15 +52,34 @@ class Layers(nn.Module):
         self.activation = _ACTIVATIONS[config.activation]()
         self.dropout_rate = dropout_rate
         self.dropout = nn.Dropout(dropout_rate) if dropout_rate > 0 else nn.Identity()
+        # He et al. 2016; not of a first layer, which other things enter, too.
+        of_one_width = [i > 0 and one == other for i, (one, other) in enumerate(pairwise(widths))]
+        self.skips = [config.residual and one for one in of_one_width]
 
-    def forward(self, h: Tensor, one_hot: Tensor | None, *, n_applied: int = 0) -> Tensor:
-        """Apply all layers; the first `n_applied` linear ones have been already."""
+    def forward(
+        self,
+        h: Tensor,
+        one_hot: Tensor | None,
+        *,
+        n_applied: int = 0,
+        entering: list[Tensor] | None = None,
+    ) -> Tensor:
+        """Apply all layers; the first `n_applied` linear ones have been already.
+
+        What enters each activation is appended to `entering`.
+        """
         for i, (linear, norm) in enumerate(zip(self.linear, self.norm, strict=True)):
+            before = h
             if i >= n_applied:
                 if self.n_batches and one_hot is not None:
                     h = torch.cat([h, one_hot], dim=-1)
                 h = linear(h)
-            h = self.dropout(self.activation(norm(h)))
+            h = norm(h)
+            if entering is not None:
+                entering.append(h)
+            h = self.dropout(self.activation(h))
+            if self.skips[i]:
+                h = h + before
         return h
 
 
@@ -90,7 +112,7 @@ class CountAutoencoder(nn.Module):
         widths = [n_latent + n_continuous, *mirrored]
         self.decoder = Layers(config, widths, n_batches, 0.0)
         n_head = widths[-1] + (0 if mirrored else n_batches)
-        self.eta = nn.Linear(n_head, n_genes)
+        self.eta: nn.Linear | Tied = nn.Linear(n_head, n_genes)
         self.pi_logits = nn.Linear(n_head, n_genes) if likelihood.has_pi else None
         self.log_theta: nn.Parameter | nn.Linear | None = None
         if likelihood.has_theta:
@@ -104,6 +126,11 @@ class CountAutoencoder(nn.Module):
             # Stored by genes, as the products with a sparse batch read and write it.
             first = self._first_linear
             first.weight = nn.Parameter(first.weight.detach().t().contiguous().t())
+        if config.tied_weights:
+            *hidden, last = [self.z_mean, *reversed(self.encoder.linear)]
+            for i, source in enumerate(hidden):
+                self.decoder.linear[i] = Tied(source, source.in_features)  # type: ignore[arg-type]
+            self.eta = Tied(last, n_genes)  # type: ignore[arg-type]
         # Whether the compiled kernels do what they can, and what training multiplies matrices in.
         self.kernels, self.products = "numba", "float32"
 
@@ -127,30 +154,59 @@ class CountAutoencoder(nn.Module):
         z_mean, log_variance = self._encoded(cells)
         return z_mean, None if log_variance is None else _deviation(log_variance)
 
-    def _encoded(self, cells: Cells) -> tuple[Tensor, Tensor | None]:
+    def _encoded(
+        self, cells: Cells, entering: list[Tensor] | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         """([cells, n_latent] mean or code, [cells, n_latent] log-variance before its floor)."""
         one_hot = self.one_hot(cells.batch) if self.config.encode_covariates else None
         continuous = cells.continuous if self.config.encode_covariates else None
         others = [part for part in (continuous, one_hot) if part is not None]
         if self.config.hidden:
-            h = self.encoder(self._first_layer(cells, others), one_hot, n_applied=1)
+            first = self._first_layer(cells, others)
+            h = self.encoder(first, one_hot, n_applied=1, entering=entering)
         else:
             h = torch.cat([self._input(cells), *others], dim=-1)
         z_mean = self.z_mean(h)
         return z_mean, None if self.z_log_variance is None else self.z_log_variance(h)
 
     def input_values(self, cells: Cells) -> SparseBatch | DenseBatch:
-        """[cells, genes] What the first layer reads, before it is shifted and scaled."""
-        if self.config.input == "log1p":
-            return dataclasses.replace(cells.counts, values=torch.log1p(cells.counts.values))
-        return self.log_normalized(cells)
+        """[cells, genes] What the first layer reads, before it is shifted and scaled.
+
+        In training it is corrupted (Vincent et al. 2008). What is left is scaled up, as dropout
+        does, so that cells which are read whole look alike on average.
+        """
+        config = self.config
+        if self.training and config.molecule_thinning:
+            counts = cells.counts
+            kept = torch.full_like(counts.values, 1 - config.molecule_thinning)
+            left = torch.binomial(counts.values, kept) / kept
+            cells = dataclasses.replace(cells, counts=dataclasses.replace(counts, values=left))
+        if config.input == "log1p":
+            values = dataclasses.replace(cells.counts, values=torch.log1p(cells.counts.values))
+        else:
+            values = self.log_normalized(cells)
+        if self.training and config.gene_mask:
+            masked = functional.dropout(values.values, config.gene_mask)
+            values = dataclasses.replace(values, values=masked)
+        return values
+
+    @property
+    def _is_noisy(self) -> bool:
+        return self.training and self.config.input_noise > 0
+
+    def _noise(self, n_cells: int) -> Tensor:
+        """[cells, genes] Noise on the shifted and scaled input."""
+        like = self.input_mean
+        shape = (n_cells, self.config.n_genes)
+        noise = torch.randn(shape, dtype=like.dtype, device=like.device)
+        return self.config.input_noise * noise
 
     def _input(self, cells: Cells) -> Tensor:
         """[cells, genes] Input with its zeros, shifted and scaled."""
         values = self.input_values(cells).dense()
-        if self.config.input == "log1p":
-            return values
-        return (values - self.input_mean) / self.input_scale
+        if self.config.input == "zscore":
+            values = (values - self.input_mean) / self.input_scale
+        return values + self._noise(len(values)) if self._is_noisy else values
 
     def _first_layer(self, cells: Cells, others: list[Tensor]) -> Tensor:
         """[cells, width] First linear layer of the encoder."""
@@ -171,6 +227,8 @@ class CountAutoencoder(nn.Module):
             h = layers.sparse_linear(values, weight, bias)
         else:
             h = functional.linear(values.dense(), weight, bias)
+        if self._is_noisy:
+            h = h + functional.linear(self._noise(len(h)), linear.weight[:, :n_genes])
         return h if more is None else h + more
 
     def log_normalized(self, cells: Cells) -> SparseBatch | DenseBatch:
@@ -189,7 +247,9 @@ class CountAutoencoder(nn.Module):
 
     def decode(self, z: Tensor, cells: Cells) -> Parameters:
         """Parameters of every entry from a latent [cells, n_latent]."""
-        h = self._last_hidden(z, cells)
+        return self._decoded(self._last_hidden(z, cells), cells)
+
+    def _decoded(self, h: Tensor, cells: Cells) -> Parameters:
         return Parameters(
             self._log_mu(self._product(self.eta, h), cells),
             self._log_theta(h, cells.batch),  # type: ignore[arg-type]
@@ -208,7 +268,7 @@ class CountAutoencoder(nn.Module):
             h = torch.cat([h, one_hot], dim=-1)
         return h
 
-    def _product(self, head: nn.Linear, h: Tensor) -> Tensor:
+    def _product(self, head: nn.Linear | Tied, h: Tensor) -> Tensor:
         if self.products == "float32" or not self.training:
             return head(h)
         return (h.bfloat16() @ head.weight.bfloat16().t()).float() + head.bias
@@ -247,16 +307,43 @@ class CountAutoencoder(nn.Module):
         noise
             [cells, n_latent] Standard normal draws of the reparametrization; variational only.
         """
-        z, log_variance = self._encoded(cells)
-        kl = None
+        config = self.config
+        entering: list[Tensor] | None = [] if config.contractive else None
+        z, log_variance = self._encoded(cells, entering)
+        code, kl = z, None
         if log_variance is not None:
             sd = _deviation(log_variance)
             kl = kl_to_standard_normal(z, sd).mean()
             z = z if noise is None else z + sd * noise
-        if kl is None or self.config.prior != "kl":
+        if kl is None or config.prior != "kl":
             kl = torch.zeros((), device=z.device)
-        reconstruction = -self._summed(z, cells)[0] / len(z)
-        return Loss(reconstruction + kl_weight * kl, reconstruction, kl)
+        h = self._last_hidden(z, cells)
+        reconstruction = -self._summed(h, cells)[0] / len(z)
+        total = reconstruction + kl_weight * kl
+        penalty = torch.zeros((), device=z.device)
+        if config.is_penalized:
+            penalty = self._penalty(code, h, entering or [])
+            total = total + penalty
+        return Loss(total, reconstruction, kl, penalty)
+
+    def _penalty(self, code: Tensor, h: Tensor, entering: list[Tensor]) -> Tensor:
+        """[] Mean over the cells, nats."""
+        config, of_cells = self.config, code.new_zeros(len(code))
+        if config.latent_l1:
+            of_cells = of_cells + config.latent_l1 * code.abs().sum(dim=1)
+        if config.contractive:
+            linear = [one.weight for one in (*self.encoder.linear, self.z_mean)]
+            # Covariates stand behind the genes, a batch behind what comes from the layer before.
+            widths = [config.n_genes, *(len(one) for one in linear)]
+            weights = [one[:, :width] for one, width in zip(linear, widths, strict=False)]
+            of_cells = of_cells + config.contractive * penalties.squared_jacobian(
+                entering, weights, config.activation, self.encoder.skips
+            )
+        if config.pi_ridge:
+            logits = self._pi_logits(h)
+            assert logits is not None
+            of_cells = of_cells + config.pi_ridge * penalties.pi_ridge(logits)
+        return of_cells.mean()
 
     def log_likelihood(self, z: Tensor, cells: Cells) -> Tensor:
         """[cells] Log-likelihood given a latent [cells, n_latent], nats; it has no gradient.
@@ -264,7 +351,7 @@ class CountAutoencoder(nn.Module):
         Of the counts; of the log-normalized values for a gaussian model.
         """
         with torch.no_grad():
-            return self._summed(z, cells)[1]
+            return self._summed(self._last_hidden(z, cells), cells)[1]
 
     @property
     def is_compiled(self) -> bool:
@@ -273,16 +360,16 @@ class CountAutoencoder(nn.Module):
         is_plain = weight.device.type == "cpu" and weight.dtype is torch.float32
         return self.kernels == "numba" and is_plain
 
-    def _summed(self, z: Tensor, cells: Cells) -> tuple[Tensor, Tensor]:
-        """([] sum over the cells, [cells] its parts) Log-likelihood given a latent."""
+    def _summed(self, h: Tensor, cells: Cells) -> tuple[Tensor, Tensor]:
+        """([] sum over the cells, [cells] its parts) Log-likelihood given the last hidden layer."""
         name = self.config.likelihood
         counts = cells.counts
         if not (self.is_compiled and name in layers.KINDS and isinstance(counts, SparseBatch)):
             on_counts = LIKELIHOODS[name].on_counts
             target = cells.counts if on_counts else self.log_normalized(cells)
-            parts = lk.sum_log_likelihood(name, self.decode(z, cells), target)
+            parts = lk.sum_log_likelihood(name, self._decoded(h, cells), target)
             return parts.sum(), parts
-        h, heads = self._last_hidden(z, cells), self.heads()
+        heads = self.heads()
         layer = self.output_layer(
             heads,
             len(h),
@@ -320,6 +407,13 @@ class CountAutoencoder(nn.Module):
         if self.config.dispersion == "gene-batch" and cells.batch is not None:
             return cells.batch
         return torch.zeros(len(cells.total), dtype=torch.int64)
+
+    def is_decoding(self, name: str) -> bool:
+        """Whether decoding needs a tensor of the state."""
+        parts: tuple[str, ...] = ("decoder.", "eta.", "pi_logits.", "log_theta", "continuous_")
+        if self.config.tied_weights and name.endswith("weight"):
+            parts = (*parts, "encoder.linear", "z_mean")
+        return name.startswith(parts) and not name.endswith("num_batches_tracked")
 
     def heads(self) -> layers.Heads:
         """Weights and biases of the last layer."""

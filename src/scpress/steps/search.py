@@ -106,7 +106,7 @@ def read_axes(words: Sequence[str]) -> dict[str, list[Any]]:
     InputError
         No option of that name, or no list of values.
     """
-    known, axes = record_options(TrainOptions()), {}
+    known, axes = {item.name for item in fields(TrainOptions)}, {}
     for word in words:
         key, _, text = word.partition("=")
         try:
@@ -169,5 +169,6 @@ def settle(options: TrainOptions, found: Search) -> TrainOptions:
     own = record_options(options)
     settings = found.trials[found.chosen].settings
     return replace(
-        options, **{key: one for key, one in settings.items() if own[key] == found.given.get(key)}
+        options,
+        **{key: one for key, one in settings.items() if own.get(key) == found.given.get(key)},
     )

@@ -106,8 +106,15 @@ class TrainingRecord(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryRow(Record):
-    """One validation of a training; losses are nats per cell."""
+    """One validation of a training; losses are nats per cell.
 
+    Attributes
+    ----------
+    validation_penalty
+        What the loss has beside reconstruction and KL; None where it has nothing.
+    """
+
+    omits_none = True
     made_by = "`scpress train`"
 
     step: int
@@ -118,3 +125,4 @@ class HistoryRow(Record):
     validation_kl: float
     kl_weight: NotNegative
     learning_rate: NotNegative
+    validation_penalty: float | None = None

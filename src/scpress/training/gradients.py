@@ -62,6 +62,8 @@ class Gradients:
             and config.norm == "batch"
             and config.activation == "relu"
             and config.likelihood in layers.KINDS
+            and not (config.is_penalized or config.tied_weights or config.residual)
+            and not config.input_noise
         )
 
     @torch.no_grad()

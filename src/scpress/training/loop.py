@@ -143,6 +143,7 @@ def _fit(
                 validation_kl=held_out.kl,
                 kl_weight=kl_weight,
                 learning_rate=schedule.learning_rate,
+                validation_penalty=held_out.penalty if network.config.is_penalized else None,
             )
             state.note(row)
             progress.show(schedule.step, train_loss, held_out.total)
@@ -212,7 +213,8 @@ def initialize(network: CountAutoencoder, training: ModelledCounts) -> None:
             if isinstance(network.log_theta, torch.nn.Parameter):
                 network.log_theta.copy_(-torch.log(torch.from_numpy(variance)))
         # The heads start nearly flat, so that the first loss is the gene means' and not above it.
-        network.eta.weight.mul_(_HEAD_SCALE)
+        if not config.tied_weights:
+            network.eta.weight.mul_(_HEAD_SCALE)
         if network.pi_logits is not None:
             network.pi_logits.weight.mul_(_HEAD_SCALE)
             network.pi_logits.bias.fill_(_FIRST_PI_LOGIT)

@@ -92,7 +92,7 @@ class TrainingState:
 
     def note(self, row: HistoryRow) -> None:
         """Remember a finite validation, and the averaged weights if it is the best one."""
-        self.history.append(asdict(row))
+        self.history.append({k: v for k, v in asdict(row).items() if v is not None})
         self.good = _copied(self._tensors())
         if self.schedule.note(row):
             self.best = _copied(self._averaged)

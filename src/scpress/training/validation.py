@@ -18,13 +18,14 @@ class HeldOutLoss:
     total: float
     reconstruction: float
     kl: float
+    penalty: float = 0.0
 
 
 def validate(model: TrainedModel, validation: ModelledCounts, *, seed: int) -> HeldOutLoss:
     """The loss of held-out cells, with the same noise at every call."""
     generator = torch.Generator().manual_seed(seed)
     network = model.network.eval()
-    sums = np.zeros(3)
+    sums = np.zeros(4)
     with torch.no_grad():
         for _, block in validation.blocks(n_cells=_BLOCK_CELLS):
             noise = torch.randn(len(block), network.config.n_latent, generator=generator)
