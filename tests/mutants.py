@@ -858,6 +858,13 @@ MUTANTS = [
     ),
     *_in(
         "model/likelihoods",
+        ("a laplace has half its scale", "+ p.log_theta - math.log(2)", "+ p.log_theta"),
+        (
+            "presence corrects nothing",
+            "_bernoulli_positive(p) - _poisson_zero(p)",
+            "_bernoulli_positive(p)",
+        ),
+        ("no molecules are one outcome of two", "torch.where(total > 0, rest, 1.0)", "rest"),
         (
             "later rows of a block read the first block's means",
             "d = log_mu[rows] - log_theta_rows",
@@ -932,7 +939,17 @@ MUTANTS = [
             "functional.linear(self._noise(len(h)), weight)",
         ),
         ("a first layer is skipped", "i > 0 and one == other", "one == other"),
-        ("the l1 norm is of the draw", "self._penalty(code, h,", "self._penalty(z, h,"),
+        (
+            "the l1 norm is of the draw",
+            "self._penalty(code, h,",
+            "self._penalty(z, h,",
+            "tests/model/test_penalties.py",
+        ),
+        (
+            "a multinomial lacks its total in the compiled loops",
+            "total, parts = total + rest.sum(), parts + rest",
+            "pass",
+        ),
         (
             "tied layers are in the encoder's order",
             "*reversed(self.encoder.linear)]",
@@ -1043,6 +1060,17 @@ MUTANTS = [
     ),
     *_in(
         "model/scoring",
+        (
+            "a median passes over zeros",
+            "np.concatenate([np.zeros(n_obs - len(found)), found])",
+            "found",
+        ),
+        ("presence has the means' share", "for _ in range(_NEWTON_STEPS):", "for _ in range(0):"),
+        (
+            "a multinomial's shares are more than one",
+            "log_share -= np.log(np.exp(log_share).sum())",
+            "pass",
+        ),
         (
             "draws are not averaged but added up",
             "out[rows] = math.log(n_draws) - total.cpu().numpy()",

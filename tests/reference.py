@@ -27,6 +27,16 @@ def zinb(x, log_mu, log_theta, pi_logits):
     return mp.log(density + pi) if x == 0 else mp.log(1 - pi) + nb(x, log_mu, log_theta)
 
 
+def bernoulli(x, log_mu):
+    absent = mp.exp(-mp.exp(log_mu))
+    return mp.log(absent if x == 0 else 1 - absent)
+
+
+def laplace(x, median, minus_log_b):
+    b = mp.exp(-mp.mpf(minus_log_b))
+    return -abs(x - mp.mpf(median)) / b - mp.log(2 * b)
+
+
 def gaussian(x, mean, log_precision):
     sd = mp.exp(-mp.mpf(log_precision) / 2)
     return -((x - mp.mpf(mean)) ** 2) / (2 * sd**2) - mp.log(sd) - mp.log(2 * mp.pi) / 2

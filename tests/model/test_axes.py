@@ -56,6 +56,12 @@ def test_a_gaussian_has_no_library_to_share_out():
     assert resolve_config(TrainOptions(preset="scvi"), n_genes=50).library == "observed"
 
 
+@pytest.mark.parametrize("likelihood", ["multinomial", "bernoulli"])
+def test_what_is_shared_out_needs_a_softmax(likelihood):
+    config = resolve_config(TrainOptions(preset="dca", likelihood=likelihood), n_genes=50)
+    assert config.library == "observed"
+
+
 def test_one_batch_is_none():
     for batches, n_batches, key in (((), 0, None), (("a",), 0, "donor"), (("a", "b"), 2, "donor")):
         config = resolve_config(TrainOptions(batch_key="donor"), n_genes=50, batches=batches)
@@ -71,6 +77,9 @@ def test_one_batch_is_none():
         ({"preset": "pca", "engine": "scvi-tools"}, "preset pca takes neither"),
         ({"preset": "pca", "continuous_covariates": ("age",)}, "preset pca takes neither"),
         ({"likelihood": "gaussian", "library": "observed"}, "takes library size_factor"),
+        ({"likelihood": "laplace", "library": "observed"}, "laplace .* takes library size_factor"),
+        ({"likelihood": "bernoulli", "library": "size_factor"}, "bernoulli .* library size_factor"),
+        ({"likelihood": "multinomial", "library": "size_factor"}, "says nothing of a cell's size"),
         ({"contractive": 1.0}, "found norm batch and dropout_rate 0.1. Set norm: none"),
         ({"preset": "contractive", "dropout_rate": 0.1}, "found norm none and dropout_rate 0.1"),
         ({"tied_weights": True, "preset": "ldvae"}, "tied_weights mirror .* decoder linear"),

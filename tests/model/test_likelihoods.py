@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import reference
 import torch
-from scipy import sparse
+from scipy import sparse, stats
 
 from scpress.model import likelihoods as lk
 from scpress.model.batches import sparse_batch
@@ -25,15 +25,16 @@ def _grid(*axes):
     return grid.astype(np.float32).astype(np.float64).T
 
 
-@pytest.mark.parametrize("name", ["poisson", "nb", "zinb", "gaussian"])
+@pytest.mark.parametrize("name", ["poisson", "nb", "zinb", "bernoulli", "gaussian", "laplace"])
 def test_matches_mpmath_in_both_precisions(name):
-    if name == "gaussian":
+    of_log_values = not lk.LIKELIHOODS[name].on_counts
+    if of_log_values:
         x, *rest = _grid((0.0, 0.1, 1.0, 7.5), (-2.0, 0.0, 0.5, 8.0), (-3.0, 0.0, 4.0))
     else:
-        axes = {"poisson": (), "nb": (LOG_THETA,), "zinb": (LOG_THETA, PI_LOGITS)}[name]
+        axes = {"nb": (LOG_THETA,), "zinb": (LOG_THETA, PI_LOGITS)}.get(name, ())
         x, *rest = _grid(COUNTS, LOG_MU, *axes)
     witness = getattr(reference, name)
-    counts = x if name == "gaussian" else x.astype(int)
+    counts = x if of_log_values else x.astype(int)
     truth = np.array(
         [
             float(witness(mp.mpf(float(a)), *map(mp.mpf, b)))
@@ -56,7 +57,7 @@ def test_matches_mpmath_in_both_precisions(name):
         )
 
 
-@pytest.mark.parametrize("name", ["poisson", "nb", "zinb"])
+@pytest.mark.parametrize("name", ["poisson", "nb", "zinb", "bernoulli"])
 def test_gradients_are_finite_in_float32(name):
     x, *rest = _grid(COUNTS, LOG_MU, LOG_THETA, PI_LOGITS)
     likelihood = lk.LIKELIHOODS[name]
@@ -93,7 +94,9 @@ def test_agrees_with_scvi_tools_where_its_epsilon_is_harmless(name):
     torch.testing.assert_close(ours, theirs, rtol=2e-5, atol=2e-5)
 
 
-@pytest.mark.parametrize("name", ["poisson", "nb", "zinb", "gaussian"])
+@pytest.mark.parametrize(
+    "name", ["poisson", "nb", "zinb", "bernoulli", "gaussian", "laplace", "multinomial"]
+)
 @pytest.mark.parametrize("theta_shape", ["gene", "cell"])
 @pytest.mark.parametrize("rows_at_a_time", [1, 2, 100])
 def test_sparse_split_equals_the_dense_sum_and_its_gradient(
@@ -114,11 +117,49 @@ def test_sparse_split_equals_the_dense_sum_and_its_gradient(
     used = leaves[: 1 + lk.LIKELIHOODS[name].has_theta + lk.LIKELIHOODS[name].has_pi]
     split = lk.sum_log_likelihood(name, parameters, batch)
     dense = lk.LIKELIHOODS[name].dense(x, parameters).sum(1)
+    if name == "multinomial":
+        dense = dense + lk.LIKELIHOODS[name].of_total(x.sum(1))
     torch.testing.assert_close(split, dense)
+    if name not in ("nb", "zinb"):
+        torch.testing.assert_close(lk.sum_log_likelihood(name, parameters, lk.DenseBatch(x)), dense)
     for ours, theirs in zip(
         torch.autograd.grad(split.sum(), used), torch.autograd.grad(dense.sum(), used), strict=True
     ):
         torch.testing.assert_close(ours, theirs)
+
+
+def test_a_multinomial_is_scipys():
+    generator = np.random.default_rng(0)
+    share = generator.dirichlet(np.ones(30), size=4)
+    totals = np.array([0, 1, 300, 4000])
+    x = np.array([generator.multinomial(n, p) for n, p in zip(totals, share, strict=True)])
+    expected = stats.multinomial.logpmf(x, totals, share)
+    for dtype, limit in ((torch.float64, 1e-9), (torch.float32, 1e-5)):
+        batch = sparse_batch(sparse.csr_matrix(x))
+        batch = dataclasses.replace(batch, values=batch.values.to(dtype))
+        mu = torch.tensor(np.maximum(totals, 1)[:, None] * share, dtype=dtype)
+        found = lk.sum_log_likelihood("multinomial", lk.Parameters(torch.log(mu)), batch)
+        np.testing.assert_allclose(found, expected, rtol=limit, atol=50 * limit)
+
+
+def test_errors_of_log_values_are_torchs_losses():
+    generator = torch.Generator().manual_seed(0)
+    x, center = torch.rand(2, 50, generator=generator)
+    p = lk.Parameters(center, torch.zeros(50))
+    functional = torch.nn.functional
+    squared = -2 * (lk.log_gaussian(x, p) + 0.5 * np.log(2 * np.pi))
+    torch.testing.assert_close(squared.mean(), functional.mse_loss(x, center))
+    absolute = -(lk.log_laplace(x, p) + np.log(2))
+    torch.testing.assert_close(absolute.mean(), functional.l1_loss(x, center))
+    p = lk.Parameters(torch.log(3 * x))
+    presence = (center > 0.5).float()
+    torch.testing.assert_close(
+        -lk.log_bernoulli(presence, p).mean(),
+        functional.binary_cross_entropy(1 - torch.exp(-3 * x), presence),
+    )
+    distribution = torch.distributions.Laplace(center, 0.3)
+    p = lk.Parameters(center, torch.full((50,), -np.log(0.3)))
+    torch.testing.assert_close(lk.log_laplace(x, p), distribution.log_prob(x))
 
 
 def test_zinb_without_extra_zeros_is_nb():

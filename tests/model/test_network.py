@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from builders import modelled, with_covariates
-from scipy import sparse
+from scipy import sparse, stats
 
 from scpress.config.options import TrainOptions
 from scpress.errors import InputError
@@ -23,7 +23,10 @@ def _network(data, n_batches=0, **options):
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("likelihood", [None, "zinb", "nb", "poisson", "gaussian"])
+@pytest.mark.parametrize(
+    "likelihood",
+    [None, "zinb", "nb", "poisson", "multinomial", "bernoulli", "gaussian", "laplace"],
+)
 @pytest.mark.parametrize("dispersion", [None, "gene-batch", "gene-cell"])
 def test_every_combination_has_a_finite_loss_and_gradient(pbmc, preset, likelihood, dispersion):
     if preset == "pca" and (likelihood not in (None, "gaussian") or dispersion):
@@ -212,6 +215,23 @@ def test_each_batch_has_its_theta(pbmc):
     cells, z = _cells(network, data), torch.randn(10, 10)
     log_theta = network.decode(z, cells).log_theta
     assert torch.equal(log_theta, network.log_theta[torch.from_numpy(data.batch)])
+
+
+def test_a_multinomial_network_is_scipys(pbmc):
+    data = modelled(pbmc).take(np.arange(6))
+    network = _network(data, likelihood="multinomial").eval()
+    cells, z = _cells(network, data), torch.randn(6, 10)
+    mu = torch.exp(network.decode(z, cells).log_mu).detach().double().numpy()
+    share, X = mu / mu.sum(axis=1, keepdims=True), data.X.toarray()
+    expected = stats.multinomial.logpmf(X, X.sum(axis=1), share)
+    for kernels in ("numba", "torch"):
+        network.kernels = kernels
+        np.testing.assert_allclose(network.log_likelihood(z, cells), expected, rtol=1e-5)
+        loss = network.loss(cells, kl_weight=0.0)
+        of_mean = network.log_likelihood(network.encode(cells)[0].detach(), cells)
+        assert float(loss.reconstruction.detach()) == pytest.approx(
+            -float(of_mean.mean()), rel=1e-5
+        )
 
 
 @pytest.mark.parametrize("preset", ["scvi", "dca", "ldvae"])

@@ -7,7 +7,7 @@ import pytest
 import torch
 from builders import briefly_trained, modelled, untrained
 from scipy import sparse
-from scipy.stats import multivariate_normal, nbinom, norm, poisson
+from scipy.stats import laplace, multinomial, multivariate_normal, nbinom, norm, poisson
 
 from scpress.config.options import TrainOptions
 from scpress.model import scoring
@@ -16,12 +16,14 @@ from scpress.model.fitted import TrainedModel
 from scpress.model.modelled import ModelledCounts
 from scpress.model.network import CountAutoencoder
 from scpress.model.scoring import (
+    fit_log_values,
     gene_mean_nll,
     importance_weighted_nll,
     library_of,
     log_moments,
     log_values,
     moment_theta,
+    presence_share,
     reconstruction_nll,
 )
 
@@ -145,6 +147,47 @@ def test_the_gene_means_alone_of_log_values(halves):
     mean, variance = log_moments(training)
     values = np.log1p(held_out.X.toarray() / held_out.size_factor[:, None])
     expected = -norm.logpdf(values, mean, np.sqrt(variance)).sum(axis=1).mean()
+    assert gene_mean_nll(network, training, held_out) == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_gene_medians_alone(halves):
+    training, held_out = halves
+    network = untrained(training, TrainOptions(n_latent=2, likelihood="laplace")).network
+    values = np.log1p(training.X.toarray() / training.size_factor[:, None])
+    median = np.median(values, axis=0)
+    assert (median > 0).any()
+    assert (median == 0).any()
+    scale = np.abs(values - median).mean(axis=0)
+    scale = (60 * scale + scale.mean()) / 61
+    found = fit_log_values(training, "laplace")
+    np.testing.assert_allclose(found, [median, scale], rtol=1e-5)
+    values = np.log1p(held_out.X.toarray() / held_out.size_factor[:, None])
+    expected = -laplace.logpdf(values, median, scale).sum(axis=1).mean()
+    assert gene_mean_nll(network, training, held_out) == pytest.approx(expected, rel=1e-4)
+
+
+def test_presence_by_its_most_probable_share(halves):
+    training, held_out = halves
+    network = untrained(training, TrainOptions(n_latent=2, likelihood="bernoulli")).network
+    library = np.maximum(training.X.sum(axis=1).A1, 1)
+    share = presence_share(training.X, library)
+    present = training.X.toarray() > 0
+    for j, s in enumerate(share):
+        counted = np.clip(present[:, j].sum(), 0.5, 59.5)
+        assert (1 - np.exp(-library * s)).sum() == pytest.approx(counted, rel=1e-6)
+    present = held_out.X.toarray() > 0
+    p = 1 - np.exp(-np.maximum(held_out.X.sum(axis=1).A1, 1)[:, None] * share)
+    expected = -np.where(present, np.log(p), np.log(1 - p)).sum(axis=1).mean()
+    assert gene_mean_nll(network, training, held_out) == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_multinomial_by_the_shares_of_all_cells(halves):
+    training, held_out = halves
+    network = untrained(training, TrainOptions(n_latent=2, likelihood="multinomial")).network
+    total = training.X.sum(axis=0).A1
+    share = np.maximum(total, 0.5)
+    X = held_out.X.toarray()
+    expected = -multinomial.logpmf(X, X.sum(axis=1), share / share.sum()).mean()
     assert gene_mean_nll(network, training, held_out) == pytest.approx(expected, rel=1e-4)
 
 

@@ -116,6 +116,7 @@ def test_gradients_equal_autograds_on_the_plain_path(
         {"preset": "ldvae", "input": "zscore", "prior": "none"},
         {"hidden": (24, 16), "library": "size_factor"},
         {"encoder": "deterministic", "prior": "none"},
+        {"likelihood": "multinomial"},
     ],
 )
 def test_gradients_by_hand_of_every_way_through_the_network(pbmc, monkeypatch, changes, dense_from):
@@ -142,6 +143,8 @@ def test_gradients_by_hand_of_every_way_through_the_network(pbmc, monkeypatch, c
         {"norm": "layer"},
         {"activation": "elu"},
         {"likelihood": "gaussian"},
+        {"likelihood": "laplace"},
+        {"likelihood": "bernoulli"},
         {"hidden": ()},
         {"latent_l1": 0.5},
         {"pi_ridge": 2.0},

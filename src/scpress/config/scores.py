@@ -8,7 +8,17 @@ AUTO = "auto"
 # What `auto` is chosen from, the simplest first.
 CANDIDATES = ("poisson", "nb", "zinb")
 # DCA's names end with what they say of the dispersion.
-LIKELIHOODS = (*CANDIDATES[::-1], "gaussian", "zinb-conddisp", "nb-conddisp", "normal", AUTO)
+LIKELIHOODS = (
+    *CANDIDATES[::-1],
+    "multinomial",
+    "bernoulli",
+    "gaussian",
+    "laplace",
+    "zinb-conddisp",
+    "nb-conddisp",
+    "normal",
+    AUTO,
+)
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,10 @@ class TrainOptions(Options):
     preset: str = option("scvi", "named setting of all axes below", choices=PRESETS)
     likelihood: str | None = option(
         None,
-        "count distribution; DCA's names such as zinb-conddisp are accepted; auto: by held-out "
-        "molecules",
+        "distribution of counts (zinb, nb, poisson), of a cell's molecules over its genes "
+        "(multinomial), of presence (bernoulli; by autograd) or of log-normalized values "
+        "(gaussian, laplace: squared and absolute errors; by autograd); DCA's names such as "
+        "zinb-conddisp are accepted; auto: by held-out molecules",
         choices=LIKELIHOODS,
     )
     dispersion: str | None = option(
@@ -152,7 +154,8 @@ class TrainOptions(Options):
         "numba",
         "what computes on the CPU: compiled loops, or plain torch operations. Gradients are "
         "written out by hand for hidden layers with norm batch and activation relu and the "
-        "likelihoods zinb, nb and poisson; all else, and what says so, is by autograd and slower",
+        "likelihoods zinb, nb, poisson and multinomial; all else, and what says so, is by autograd "
+        "and slower",
         choices=("numba", "torch"),
     )
     products: str = option(

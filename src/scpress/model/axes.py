@@ -118,6 +118,11 @@ PRESETS = {
     "denoising": dataclasses.replace(_PLAIN, gene_mask=0.3),
 }
 
+# Without a softmax over the genes the means of the first would not sum to the total, and that of a
+# gene which is in every cell would have no upper end.
+_SHARED_OUT = ("multinomial", "bernoulli")
+_OF_LOG_VALUES = ("gaussian", "laplace")
+
 # DCA's --type values.
 _DCA_NAMES = {
     "zinb-conddisp": ("zinb", "gene-cell"),
@@ -188,11 +193,19 @@ def resolve_config(
     axes = dataclasses.replace(PRESETS[options.preset], **given)
     if options.preset == "pca":
         _require_closed_form(options, axes)
-    if axes.likelihood == "gaussian":
+    if axes.likelihood in _SHARED_OUT:
+        if options.library == "size_factor":
+            raise InputError(
+                f"likelihood {axes.likelihood} says nothing of a cell's size, and a size factor "
+                "has nothing to scale; found library size_factor. Set library: observed, or "
+                "remove it."
+            )
+        axes = dataclasses.replace(axes, library="observed")
+    if axes.likelihood in _OF_LOG_VALUES:
         if options.library == "observed":
             raise InputError(
-                "likelihood gaussian is of log-normalized values and takes library size_factor; "
-                "found library observed. Remove it."
+                f"likelihood {axes.likelihood} is of log-normalized values and takes library "
+                "size_factor; found library observed. Remove it."
             )
         # The mean of a log-normalized value has no library to be scaled by.
         axes = dataclasses.replace(axes, library="size_factor")

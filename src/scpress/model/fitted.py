@@ -229,7 +229,8 @@ class TrainedModel:
     def mean_counts(self, cells: Cells, z: np.ndarray) -> np.ndarray:
         """[cells, n_genes] Expected counts mu given a latent, at each cell's library size.
 
-        For a gaussian model, expm1 of the mean log-value (not below 0) times the size factor.
+        For a gaussian or laplace model, expm1 of the mean or median log-value (not below 0) times
+        the size factor; for presence, the mean of the Poisson counts that are as often present.
         """
         with torch.no_grad():
             eta = self.network.eval().decode(self._latent(z), cells).log_mu

@@ -6,6 +6,7 @@ d = log mu - log theta, o = logit of pi. NB has mean mu and variance mu + mu^2/t
 
 import importlib.util
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -111,6 +112,41 @@ def log_gaussian(x: Tensor, p: Parameters) -> Tensor:
     return -0.5 * precision * (x - p.log_mu) ** 2 + 0.5 * p.log_theta - _HALF_LOG_2PI
 
 
+def log_bernoulli(x: Tensor, p: Parameters) -> Tensor:
+    """Presence: x = 0: -mu; x > 0: log(1 - exp(-mu)), the binary cross-entropy at P(x > 0)."""
+    return torch.where(x > 0, _bernoulli_positive(p), _poisson_zero(p))
+
+
+def log_laplace(x: Tensor, p: Parameters) -> Tensor:
+    """-|x - m|/b - log(2 b); log_mu holds the median m, log_theta -log b."""
+    return -torch.exp(p.log_theta) * torch.abs(x - p.log_mu) + p.log_theta - math.log(2)
+
+
+def _multinomial_rest(total: Tensor) -> Tensor:
+    # With means that sum to the total n, a multinomial is a product of Poissons over the Poisson of
+    # n at n: what is missing is -log of the latter, n + lgamma(n+1) - n log n. The softmax shares
+    # out one molecule where there is none.
+    positive = torch.clamp(total, min=1)
+    rest = _stirling_error(positive) + 0.5 * torch.log(positive) + _HALF_LOG_2PI
+    return torch.where(total > 0, rest, 1.0)
+
+
+def _bernoulli_positive(p: Parameters) -> Tensor:
+    return torch.log(-torch.expm1(-torch.exp(p.log_mu)))
+
+
+def _bernoulli_correction(x: Tensor, p: Parameters) -> Tensor:
+    return _bernoulli_positive(p) - _poisson_zero(p)
+
+
+def _laplace_zero(p: Parameters) -> Tensor:
+    return log_laplace(torch.zeros((), dtype=p.log_mu.dtype), p)
+
+
+def _laplace_correction(x: Tensor, p: Parameters) -> Tensor:
+    return torch.exp(p.log_theta) * (torch.abs(p.log_mu) - torch.abs(x - p.log_mu))
+
+
 def _poisson_zero(p: Parameters) -> Tensor:
     return -torch.exp(p.log_mu)
 
@@ -150,7 +186,8 @@ class Likelihood:
     """One distribution, split into a term of every entry and a correction of the nonzeros.
 
     `dense` is l(x); `zero` is l(0), which needs no lgamma; `correction` is l(x) - l(0). A batch
-    that is 95 % zeros pays for lgamma at 5 % of its entries.
+    that is 95 % zeros pays for lgamma at 5 % of its entries. `of_total` is what a cell's molecules
+    add, whatever the parameters.
     """
 
     dense: Callable[[Tensor, Parameters], Tensor]
@@ -159,6 +196,7 @@ class Likelihood:
     has_theta: bool
     has_pi: bool
     on_counts: bool = True
+    of_total: Callable[[Tensor], Tensor] | None = None
 
 
 LIKELIHOODS = {
@@ -166,6 +204,25 @@ LIKELIHOODS = {
     "nb": Likelihood(log_nb, _nb_zero, _nb_correction, has_theta=True, has_pi=False),
     "poisson": Likelihood(
         log_poisson, _poisson_zero, _poisson_correction, has_theta=False, has_pi=False
+    ),
+    "multinomial": Likelihood(
+        log_poisson,
+        _poisson_zero,
+        _poisson_correction,
+        has_theta=False,
+        has_pi=False,
+        of_total=_multinomial_rest,
+    ),
+    "bernoulli": Likelihood(
+        log_bernoulli, _poisson_zero, _bernoulli_correction, has_theta=False, has_pi=False
+    ),
+    "laplace": Likelihood(
+        log_laplace,
+        _laplace_zero,
+        _laplace_correction,
+        has_theta=True,
+        has_pi=False,
+        on_counts=False,
     ),
     "gaussian": Likelihood(
         log_gaussian,
@@ -332,10 +389,15 @@ def sum_log_likelihood(name: str, parameters: Parameters, x: "SparseBatch | Dens
         if likelihood.has_theta and likelihood.on_counts:
             pi_logits = parameters.pi_logits if likelihood.has_pi else None
             return _SumDenseNb.apply(parameters.log_mu, parameters.log_theta, pi_logits, x.values)
-        return likelihood.dense(x.values, parameters).sum(dim=1)
+        total = likelihood.dense(x.values, parameters).sum(dim=1)
+        molecules = x.values.sum(dim=1)
+        return total if likelihood.of_total is None else total + likelihood.of_total(molecules)
     if likelihood.has_theta and likelihood.on_counts:
         pi_logits = parameters.pi_logits if likelihood.has_pi else None
         return _SumNb.apply(parameters.log_mu, parameters.log_theta, pi_logits, x)
     total = likelihood.zero(parameters).sum(dim=1)
     correction = likelihood.correction(x.values, parameters.at(x.rows, x.columns))
-    return total + x.sum_rows(correction)
+    total = total + x.sum_rows(correction)
+    if likelihood.of_total is not None:
+        total = total + likelihood.of_total(x.sum_rows(x.values))
+    return total

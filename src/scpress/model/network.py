@@ -274,7 +274,7 @@ class CountAutoencoder(nn.Module):
         return (h.bfloat16() @ head.weight.bfloat16().t()).float() + head.bias
 
     def _log_mu(self, eta: Tensor, cells: Cells) -> Tensor:
-        if self.config.likelihood == "gaussian":
+        if not LIKELIHOODS[self.config.likelihood].on_counts:
             return eta
         if self.config.library == "observed":
             eta = functional.log_softmax(eta, dim=-1)
@@ -348,7 +348,7 @@ class CountAutoencoder(nn.Module):
     def log_likelihood(self, z: Tensor, cells: Cells) -> Tensor:
         """[cells] Log-likelihood given a latent [cells, n_latent], nats; it has no gradient.
 
-        Of the counts; of the log-normalized values for a gaussian model.
+        Of the counts; of the log-normalized values for a gaussian or laplace model.
         """
         with torch.no_grad():
             return self._summed(self._last_hidden(z, cells), cells)[1]
@@ -376,9 +376,14 @@ class CountAutoencoder(nn.Module):
             products=self.products if self.training else "float32",
             with_gradient=torch.is_grad_enabled(),
         )
-        return layers.output_log_likelihood(
+        total, parts = layers.output_log_likelihood(
             layer, heads, h, self.theta_row(cells), self.library(cells), counts
         )
+        of_total = LIKELIHOODS[name].of_total
+        if of_total is not None:
+            rest = of_total(cells.total)
+            total, parts = total + rest.sum(), parts + rest
+        return total, parts
 
     def output_layer(
         self, heads: layers.Heads, n_cells: int, *, products: str, with_gradient: bool

@@ -17,6 +17,9 @@ from scpress.model.network import CountAutoencoder
 
 # Cells decoded at a time; a block of 512 x 2000 float32 parameters is 4 MB.
 _BLOCK_CELLS = 512
+# Cells whose medians are taken at most.
+_MAX_MEDIANS = 20_000
+_LIBRARY_GROUPS, _NEWTON_STEPS = 256, 30
 
 
 def importance_weighted_nll(
@@ -75,19 +78,23 @@ def gene_mean_nll(
     config = network.config
     likelihood = LIKELIHOODS[config.likelihood]
     if not likelihood.on_counts:
-        mean, variance = log_moments(training)
-        gaussian = Parameters(
-            torch.from_numpy(mean)[None, :], -torch.log(torch.from_numpy(variance))[None, :]
+        center, scale = fit_log_values(training, config.likelihood)
+        of_gene = Parameters(
+            torch.from_numpy(center)[None, :], -torch.log(torch.from_numpy(scale))[None, :]
         )
         target = log_values(held_out)
-        values = lk.sum_log_likelihood("gaussian", _float(gaussian), sparse_batch(target))
+        values = lk.sum_log_likelihood(config.likelihood, _float(of_gene), sparse_batch(target))
         return -float(values.double().mean())
     library, held_library = (library_of(data, config.library) for data in (training, held_out))
     share = gene_totals(training.X) / library.sum()
     log_share = np.log(np.maximum(share, 0.5 / library.sum()))
+    if config.likelihood == "bernoulli":
+        log_share = np.log(presence_share(training.X, library))
+    if config.likelihood == "multinomial":
+        log_share -= np.log(np.exp(log_share).sum())
     theta = moment_theta(training.X, library, share)
     total = 0.0
-    name = "poisson" if config.likelihood == "poisson" else "nb"
+    name = config.likelihood if not likelihood.has_theta else "nb"
     for rows, block in held_out.blocks(n_cells=_BLOCK_CELLS):
         log_mu = np.log(held_library[rows])[:, None] + log_share
         parameters = Parameters(
@@ -120,6 +127,45 @@ def log_moments(data: ModelledCounts) -> tuple[np.ndarray, np.ndarray]:
     mean = first / n_obs
     variance = np.maximum(second / n_obs - mean**2, 0.0)
     return mean, (n_obs * variance + max(float(variance.mean()), 1e-6)) / (n_obs + 1)
+
+
+def fit_log_values(data: ModelledCounts, likelihood: str) -> tuple[np.ndarray, np.ndarray]:
+    """([genes] center, [genes] scale) of the log-values that are most probable of each gene.
+
+    Mean and variance of a gaussian; median and mean absolute deviation of a laplace, which counts
+    one more cell as `log_moments` does, of at most 20,000 cells.
+    """
+    if likelihood == "gaussian":
+        return log_moments(data)
+    rows = np.sort(np.random.default_rng(0).permutation(len(data))[:_MAX_MEDIANS])
+    values = log_values(data.take(rows)).tocsc()
+    n_obs, n_genes = values.shape
+    center, spread = np.zeros(n_genes), np.zeros(n_genes)
+    for gene in range(n_genes):
+        found = values.data[values.indptr[gene] : values.indptr[gene + 1]].astype(np.float64)
+        if 2 * len(found) >= n_obs:
+            center[gene] = np.median(np.concatenate([np.zeros(n_obs - len(found)), found]))
+        of_zeros = (n_obs - len(found)) * center[gene]
+        spread[gene] = (np.abs(found - center[gene]).sum() + of_zeros) / n_obs
+    return center, (n_obs * spread + max(float(spread.mean()), 1e-6)) / (n_obs + 1)
+
+
+def presence_share(X: sparse.csr_matrix, library: np.ndarray) -> np.ndarray:
+    """[genes] Share s of the most probable presence, 1 - exp(-library s) in each cell.
+
+    The expected number of cells with the gene is the counted one: Newton's method from below, where
+    it cannot overshoot, on cells in groups of one library.
+    """
+    n_obs = len(library)
+    groups = np.array_split(np.sort(library), min(n_obs, _LIBRARY_GROUPS))
+    size = np.array([len(group) for group in groups])[:, None]
+    of_group = np.array([group.mean() for group in groups])[:, None]
+    detected = np.clip(np.bincount(X.indices, X.data > 0, minlength=X.shape[1]), 0.5, n_obs - 0.5)
+    share = detected / library.sum()
+    for _ in range(_NEWTON_STEPS):
+        absent = size * np.exp(-of_group * share)
+        share += (detected - n_obs + absent.sum(axis=0)) / (of_group * absent).sum(axis=0)
+    return share
 
 
 def moment_theta(X: sparse.csr_matrix, library: np.ndarray, share: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from scpress.model.batches import Cells, SparseBatch
 from scpress.model.compiled import layer_loops, layers, posterior_loops
+from scpress.model.likelihoods import LIKELIHOODS
 from scpress.model.network import VARIANCE_FLOOR, CountAutoencoder, Layers
 
 
@@ -91,6 +92,9 @@ class Gradients:
             h, network.theta_row(cells), network.library(cells), cells.counts
         )
         loss = (kl_weight * kl - float(by_cell.sum())) / n_cells
+        of_total = LIKELIHOODS[network.config.likelihood].of_total
+        if of_total is not None:
+            loss -= float(of_total(cells.total).mean())
 
         by_h = self._output.backward(-1 / n_cells, self._to)
         if self._decoder.linear:

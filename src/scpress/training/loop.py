@@ -19,7 +19,7 @@ from scpress.model.fitted import TrainedModel
 from scpress.model.likelihoods import LIKELIHOODS
 from scpress.model.modelled import ModelledCounts
 from scpress.model.network import CountAutoencoder
-from scpress.model.scoring import library_of, log_moments
+from scpress.model.scoring import fit_log_values, library_of, log_moments
 from scpress.tables.training import HistoryRow
 from scpress.training.allocator import large_blocks_stay
 from scpress.training.checkpoints import Checkpoint
@@ -195,9 +195,8 @@ def initialize(network: CountAutoencoder, training: ModelledCounts) -> None:
     """Start the output at the gene means, and the input's shift and scale at the data's."""
     config = network.config
     on_counts = LIKELIHOODS[config.likelihood].on_counts
-    if config.input == "zscore" or not on_counts:
-        mean, variance = log_moments(training)
     if config.input == "zscore":
+        mean, variance = log_moments(training)
         network.input_mean.copy_(torch.from_numpy(mean))
         network.input_scale.copy_(torch.from_numpy(np.sqrt(np.maximum(variance, 1e-4))))
     if training.continuous is not None:
@@ -209,9 +208,10 @@ def initialize(network: CountAutoencoder, training: ModelledCounts) -> None:
             share = (gene_totals(training.X) + 0.5) / library_of(training, config.library).sum()
             network.eta.bias.copy_(torch.from_numpy(np.log(share)))
         else:
-            network.eta.bias.copy_(torch.from_numpy(mean))
+            center, scale = fit_log_values(training, config.likelihood)
+            network.eta.bias.copy_(torch.from_numpy(center))
             if isinstance(network.log_theta, torch.nn.Parameter):
-                network.log_theta.copy_(-torch.log(torch.from_numpy(variance)))
+                network.log_theta.copy_(-torch.log(torch.from_numpy(scale)))
         # The heads start nearly flat, so that the first loss is the gene means' and not above it.
         if not config.tied_weights:
             network.eta.weight.mul_(_HEAD_SCALE)

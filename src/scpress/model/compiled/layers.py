@@ -20,7 +20,8 @@ from scpress.model.compiled import layer_loops, likelihood_loops
 from scpress.model.compiled.arithmetic import CHUNKS
 from scpress.model.compiled.likelihood_loops import NB, POISSON, ZINB
 
-KINDS = {"poisson": POISSON, "nb": NB, "zinb": ZINB}
+# A multinomial is Poisson but for what its total adds, which no parameter moves.
+KINDS = {"poisson": POISSON, "nb": NB, "zinb": ZINB, "multinomial": POISSON}
 # Above this share of nonzeros a densified batch is quicker than the sparse loops: measured with 128
 # outputs and 128 cells, the two are equal at about 0.3.
 DENSE_FROM = 0.3
