@@ -2490,6 +2490,7 @@ MUTANTS = [
             "start.nll - code.nll:+.3f",
         ),
         ("binary units", '("kB", 1e3)', '("kB", 1024)'),
+        ("PCA is not said to be its judge", "if code.code == PCA else text", "if False else text"),
     ),
     *_in(
         "report/cells",
@@ -2501,6 +2502,43 @@ MUTANTS = [
             '"n_shown": inputs.cells.n_obs',
         ),
         ("one marker fewer", "known[:n_markers]", "known[: n_markers - 1]"),
+        ("ribosomes are among the dots", "if gene in shown]", "]"),
+        ("a cluster is named unassigned", "own.empty or own.index[0] == UNASSIGNED", "own.empty"),
+    ),
+    *_in(
+        "report/clusters",
+        ("every seed finds every cluster", '"no" if name in unconfirmed', '"no" if False'),
+        ("a row is named by ribosomes", "label[~own", "label[own.notna().all(axis=1) | ~own"),
+    ),
+    *_in(
+        "report/expression",
+        ("a long gap ends", "whole * _MOST", "whole * (_MOST - 1)"),
+        ("genes go on on a full page", "        if n_left < 0:\n            break\n", ""),
+        ("two genes of one symbol are one", "if doubled[number] else label", "if False else label"),
+        (
+            "large counts begin again at 0",
+            "np.minimum(values.data[of_gene], _MOST)",
+            "values.data[of_gene]",
+        ),
+    ),
+    *_in(
+        "report/glossary",
+        ("a word is linked again and again", "if name in seen:", "if False:"),
+        ("links are made in links", "and not set(open_tags) & set(_LEFT_ALONE)", ""),
+    ),
+    *_in(
+        "report/samples",
+        (
+            "cells that were not kept count",
+            "qc.obs[qc.obs[slots.PASS_QC.name].to_numpy()]",
+            "qc.obs",
+        ),
+        ("one sample is side by side", "if len(sizes) < 2:", "if len(sizes) < 1:"),
+    ),
+    *_in(
+        "report/words",
+        ("nearly none is none", "if 0 < value <= least / 2:", "if False:"),
+        ("nearly all is all", "if 1 - least / 2 <= value < 1:", "if False:"),
     ),
     *_in(
         "report/figures",
@@ -2569,6 +2607,8 @@ MUTANTS = [
             "record = inputs.models.get(name, TrainingRecord())",
             "record = inputs.models.get(inputs.primary, TrainingRecord())",
         ),
+        ("every agreement is shown", 'name not in ("ari_best", "nmi_best", "nmi_chosen")', "True"),
+        ("what nobody looked for is missing", "<= {UNASSIGNED}:", "< set():"),
         (
             "subtypes are named by ids alone",
             'shown = symbol.astype(str).where(symbol.notna() & symbol.ne(""), name)',
@@ -2577,7 +2617,13 @@ MUTANTS = [
     ),
     *_in(
         "report/summary",
-        ("nearly none is none", "if 0 < value <= 0.005:", "if False:"),
+        ("a failed fit is not told", 'verdict is None or verdict.status == "ok":', "True:"),
+        (
+            "one cluster came back whatever was asked",
+            "if n == 1 and resolution is not None:",
+            "if False:",
+        ),
+        ("clusters without markers are not named", "    if not without:\n", "    if True:\n"),
         ("given labels are a panel's", "if panel is None or n <=", "if n <="),
         (
             "one cell without a type is a warning",

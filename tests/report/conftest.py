@@ -1,6 +1,7 @@
 """A small run as the steps make it, with names that try to break the page."""
 
 import copy
+import re
 
 import numpy as np
 import pandas as pd
@@ -109,7 +110,14 @@ def full(run):
     inputs.cells = run.cells.copy()
     inputs.cells.uns = copy.deepcopy(dict(run.cells.uns))
     inputs.markers = run.markers.copy()
+    inputs.samples_qc = {name: qc.copy() for name, qc in run.samples_qc.items()}
     return inputs
+
+
+@pytest.fixture
+def unlinked():
+    """A page as it reads: words that are linked to the glossary are words again."""
+    return lambda page: re.sub(r'<a class="word"[^>]*>([^<]*)</a>', r"\1", page)
 
 
 @pytest.fixture

@@ -30,7 +30,13 @@ def test_rows_are_the_numbers_of_the_table(full):
     assert f"({change:+.3f})" in precision[2][2]
     rivals = section["rivals"]["rows"]
     assert [row[0] for row in rivals] == [code.code for code in one.rivals]
-    assert rivals[-1][-2:] == ["-", "-"]
+    assert rivals[-1][-1] == "-"
+    # PCA judges itself, which stands beside its number and in the name of the column.
+    header = section["rivals"]["header"]
+    assert header[-1] == "recall of PCA's nearest cells (PCA is its own judge)"
+    judged = [row[0] for row in rivals if row[-1] != "-" and "range" in row[-1]]
+    assert judged == ["PCA"] * sum(code.code == "PCA" for code in one.rivals)
+    assert not [name for name in header if "labels" in name]
     assert section["is_sampled"]
 
 
@@ -83,3 +89,12 @@ def test_the_packed_counts_stand_beside_the_file_they_were_packed_from(full):
 )
 def test_bytes_in_decimal_units(n, text):
     assert bytes_text(n) == text
+
+
+def test_held_out_molecules_come_before_the_training_cells(full):
+    text, _ = build_report(full, ReportOptions())
+    held_out = text.index("What is kept of molecules that were held out")
+    training = text.index("Distortion of the training cells")
+    assert text.index('data-name="bytes of every model"') < held_out < training
+    for name in ("rivals at the same bytes", "fewer bits per number"):
+        assert text.index(f'data-name="training cells: {name}"') > training

@@ -55,11 +55,15 @@ def test_page_loads_nothing_and_is_small(full):
 
 def test_sections_are_all_there_once_and_linked(full):
     page = Page(build_report(full, OPTIONS)[0])
-    wanted = ["summary", "cells", "types", "markers", "subtypes", "qc", "run", "training"]
-    wanted += ["models", "compression", "open"]
+    wanted = ["summary", "cells", "clusters", "types", "markers", "subtypes", "samples", "qc"]
+    wanted += ["run", "training", "models", "compression", "open", "glossary"]
     assert [i for i in page.ids if i in wanted] == wanted
     linked = [link[1:] for link in page.loads if link.startswith("#")]
-    assert sorted(linked) == sorted(wanted)
+    of_nav = [link for link in linked if link in wanted]
+    assert sorted(of_nav) == sorted(wanted)
+    # Every other link leads somewhere, too: words to the glossary, clusters to map and markers.
+    assert set(linked) <= set(page.ids)
+    assert {"main", "map", "markers-0", "word-latent"} <= set(linked)
     assert len(page.ids) == len(set(page.ids))
 
 
@@ -100,11 +104,11 @@ def test_json_in_a_script_cannot_end_it():
         (3, ["1", "4"], "3 seeds of the model; some seed does not find 1, 4 again."),
     ],
 )
-def test_clusters_that_a_seed_does_not_find_are_named(full, n_seeds, unconfirmed, said):
+def test_clusters_that_a_seed_does_not_find_are_named(full, unlinked, n_seeds, unconfirmed, said):
     record = full.cells.uns["scpress"]["cluster"]
     record["n_seeds"], record["unconfirmed"] = n_seeds, np.array(unconfirmed, dtype=str)
-    text = re.sub(r"\s+", " ", build_report(full, OPTIONS)[0])
-    assert ("seeds of the model" in text) == (said is not None)
+    text = re.sub(r"\s+", " ", unlinked(build_report(full, OPTIONS)[0]))
+    assert ("They are made from" in text) == (said is not None)
     assert said is None or said in text
 
 

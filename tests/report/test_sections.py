@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from scpress.report.sections import (
-    clusters_section,
     models_section,
     qc_section,
     runs_section,
@@ -18,13 +17,14 @@ from scpress.report.summary import collect_metrics, write_headline
 from scpress.tables.evaluation import SeedScores
 
 
-def test_many_samples_are_drawn_as_one(full):
+def test_many_samples_are_drawn_side_by_side(full):
     qc = full.samples_qc["s2"]
     few = qc_section(full)["figures"]
     assert {len(figure["data"]) for figure in few} == {2}
     full.samples_qc = {f"s{i}": qc for i in range(30)}
     section = qc_section(full)
-    assert {len(figure["data"]) for figure in section["figures"]} == {1}
+    assert {figure["data"][0]["type"] for figure in section["figures"]} == {"box"}
+    assert not section["legend"]
     assert len(section["table"]["rows"]) == 30
 
 
@@ -81,26 +81,24 @@ def test_models_show_held_out_scores_and_those_of_the_seeds(full):
     held_out = full.models["m"].held_out
     assert rows[0][:3] == ["m", f"{held_out.nll:,.1f}", f"{held_out.reconstruction_nll:,.1f}"]
     assert rows[1][:2] == ["other", "-"]
-    assert header[3:7] == [
-        "ARI of each seed's clusters, resolution by labels",
-        "NMI of the same",
-        "ARI of clusters, resolution by stability",
-        "NMI of the same",
-    ]
-    assert not [name for name in header if name.startswith(("best", "chosen", "n clusters"))]
+    # One agreement with labels: no other of clusters stands beside it.
+    assert header[3:5] == ["agreement with labels (ARI)", "silhouette of labels"]
+    assert not [name for name in header if "NMI" in name or name.startswith(("best", "chosen"))]
     assert section["n_seeds"] == 2
     assert len(section["messages"]) == 1
 
 
 def test_the_range_over_seeds_is_shown_and_the_best_marked(full):
+    del full.cells.obs["label"]  # nothing is delivered to agree with
     first, second = full.evaluations
-    seeds = {"0": SeedScores(ari_best=0.5), "1": SeedScores(ari_best=0.7)}
+    seeds = {"0": SeedScores(ari_chosen=0.5), "1": SeedScores(ari_chosen=0.7)}
+    other = {"0": SeedScores(ari_chosen=0.4, chosen_resolution=9.0)}
     full.evaluations = [
         dataclasses.replace(first, seeds=seeds),
-        dataclasses.replace(second, seeds={"0": SeedScores(ari_best=0.4, best_resolution=9.0)}),
+        dataclasses.replace(second, seeds=other),
     ]
     section = models_section(full)
-    assert section["table"]["header"][3:] == ["ARI of each seed's clusters, resolution by labels"]
+    assert section["table"]["header"][3:] == ["agreement with labels (ARI)"]
     rows = section["table"]["rows"]
     of_seeds = "seed 0: 0.500 as one cluster\nseed 1: 0.700 as one cluster"
     assert rows[0][3] == {"text": "0.600", "range": of_seeds, "best": True}
@@ -119,7 +117,7 @@ def test_the_primary_model_has_the_number_of_the_delivered_clusters_everywhere(f
     full.evaluations[0] = dataclasses.replace(first, seeds=seeds)
     section = models_section(full)
     ari = collect_metrics(full)["cluster_label_ari"]
-    place = section["table"]["header"].index("ARI of clusters, resolution by stability")
+    place = section["table"]["header"].index("agreement with labels (ARI)")
     own, other = (row[place] for row in section["table"]["rows"])
     resolution = full.record["cluster"]["chosen_resolution"]
     assert own["text"] == f"{ari:.3f}"
@@ -129,21 +127,19 @@ def test_the_primary_model_has_the_number_of_the_delivered_clusters_everywhere(f
     )
     assert other["range"].startswith("seed 0: ")
     assert section["has_delivered"]
+    assert section["has_other"]
     # What another model's clusters are worth is not changed by it.
     scores = full.evaluations[1].seeds["0"]
     assert other["text"] == f"{scores.ari_chosen:.3f}"
 
 
-def test_clusters_types_and_subtypes_have_the_sizes_of_the_cells(full):
+def test_types_and_subtypes_have_the_sizes_of_the_cells(full):
     obs = full.cells.obs
-    section = clusters_section(full)
-    assert section["n_clusters"] == obs["leiden"].nunique()
-    assert section["chosen"] == full.record["cluster"]["chosen_resolution"]
-    assert section["by_sample"] is not None
     rows = {row["name"]: row for row in types_section(full)["rows"]}
     for name, size in obs["cell_type"].value_counts().items():
         assert rows[name]["size"] == f"{size:,}"
-        assert rows[name]["share"] == pytest.approx(100 * size / len(obs))
+        assert rows[name]["share"] == f"{size / len(obs):.1%}"
+        assert rows[name]["width"] == pytest.approx(140 * size / len(obs), abs=0.06)
     assert list(rows)[-1] == "unassigned"
     kept = subtypes_section(full)["kept"]["rows"]
     sizes = obs["subtype"].value_counts()
@@ -157,3 +153,39 @@ def test_clusters_types_and_subtypes_have_the_sizes_of_the_cells(full):
     kept = subtypes_section(full)["kept"]["rows"]
     shown = next(row[2] for row in kept if row[0] == table["group"][0])
     assert shown.startswith(f"SYMBOL, {table['gene'][1]}")
+
+
+def test_what_was_found_of_subtypes_is_said_in_the_right_number(full):
+    def said(groups, groupby="cell_type", **columns):
+        record = full.cells.uns["scpress"]["subtype"]
+        n = len(groups)
+        record["groups"] = {"group": groups, "n_cells": [9] * n, "reason": [""] * n} | columns
+        record["groupby"] = groupby
+        return subtypes_section(full)["said"]
+
+    assert said(["a", "b"], n_subtypes=[2, 1]).startswith("2 subtypes of 1 cell type came back")
+    assert said(["a", "b"], n_subtypes=[2, 3]).startswith("5 subtypes of 2 cell types came back")
+    text = said(["0", "1"], "leiden", n_subtypes=[1, 1])
+    assert "No supported subtypes: nothing finer than the cluster came back" in text
+    # Where nothing was looked into, nothing is said of what was found.
+    text = said(["unassigned"], n_subtypes=[1])
+    assert text.startswith("Nothing was looked into")
+
+
+def test_what_is_the_same_in_every_cell_is_said_and_not_drawn(full):
+    before = len(qc_section(full)["figures"])
+    for qc in full.samples_qc.values():
+        qc.obs["pct_counts_mt"] = 0.0
+    section = qc_section(full)
+    assert section["constant"][0] == "Mitochondrial molecules, %: 0 in every cell."
+    assert len(section["figures"]) <= before
+    assert "Mitochondrial" not in str([one["layout"]["title"] for one in section["figures"]])
+
+
+def test_nearly_all_kept_is_not_all(full):
+    qc = full.samples_qc["s2"]
+    obs = qc.obs.loc[qc.obs.index.repeat(30)].copy()
+    obs["pass_qc"] = [False] + [True] * (len(obs) - 1)
+    full.samples_qc["s2"] = type(qc)(obs=obs.set_axis([str(i) for i in range(len(obs))]))
+    row = next(row for row in qc_section(full)["table"]["rows"] if row[0] == "s2")
+    assert row[6] == ">99.9%"

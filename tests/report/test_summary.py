@@ -3,11 +3,12 @@
 import dataclasses
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from scpress.cells.stability import adjusted_rand_index
-from scpress.report.summary import collect_metrics, sample_numbers, share, summarize, write_headline
+from scpress.report.summary import collect_metrics, sample_numbers, summarize, write_headline
 
 
 def test_metrics_are_those_of_the_run(full):
@@ -99,23 +100,6 @@ def test_subtypes_that_nobody_looked_for_are_not_said_to_be_missing(full):
     assert "came back" not in words
 
 
-@pytest.mark.parametrize(
-    ("part", "whole", "says"),
-    [
-        (0, 100, "0%"),
-        (16, 3500, "<1%"),
-        (1, 200, "<1%"),
-        (6, 1000, "1%"),
-        (1, 8, "12%"),
-        (3499, 3500, ">99%"),
-        (7, 7, "100%"),
-        (0, 0, "0%"),
-    ],
-)
-def test_none_and_all_are_said_of_none_and_all_alone(part, whole, says):
-    assert share(part, whole) == says
-
-
 def test_sample_numbers_count_a_cell_for_each_of_its_reasons():
     obs = pd.DataFrame(
         {"pass_qc": [True, False, False], "qc_reason": ["", "a;b", "b"]}, index=list("xyz")
@@ -127,3 +111,102 @@ def test_sample_numbers_count_a_cell_for_each_of_its_reasons():
 def test_summarize_leaves_out_what_is_not_finite():
     assert summarize([1.0, None, float("nan"), 4.0]) == (2.5, 1.0, 4.0)
     assert summarize([None]) is None
+
+
+def headline(full):
+    return write_headline(full, collect_metrics(full))
+
+
+def test_cells_that_were_lost_are_lost_for_a_reason(full):
+    metrics = collect_metrics(full)
+    n = sum(one["n_cells"] - one["n_kept"] for one in metrics["samples"].values())
+    assert f"did not ({n} had too few molecules)." in headline(full)[0]
+    qc = full.samples_qc["s2"].obs.copy()
+    qc["qc_reason"] = qc["qc_reason"].astype(str)
+    qc.loc[qc.index[qc["qc_reason"] != ""], "qc_reason"] = "min_counts;doublet"
+    full.samples_qc["s2"].obs = qc
+    said = headline(full)[0]
+    own = int((qc["qc_reason"] != "").sum())
+    assert f"and {own} had signs of a doublet; some for two reasons)" in said
+    full.samples_qc = {}
+    assert "did not" not in headline(full)[0]
+
+
+def test_a_failed_fit_that_was_kept_is_the_first_thing_said(full):
+    verdict = full.cells.uns["scpress"]["models"]["m"]["verdict"]
+    verdict |= {"status": "failed", "score": 800.0, "gene_mean_nll": 750.0}
+    first, *rest = headline(full)
+    assert first.startswith("Beware: the fit of m failed and was kept")
+    assert "800.0 nats per cell, no better than gene means alone (750.0)" in first
+    # Nobody says that it explains anything.
+    assert "explains held-out cells" not in " ".join([first, *rest])
+    assert "Clusters are made from model m (trained on cpu)." in rest
+
+
+def test_of_one_cluster_nothing_is_said_that_needs_two(full):
+    full.cells.obs["leiden"] = pd.Categorical(["0"] * full.cells.n_obs)
+    record = full.cells.uns["scpress"]["cluster"]
+    record |= {"chosen_resolution": float("nan"), "n_seeds": 2}
+    full.markers = full.markers.iloc[:0]
+    words = " ".join(headline(full))
+    assert "All cells are one cluster: no finer clustering came back" in words
+    for wrong in ("ARI", "marks", "all of them again", "There are"):
+        assert wrong not in words
+    record["chosen_resolution"] = 0.2  # as the user said, whatever its stability
+    words = " ".join(headline(full))
+    assert "All cells are one cluster at the given Leiden resolution 0.2." in words
+    assert "came back when cells were left out" not in words
+
+
+def test_without_labels_no_agreement_is_said(full):
+    del full.cells.obs["label"]
+    assert "labels" not in " ".join(headline(full))
+
+
+def test_one_sample_is_said_in_the_singular(full):
+    full.cells.obs["sample"] = pd.Categorical(["s2"] * full.cells.n_obs)
+    assert "genes of 1 sample " in headline(full)[0]
+
+
+@pytest.mark.parametrize(
+    ("without", "said"),
+    [
+        ("all", "No gene marks any cluster: none is clearly higher in one than in all other"),
+        ("0", "No gene marks cluster 0: take it with care."),
+        ("", ""),
+    ],
+)
+def test_clusters_without_markers_are_named(full, without, said):
+    own = full.markers["group"].astype(str)
+    full.markers = full.markers[(own != without) & (without != "all")]
+    words = " ".join(headline(full))
+    assert said in words
+    assert ("No gene marks" in words) == bool(said)
+
+
+@pytest.mark.parametrize(
+    ("n_seeds", "unconfirmed", "said"),
+    [
+        (1, [], None),
+        (2, [], "Each of 2 seeds of the model finds "),
+        (2, ["1"], "Take cluster 1 with care: not every seed of the model finds it again."),
+        (3, ["0", "1"], "Take clusters 0 and 1 with care: not every seed of the model finds them"),
+    ],
+)
+def test_clusters_to_trust_are_told_from_the_others(full, n_seeds, unconfirmed, said):
+    full.cells.uns["scpress"]["cluster"] |= {
+        "n_seeds": n_seeds,
+        "unconfirmed": np.array(unconfirmed, dtype=str),
+    }
+    words = " ".join(headline(full))
+    assert ("seed" in words) == (said is not None)
+    assert said is None or said in words
+
+
+def test_types_are_given_or_named_and_every_cell_may_have_one(full):
+    record = full.cells.uns["scpress"]["annotate"]
+    assert "2 cell types were given: " in " ".join(headline(full))
+    record["panel"] = "mine.tsv"
+    assert "2 cell types were named: " in " ".join(headline(full))
+    full.cells.obs["cell_type"] = pd.Categorical(["B"] * full.cells.n_obs)
+    assert "1 cell type was named: B (100%); every cell has one." in headline(full)

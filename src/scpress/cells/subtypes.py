@@ -193,7 +193,8 @@ def _try_split(
     held_out = ~proposing
     tested = np.bincount(labels[held_out], minlength=k)
     if sizes.min() < options.min_subtype_cells or tested.min() < 3:
-        row["verdict"] = f"one of {k} subtypes has only {sizes.min()} cells"
+        noun = "cell" if sizes.min() == 1 else "cells"
+        row["verdict"] = f"one of {k} subtypes has only {sizes.min()} {noun}"
         return labels, markers, row
     markers = find_markers(
         second[held_out],
@@ -207,8 +208,9 @@ def _try_split(
     n_markers = np.bincount(markers["group"].to_numpy(dtype=np.int64), minlength=k)
     row["fewest_markers"] = int(n_markers.min())
     if n_markers.min() < options.min_markers:
+        noun = "marker" if n_markers.min() == 1 else "markers"
         row["verdict"] = (
-            f"one of {k} subtypes has {n_markers.min()} markers of its own in held-out molecules"
+            f"one of {k} subtypes has {n_markers.min()} {noun} of its own in held-out molecules"
         )
     return labels, markers, row
 

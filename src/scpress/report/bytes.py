@@ -6,7 +6,7 @@ from typing import Any
 from scpress.report import figures
 from scpress.report.inputs import ReportInputs
 from scpress.report.lossy import lossy_section
-from scpress.tables.compression import GENE_MEAN, REFERENCE_RANK, Code, Compression
+from scpress.tables.compression import GENE_MEAN, PCA, REFERENCE_RANK, Code, Compression
 
 Section = dict[str, Any]
 CURVES = (
@@ -25,10 +25,11 @@ NOTES = {
     "correlation": "Medians, on log-normalized values. The correlation per cell is high for the "
     "gene mean alone: compare with that row.",
     "neighbor_recall": f"Share of the nearest cells by PCA ({REFERENCE_RANK} dimensions of the "
-    "log-normalized modelled genes, float32) that are nearest by the code, too. PCA is its own "
-    "judge here.",
-    "sample": "Measured on the cells the model was trained on, as a compressor is: a code with "
-    "more numbers also keeps more of the noise.",
+    "log-normalized modelled genes, float32) that are nearest by the code, too. So PCA is its own "
+    "judge here, and its recall says nothing against another code's.",
+    "sample": "These are the cells that the codes were fitted to, so a code with more numbers also "
+    "keeps more of their noise and looks better for it. What a code knows of cells is told by "
+    "held-out molecules alone.",
     "ari_float32": "Agreement (ARI) of Leiden clusters with those of the float32 latent; beside it "
     "the agreement of float32 with itself under another seed of Leiden.",
 }
@@ -110,8 +111,7 @@ _RIVALS_HEADER = [
     "deviance explained",
     "correlation per gene",
     "correlation per cell",
-    "recall of nearest cells",
-    "ARI with labels of the code's own clusters, at resolution 1",
+    "recall of PCA's nearest cells (PCA is its own judge)",
 ]
 
 
@@ -171,13 +171,19 @@ def _rival_rows(one: Compression) -> list[list[str]]:
                     code.deviance_explained,
                     code.gene_correlation,
                     code.cell_correlation,
-                    code.neighbor_recall,
-                    code.ari_label,
                 )
             ),
+            _recall(code),
         ]
         for code in one.rivals
     ]
+
+
+def _recall(code: Code) -> Any:
+    if code.neighbor_recall is None:
+        return "-"
+    text = f"{code.neighbor_recall:.3f}"
+    return {"text": text, "range": "its own judge"} if code.code == PCA else text
 
 
 def bytes_text(n: float) -> str:

@@ -1,21 +1,29 @@
-"""What the interactive map of cells and the dot plot of markers are drawn from."""
+"""What the map of cells and the dot plot of markers are drawn from."""
 
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from scipy import sparse
 
 from scpress import slots
-from scpress.counts.matrix import iter_chunks, select_columns
+from scpress.cells.panels import UNASSIGNED
+from scpress.counts.genes import gene_ids, gene_symbols, is_mitochondrial, is_ribosomal
+from scpress.counts.matrix import iter_chunks
 from scpress.report import figures
+from scpress.report.expression import collect_genes
 from scpress.report.inputs import ReportInputs
 
-# Numbers a page can carry for the expression of genes on the map: cells x genes.
-_MAX_GENE_VALUES = 600_000
-_MAX_GENES = 40
 # A column with more categories has no legend a reader could use.
 _MAX_CATEGORIES = 60
+# Symbols of the 5'TOP genes beside the ribosome's.
+_WITH_RIBOSOME = frozenset(
+    (
+        *("EEF1A1", "EEF1B2", "EEF1D", "EEF1G", "EEF2", "TPT1", "RACK1", "GNB2L1"),
+        *("FAU", "UBA52", "NACA", "BTF3", "PABPC1", "EIF3E", "NPM1"),
+    )
+)
 _FIRST = (slots.CELL_TYPE, slots.LEIDEN, slots.SUBTYPE, slots.SAMPLE, slots.LABEL)
 _NUMBERS = (
     slots.LIBRARY_SIZE,
@@ -30,14 +38,8 @@ _NUMBERS = (
 )
 
 
-def collect_map(inputs: ReportInputs, *, max_cells: int, genes: list[str]) -> dict[str, Any] | None:
-    """Positions and colours of the cells that are drawn; None without a layout.
-
-    Parameters
-    ----------
-    genes
-        Names of genes whose log-normalized values can be chosen as colours.
-    """
+def collect_map(inputs: ReportInputs, *, max_cells: int) -> dict[str, Any] | None:
+    """Positions and colours of the cells that are drawn; None without a layout."""
     if slots.UMAP.name not in inputs.cells.obsm:
         return None
     rows = inputs.shown_rows(max_cells)
@@ -48,13 +50,13 @@ def collect_map(inputs: ReportInputs, *, max_cells: int, genes: list[str]) -> di
     nll = slots.NLL.of(inputs.primary)
     if nll in obs:
         colours.append(_numbers(obs, nll))
-    fitting = genes[: min(_MAX_GENES, _MAX_GENE_VALUES // max(1, len(rows)))]
-    colours += _gene_colours(inputs, rows, fitting)
     return {
         "x": figures.rounded(position[:, 0], 3),
         "y": figures.rounded(position[:, 1], 3),
         "names": [figures.safe(name) for name in obs.index],
         "colours": colours,
+        "leiden": figures.safe(slots.LEIDEN.name),
+        "genes": collect_genes(inputs, rows),
         "n_cells": inputs.cells.n_obs,
         "n_shown": len(rows),
     }
@@ -107,51 +109,36 @@ def _numbers(obs: pd.DataFrame, name: str) -> dict[str, Any]:
     }
 
 
-def _gene_colours(inputs: ReportInputs, rows: np.ndarray, genes: list[str]) -> list[dict[str, Any]]:
-    columns = inputs.cells.var_names.get_indexer(pd.Index(genes))
-    columns = columns[columns >= 0]
-    if not len(columns):
-        return []
-    values = select_columns(inputs.cells.X, columns, dtype=np.float32, values="logs")[rows].tocsc()
-    labels = inputs.gene_labels()[columns]
-    found = []
-    for number, label in enumerate(labels):
-        one = values[:, [number]].toarray().ravel()
-        high = float(np.percentile(one[one > 0], 99)) if (one > 0).any() else 1.0
-        # Zeros are most of the values: as integers they are one character each.
-        short = [round(v, 1) if v else 0 for v in one.astype(float).tolist()]
-        found.append(
-            {
-                "name": figures.safe(label),
-                "kind": "number",
-                "gene": True,
-                "values": short,
-                "low": 0.0,
-                "high": high,
-            }
-        )
-    return found
+def is_translation(cells: AnnData) -> np.ndarray:
+    """[genes] Genes that say how much a cell translates or breathes, and little of what it is.
+
+    The ribosome's proteins and the factors whose messages are held and let go with theirs
+    (5'TOP: Meyuhas 2000), and the genes of mitochondria.
+    """
+    ids, symbols = list(gene_ids(cells.var)), list(gene_symbols(cells.var))
+    with_ribosome = [symbol.upper() in _WITH_RIBOSOME for symbol in symbols]
+    return is_mitochondrial(ids, symbols) | is_ribosomal(ids, symbols) | with_ribosome
 
 
-def collect_dots(inputs: ReportInputs, n_markers: int) -> tuple[figures.Figure, list[str]] | None:
-    """Draw the first markers of every cluster; returns the names of the genes, too."""
-    table = inputs.markers
-    leiden = inputs.column(slots.LEIDEN)
+def collect_dots(inputs: ReportInputs, n_markers: int) -> figures.Figure | None:
+    """Draw the first markers of every cluster, but for genes of translation and mitochondria."""
+    table, leiden = inputs.markers, inputs.column(slots.LEIDEN)
     if table is None or table.empty or leiden is None:
         return None
     order = [str(name) for name in leiden.astype("category").cat.categories]
+    shown = set(inputs.cells.var_names[~is_translation(inputs.cells)])
     chosen: list[str] = []
     for name in order:
         own = table.loc[table["group"].astype(str) == name, "gene"].astype(str)
-        known = [gene for gene in own if gene in inputs.cells.var_names]
+        known = [gene for gene in own if gene in shown]
         chosen += [gene for gene in known[:n_markers] if gene not in chosen]
     if not chosen:
         return None
     columns = inputs.cells.var_names.get_indexer(pd.Index(chosen))
     mean, fraction = group_means(inputs, leiden.astype(str).to_numpy(), order, columns)
     labels = inputs.gene_labels()[columns]
-    rows = [_cluster_label(inputs, name) for name in order]
-    return figures.dot_plot(mean, fraction, groups=rows, genes=list(labels)), chosen
+    rows = [cluster_label(inputs, name) for name in order]
+    return figures.dot_plot(mean, fraction, groups=rows, genes=list(labels))
 
 
 def group_means(
@@ -173,10 +160,18 @@ def group_means(
     return total / size, detected / size
 
 
-def _cluster_label(inputs: ReportInputs, name: str) -> str:
-    """Name a cluster with the type most of its cells have."""
+def main_type(inputs: ReportInputs, name: str) -> tuple[str, int] | None:
+    """The type that most cells of a cluster have, and how many; None where most have none."""
     types, leiden = inputs.column(slots.CELL_TYPE), inputs.column(slots.LEIDEN)
     if types is None or leiden is None:
-        return name
-    own = types[(leiden.astype(str) == name).to_numpy()].astype(str)
-    return f"{name} · {own.value_counts().index[0]}" if len(own) else name
+        return None
+    own = types[(leiden.astype(str) == name).to_numpy()].astype(str).value_counts()
+    if own.empty or own.index[0] == UNASSIGNED:
+        return None
+    return str(own.index[0]), int(own.iloc[0])
+
+
+def cluster_label(inputs: ReportInputs, name: str) -> str:
+    """Name a cluster with the type most of its cells have."""
+    found = main_type(inputs, name)
+    return f"{name} · {found[0]}" if found else name

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from scpress.report.words import share
 from scpress.tables.compression import GENE_MEAN, NMF, PCA, Code, LossyCode
 
 Figure = dict[str, Any]
@@ -83,7 +84,7 @@ def histogram(
     centers = (edges[:-1] + edges[1:]) / 2
     traces = []
     for name, one in finite.items():
-        share = np.histogram(one, bins=edges)[0] / len(one) * 100
+        part = np.histogram(one, bins=edges)[0] / len(one) * 100
         colour = colours.get(name, PALETTE[0])
         traces.append(
             {
@@ -91,7 +92,7 @@ def histogram(
                 "mode": "lines",
                 "name": safe(name),
                 "x": rounded(10**centers if log_axis else centers, 4),
-                "y": rounded(share, 3),
+                "y": rounded(part, 3),
                 "line": {"shape": "hvh", "width": 1.5, "color": colour},
                 "fill": "tozeroy",
                 "fillcolor": transparent(colour, 0.35 if len(finite) == 1 else 0.10),
@@ -235,29 +236,6 @@ def stability_curve(table: pd.DataFrame, *, chosen: float, threshold: float | No
     return {"data": [trace], "layout": figure_layout}
 
 
-def composition(table: pd.DataFrame, *, colours: Mapping[str, str]) -> Figure:
-    """Share of the columns (samples) in each row (cluster), stacked bars."""
-    share = table.div(table.sum(axis=1), axis=0) * 100
-    traces = [
-        {
-            "type": "bar",
-            "orientation": "h",
-            "name": safe(name),
-            "y": [safe(row) for row in table.index],
-            "x": rounded(share[name].to_numpy(), 2),
-            "marker": {"color": colours[str(name)]},
-            "customdata": table[name].tolist(),
-            "hovertemplate": "%{customdata} cells, %{x:.1f} %<extra>%{fullData.name}</extra>",
-        }
-        for name in table.columns
-    ]
-    figure_layout = layout(height=90 + 22 * len(table), x="% of the cluster's cells")
-    figure_layout |= {"barmode": "stack"}
-    figure_layout["legend"] |= {"traceorder": "normal"}
-    figure_layout["yaxis"] |= {"autorange": "reversed", "type": "category"}
-    return {"data": traces, "layout": figure_layout}
-
-
 def dot_plot(
     mean: np.ndarray, fraction: np.ndarray, *, groups: Sequence[str], genes: Sequence[str]
 ) -> Figure:
@@ -286,7 +264,7 @@ def dot_plot(
         },
         "text": [
             f"{safe(genes[c])} in {safe(groups[r])}<br>mean log-value {mean[r, c]:.2f}<br>"
-            f"in {fraction[r, c] * 100:.0f} % of cells"
+            f"in {share(fraction[r, c], 1)} of cells"
             for r, c in zip(rows.ravel().tolist(), columns.ravel().tolist(), strict=True)
         ],
         "hovertemplate": "%{text}<extra></extra>",
@@ -305,7 +283,8 @@ def dot_plot(
         "ticktext": [safe(group) for group in groups],
         "range": [len(groups) - 0.4, -0.6],
     }
-    return {"data": [trace], "layout": figure_layout}
+    # Names of genes cannot be read when they stand closer than this.
+    return {"data": [trace], "layout": figure_layout, "min_width": 200 + 15 * len(genes)}
 
 
 def rate_distortion(points: Sequence[Code], *, key: str, title: str) -> Figure:
@@ -382,7 +361,7 @@ def lossy_front(codes: Sequence[LossyCode], front: Sequence[LossyCode]) -> Figur
     figure_layout = layout(
         height=380,
         x="bytes per cell, all that decoding needs",
-        y="deviance of unseen molecules explained",
+        y="deviance explained, held-out molecules",
         showlegend=False,
     )
     costs = [code.bytes_per_cell for code in codes]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from scpress.report.words import share
 from scpress.tables.genes import GenesChoice
 
 
@@ -41,7 +42,7 @@ def genes_section(choice: GenesChoice | None) -> dict[str, Any] | None:
         [
             _named(choice, one.n_genes) + (" (chosen)" if one is chosen else ""),
             "-" if one.n_genes == choice.n_all else one.flavor,
-            f"{one.share:.0%}",
+            share(one.share, 1),
             "best"
             if one is best
             else {"text": f"{one.difference:.2f}", "range": f"± {one.error:.2f}", "best": False},

@@ -6,6 +6,7 @@ import numpy as np
 
 from scpress.report import figures
 from scpress.report.inputs import ReportInputs
+from scpress.report.words import share
 from scpress.tables.learning_curve import LearningCurve, Outlook
 
 # Of what the model gains over gene means: less is next to nothing.
@@ -60,7 +61,9 @@ def describe_curve(curve: LearningCurve) -> str:
 
 def _share(part: float, curve: LearningCurve) -> str:
     whole = curve.outlook.over_gene_means if curve.outlook else 0.0
-    return f", {part / whole:.0%} of what {curve.model} gains over gene means" if whole > 0 else ""
+    return (
+        f", {share(part, whole)} of what {curve.model} gains over gene means" if whole > 0 else ""
+    )
 
 
 def _above(point: Any) -> dict[str, Any]:

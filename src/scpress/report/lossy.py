@@ -6,6 +6,7 @@ from typing import Any
 
 from scpress.report import figures
 from scpress.report.figures import RIVALS
+from scpress.report.words import share
 from scpress.tables.compression import Compression, LossyCode
 
 NOTE = (
@@ -136,16 +137,18 @@ def describe_model(
 ) -> str:
     """Where one model is at the front; where it is not, why, and at how many cells it would be."""
     own = [code for code in codes if code.code == name]
-    share = front_share(name, front, most)
+    led = front_share(name, front, most)
     smallest = min(own, key=lambda code: code.bytes_per_cell)
     decoder = smallest.shared_bytes / n_cells
     cost = (
         f"its smallest code has {_number(smallest.bytes_per_cell)} bytes per cell, of which "
         f"{_number(decoder)} are the decoder over {n_cells:,} cells"
     )
-    if share > 0:
+    if led > 0:
         first = next(code for code in front if code.code == name)
-        text = f"{name} is the best code over {share:.0%} of the range of bytes (on a log scale)"
+        text = (
+            f"{name} is the best code over {share(led, 1)} of the range of bytes (on a log scale)"
+        )
         if first is front[0]:
             return text + "."
         return f"{text}, not below {_number(first.bytes_per_cell)}: {cost}."

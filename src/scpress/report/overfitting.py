@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from scpress.report.words import share
 from scpress.tables.training import Verdict
 
 # Of what a model gained over the gene means: held-out cells that lose more of it after the best
@@ -30,14 +31,15 @@ def describe_overfitting(history: pd.DataFrame, verdict: Verdict) -> str:
     if lost <= _SHARE_OF_GAIN * gain:
         return (
             f"No overfitting to speak of: after step {step[best]:,} held-out cells got worse by "
-            f"{lost:,.1f} nats per cell, {lost / gain:.0%} of what the model gains over gene means."
+            f"{lost:,.1f} nats per cell, {share(lost, gain)} of what the model gains over gene "
+            "means."
         )
     text = (
         f"It overfits from step {step[best]:,} on: until step {step[-1]:,} training cells got "
         f"better by {gained:,.1f} nats per cell and held-out cells worse by {lost:,.1f}"
     )
     if gain > 0:
-        text += f", {lost / gain:.0%} of what the model gains over gene means"
+        text += f", {share(lost, gain)} of what the model gains over gene means"
     text += f". At step {step[best]:,}"
     # Before its weight is 1, all of the KL term is in the one loss and not in the other.
     at_best = history.iloc[best]

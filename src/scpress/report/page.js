@@ -1,78 +1,184 @@
 "use strict";
 const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d"] };
 const read = (id) => JSON.parse(document.getElementById(id).textContent);
+const byId = (id) => document.getElementById(id);
+const wantsDark = matchMedia("(prefers-color-scheme: dark)");
+let isPrinting = false;
+const isDark = () => wantsDark.matches && !isPrinting;
+// Printed on A4 within its margins.
+const PAPER_WIDTH = 660;
+const drawn = [];
+
+function make(tag, properties, ...children) {
+  const element = Object.assign(document.createElement(tag), properties);
+  element.append(...children);
+  return element;
+}
+
+// Figures come in colours for white paper: ink and lines have their partner on black, dark colours are lightened.
+const PARTNERS = { "#2b3440": "#dde3ea", "#6b7480": "#a3adb9", "#e4e7eb": "#303a45", "#c9ced6": "#4a5663", "#fff": "#1f272f" };
+function tone(colour) {
+  if (!isDark() || !/^#[0-9a-f]{3,6}$/i.test(colour)) return colour;
+  if (PARTNERS[colour]) return PARTNERS[colour];
+  const parts = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
+  const light = (0.3 * parts[0] + 0.6 * parts[1] + 0.1 * parts[2]) / 255;
+  if (light > 0.45) return colour;
+  const lift = (0.55 - light) / (1 - light);
+  return `rgb(${parts.map((part) => Math.round(part + lift * (255 - part)))})`;
+}
+function toned(value, key = "") {
+  if (Array.isArray(value)) return /colou?r/.test(key) || key === "scale" ? value.map((one) => toned(one, key)) : value;
+  if (value && typeof value === "object") {
+    return Object.fromEntries(Object.entries(value).map(([name, one]) => {
+      if (name === "colorscale") return [name, isDark() ? DARK_SCALE : one];
+      return [name, Array.isArray(one) && ["shapes", "annotations"].includes(name) ? one.map((part) => toned(part)) : toned(one, name)];
+    }));
+  }
+  return typeof value === "string" && /colou?r/.test(key) ? tone(value) : value;
+}
+const LIGHT_SCALE = [[0, "#d9dee4"], [0.5, "#6ba3c4"], [1, "#0c3553"]];
+const DARK_SCALE = [[0, "#33404c"], [0.5, "#4f9bc4"], [1, "#d8f0ff"]];
 
 for (const element of document.querySelectorAll(".figure")) {
   const figure = read(element.dataset.figure);
-  Plotly.newPlot(element, figure.data, figure.layout, { ...config, displayModeBar: false });
+  const draw = () => {
+    const layout = { ...figure.layout, ...(isPrinting ? { width: PAPER_WIDTH, autosize: false } : {}) };
+    if (element.clientWidth < 480 && !isPrinting) narrow(layout);
+    Plotly.react(element, figure.data.map((one) => toned(one)), toned(layout), { ...config, displayModeBar: false });
+  };
+  drawn.push(draw);
+  draw();
+  addTools(element.parentElement, element, (format) => Plotly.downloadImage(element, { format, filename: fileName(element) }));
 }
 
-const map = document.getElementById("map");
-if (map) drawMap(read("map-data"));
+// On a telephone a legend of several lines would lie on the figure: it stands below.
+function narrow(layout) {
+  layout.legend = { ...layout.legend, y: -0.28, yanchor: "top" };
+  if (layout.showlegend !== false && layout.margin) layout.margin = { ...layout.margin, r: 8 };
+}
+
+const map = byId("map");
+let mapOf = null;
+if (map) mapOf = drawMap(read("map-data"));
 
 function drawMap(data) {
-  const choice = document.getElementById("map-colour");
-  const groups = { category: "Groups", number: "Numbers", gene: "Genes" };
+  const choice = byId("map-colour"), search = byId("map-gene"), says = byId("map-says");
+  const groups = { category: "Groups", number: "Numbers" };
   const sections = {};
   data.colours.forEach((colour, index) => {
-    const kind = colour.gene ? "gene" : colour.kind;
-    if (!sections[kind]) {
-      sections[kind] = document.createElement("optgroup");
-      sections[kind].label = groups[kind];
-      choice.append(sections[kind]);
+    if (!sections[colour.kind]) {
+      sections[colour.kind] = make("optgroup", { label: groups[colour.kind] });
+      choice.append(sections[colour.kind]);
     }
-    const option = document.createElement("option");
-    option.value = index;
     // The names are escaped for plotly's labels; here they are text again.
-    option.textContent = plain(colour.name);
-    sections[kind].append(option);
+    sections[colour.kind].append(make("option", { value: index, textContent: plain(colour.name) }));
   });
+  const genes = new Map((data.genes ? data.genes.names : []).map((name, number) => [plain(name).toUpperCase(), number]));
+  if (search) byId("map-genes").append(...data.genes.names.map((name) => make("option", { value: plain(name) })));
+  const n = data.x.length;
   // A few thousand points are sharper, printable and need no graphics card as SVG.
-  const type = data.x.length > 5000 ? "scattergl" : "scatter";
-  const size = data.x.length > 20000 ? 2.5 : data.x.length > 5000 ? 3.5 : data.x.length > 1500 ? 5 : 6.5;
-  const hover = data.colours.filter((colour) => !colour.gene).slice(0, 6);
+  const type = n > 5000 ? "scattergl" : "scatter";
+  const size = n > 20000 ? 2.5 : n > 5000 ? 3.5 : n > 1500 ? 5 : 6.5;
+  const hover = data.colours.slice(0, 6);
   const text = data.names.map((name, row) =>
     [name, ...hover.map((colour) => `${colour.name}: ${valueOf(colour, row)}`)].join("<br>"));
   const axis = { showgrid: false, zeroline: false, showticklabels: false, ticks: "" };
-  const layout = {
-    margin: { l: 30, r: 10, t: 36, b: 30 }, hovermode: "closest",
-    font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: "#2b3440" },
-    xaxis: { ...axis, title: { text: "UMAP 1" } },
-    yaxis: { ...axis, title: { text: "UMAP 2" }, scaleanchor: "x" },
-    legend: { itemsizing: "constant", font: { size: 12 } },
-    hoverlabel: { align: "left", bgcolor: "#fff", bordercolor: "#c9ced6", font: { color: "#2b3440" } },
+  const layout = () => {
+    const isNarrow = map.clientWidth < 640 && !isPrinting;
+    return toned({
+      margin: { l: 30, r: 10, t: 36, b: 30 }, hovermode: "closest", modebar: { bgcolor: "rgba(0,0,0,0)", color: "#6b7480", activecolor: "#3b76af" }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: "#2b3440" },
+      xaxis: { ...axis, title: { text: "UMAP 1" } },
+      yaxis: { ...axis, title: { text: "UMAP 2" }, scaleanchor: "x" },
+      legend: { itemsizing: "constant", font: { size: 12 }, ...(isNarrow ? { orientation: "h", y: -0.08, yanchor: "top", x: 0 } : {}) },
+      hoverlabel: { align: "left", bgcolor: "#fff", bordercolor: "#c9ced6", font: { color: "#2b3440" } },
+      ...(isPrinting ? { width: PAPER_WIDTH, autosize: false } : {}),
+    });
   };
-  const show = () => Plotly.react(map, traces(data.colours[Number(choice.value)]), layout, config);
-  choice.addEventListener("change", show);
+  // Every colour is made once more whenever light becomes dark.
+  let current = () => traces(data.colours[0]);
+  const show = () => Plotly.react(map, current(), layout(), config);
+  const set = (make, words = "") => { current = make; says.textContent = words; return show(); };
+  choice.addEventListener("change", () => {
+    if (search) search.value = "";
+    set(() => traces(data.colours[Number(choice.value)]));
+  });
+  if (search) search.addEventListener("change", () => search.value.trim() && byGene(search.value));
   show();
+  addTools(map.parentElement, map, (format) => Plotly.downloadImage(map, { format, filename: fileName(map), width: 1100, height: 750 }), map);
+  drawn.push(show);
+  return { byGene, byCluster };
 
-  function traces(colour) {
-    if (!colour) return [trace(data.x.keys(), { color: "#3b76af" })];
-    if (colour.kind === "number") {
-      const scale = [[0, "#d9dee4"], [0.5, "#6ba3c4"], [1, "#0c3553"]];
-      // High values last, so that they lie on top.
-      const order = [...data.x.keys()].sort((a, b) => colour.values[a] - colour.values[b]);
-      return [trace(order, {
-        color: order.map((row) => colour.values[row]), colorscale: scale, cmin: colour.low, cmax: colour.high,
-        colorbar: { thickness: 12, len: 0.6, outlinewidth: 0, title: { text: colour.name, font: { size: 12 } } },
-      })];
+  function byGene(wanted) {
+    const number = genes.get(wanted.trim().toUpperCase());
+    if (number === undefined) {
+      says.textContent = `${wanted.trim()} is not among the ${genes.size.toLocaleString("en")} genes of this page; the file of the results has all.`;
+      return false;
     }
-    const rows = colour.names.map(() => []);
-    colour.codes.forEach((code, row) => rows[code].push(row));
-    return colour.names.map((name, code) => ({
-      ...trace(rows[code], { color: colour.palette[code] }), name: `${name} (${rows[code].length.toLocaleString("en")})`,
-      showlegend: true,
-    }));
+    const name = data.genes.names[number], counts = countsOf(data.genes, number, n);
+    const values = counts.map((count, row) => Math.log1p(count / data.genes.size_factor[row]));
+    const found = values.filter((value) => value > 0).sort((a, b) => a - b);
+    const high = found.length ? found[Math.floor(0.99 * (found.length - 1))] : 1;
+    if (search) search.value = plain(name);
+    const most = data.genes.most;
+    set(() => byNumber({ name, values, low: 0, high },
+      (row) => `<br>${name}: ${counts[row] === most ? `${most} or more` : counts[row]} molecule${counts[row] === 1 ? "" : "s"}`),
+      `${plain(name)}: molecules in ${found.length.toLocaleString("en")} of ${n.toLocaleString("en")} cells shown.`);
+    return true;
   }
 
-  function trace(iterable, marker) {
+  function byCluster(cluster) {
+    const index = data.colours.findIndex((colour) => colour.name === data.leiden);
+    if (index < 0) return;
+    choice.value = index;
+    if (search) search.value = "";
+    const code = data.colours[index].names.findIndex((name) => plain(name) === cluster);
+    set(() => traces(data.colours[index], code), `Cluster ${cluster} alone is in colour.`);
+  }
+
+  function traces(colour, only = null) {
+    if (!colour) return [trace(data.x.keys(), { color: tone("#3b76af") })];
+    if (colour.kind === "number") return byNumber(colour);
+    const rows = colour.names.map(() => []);
+    colour.codes.forEach((code, row) => rows[code].push(row));
+    const all = colour.names.map((name, code) => ({
+      ...trace(rows[code], only === null || only === code
+        ? { color: tone(colour.palette[code]) } : { color: isDark() ? "#3a4550" : "#dde1e6", opacity: 0.5 }),
+      name: `${name} (${rows[code].length.toLocaleString("en")})`, showlegend: true,
+    }));
+    return only === null ? all : [...all.filter((_, code) => code !== only), all[only]];
+  }
+
+  function byNumber(colour, more) {
+    // High values last, so that they lie on top.
+    const order = [...data.x.keys()].sort((a, b) => colour.values[a] - colour.values[b]);
+    return [trace(order, {
+      color: order.map((row) => colour.values[row]), colorscale: isDark() ? DARK_SCALE : LIGHT_SCALE,
+      cmin: colour.low, cmax: colour.high,
+      colorbar: { thickness: 12, len: 0.6, outlinewidth: 0, title: { text: colour.name, font: { size: 12 } } },
+    }, more)];
+  }
+
+  function trace(iterable, marker, more = () => "") {
     const rows = [...iterable];
     return {
       type, mode: "markers", x: rows.map((row) => data.x[row]), y: rows.map((row) => data.y[row]),
-      text: rows.map((row) => text[row]), hovertemplate: "%{text}<extra></extra>", showlegend: false,
+      text: rows.map((row) => text[row] + more(row)), hovertemplate: "%{text}<extra></extra>", showlegend: false,
       marker: { size, opacity: 0.85, line: { width: 0 }, ...marker },
     };
   }
+}
+
+// Gaps from one cell that has the gene to the next, and its molecules there; a gap of 255 goes on.
+function countsOf(genes, number, n) {
+  const bytes = (text) => Uint8Array.from(atob(text), (one) => one.charCodeAt(0));
+  const molecules = bytes(genes.counts[number]), counts = new Array(n).fill(0);
+  let place = -1, at = 0;
+  for (const gap of bytes(genes.gaps[number])) {
+    place += gap;
+    if (gap < genes.most) counts[place] = molecules[at++];
+  }
+  return counts;
 }
 
 function valueOf(colour, row) {
@@ -84,3 +190,121 @@ function valueOf(colour, row) {
 function plain(escaped) {
   return new DOMParser().parseFromString(escaped, "text/html").documentElement.textContent;
 }
+
+// Cells of a cluster and genes, wherever they are named.
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("[data-cluster], [data-gene]");
+  if (!link || !mapOf) return;
+  if (link.dataset.cluster !== undefined) mapOf.byCluster(link.dataset.cluster);
+  else if (mapOf.byGene(plain(link.dataset.gene))) byId("cells").scrollIntoView();
+});
+
+// A place that a link leads to is open.
+const openTarget = () => {
+  const place = location.hash && byId(decodeURIComponent(location.hash.slice(1)));
+  if (place) (place.closest("details") ?? {}).open = true;
+  if (place) place.closest("table")?.classList.remove("folded");
+};
+addEventListener("hashchange", openTarget);
+
+// Tables: long ones fold, all can be had as text.
+const LONGEST = 15, FIRST = 10;
+for (const table of document.querySelectorAll("table[data-name]")) {
+  const rows = [...table.tBodies[0].rows], tools = [];
+  if (rows.length > LONGEST) {
+    rows.slice(FIRST).forEach((row) => row.classList.add("more"));
+    table.classList.add("folded");
+    const label = () => (table.classList.contains("folded") ? `All ${rows.length} rows` : `First ${FIRST} rows`);
+    const fold = make("button", { type: "button", textContent: label() });
+    fold.setAttribute("aria-expanded", "false");
+    fold.addEventListener("click", () => {
+      fold.setAttribute("aria-expanded", String(!table.classList.toggle("folded")));
+      fold.textContent = label();
+    });
+    tools.push(fold);
+  }
+  const save = make("button", { type: "button", textContent: "TSV", title: "Download this table" });
+  save.setAttribute("aria-label", `Download the table ${table.dataset.name} as TSV`);
+  save.addEventListener("click", () => download(`${fileName(table)}.tsv`, textOf(table)));
+  table.parentElement.after(make("div", { className: "tools" }, ...tools, save));
+}
+openTarget();
+
+// Numbers without the commas between thousands; what stands small under a number is a column of its own.
+function textOf(table) {
+  const words = (node) => node.textContent.trim().replace(/\s+/g, " ").replace(/^-?\d{1,3}(,\d{3})+(\.\d+)?$/, (one) => one.replaceAll(",", ""));
+  const rows = [...table.rows].map((row) => [...row.cells].map((cell) => {
+    const copy = cell.cloneNode(true), small = copy.querySelector(".range");
+    small?.remove();
+    return [words(copy), small ? words(small) : ""];
+  }));
+  const isTwo = rows[0].map((_, column) => rows.some((row) => row[column]?.[1]));
+  rows[0] = rows[0].map(([name]) => [name, `${name}: more`]);
+  return rows.map((row) => row.flatMap((pair, column) => (isTwo[column] ? pair : [pair[0]])).join("\t")).join("\n") + "\n";
+}
+
+function download(name, text) {
+  const link = make("a", { href: URL.createObjectURL(new Blob([text], { type: "text/tab-separated-values" })), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+function fileName(element) {
+  return element.dataset.name.replace(/[^\w.-]+/g, "_");
+}
+
+function addTools(parent, element, save, after = parent) {
+  const buttons = ["svg", "png"].map((format) => {
+    const button = make("button", { type: "button", textContent: format.toUpperCase(), title: "Download this figure" });
+    button.setAttribute("aria-label", `Download the figure ${element.dataset.name} as ${format.toUpperCase()}`);
+    button.addEventListener("click", () => save(format));
+    return button;
+  });
+  after.after(make("div", { className: "tools" }, ...buttons));
+}
+
+// Words: their meaning beside them, by mouse or keyboard; Escape takes it away.
+const tip = make("div", { id: "tip", hidden: true });
+tip.setAttribute("aria-hidden", "true"); // screen readers have it from aria-describedby
+document.body.append(tip);
+const hideTip = () => { tip.hidden = true; };
+function showTip(word) {
+  tip.textContent = byId(word.getAttribute("aria-describedby")).textContent;
+  tip.hidden = false;
+  const place = word.getBoundingClientRect();
+  const left = Math.min(place.left, document.documentElement.clientWidth - tip.offsetWidth - 12);
+  tip.style.left = `${Math.max(12, left) + scrollX}px`;
+  tip.style.top = `${place.bottom + scrollY + 6}px`;
+}
+for (const word of document.querySelectorAll(".word")) {
+  word.addEventListener("mouseenter", () => showTip(word));
+  word.addEventListener("focus", () => showTip(word));
+  word.addEventListener("mouseleave", hideTip);
+  word.addEventListener("blur", hideTip);
+}
+addEventListener("keydown", (event) => event.key === "Escape" && hideTip());
+
+// Dots and bars of tables follow the figures.
+const spots = [...document.querySelectorAll(".dot, .bar")].map((spot) => [spot, colourOf(spot.getAttribute("style"))]);
+function colourOf(style) {
+  return /background: (#[0-9a-f]+)/i.exec(style)?.[1] ?? "";
+}
+function redraw() {
+  for (const [spot, colour] of spots) if (colour) spot.style.background = tone(colour);
+  drawn.forEach((draw) => draw());
+}
+if (isDark()) redraw();
+wantsDark.addEventListener("change", redraw);
+// On paper: light, as wide as the paper, with nothing folded.
+let closed = [];
+addEventListener("beforeprint", () => {
+  isPrinting = true;
+  closed = [...document.querySelectorAll("details:not([open])")];
+  closed.forEach((one) => { one.open = true; });
+  redraw();
+});
+addEventListener("afterprint", () => {
+  isPrinting = false;
+  closed.forEach((one) => { one.open = false; });
+  redraw();
+});

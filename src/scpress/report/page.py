@@ -13,20 +13,25 @@ from scpress.config.options import ReportOptions
 from scpress.report import sections
 from scpress.report.bytes import archive_section, compression_section
 from scpress.report.cells import collect_dots, collect_map
+from scpress.report.clusters import clusters_section, marker_tables
 from scpress.report.false_signals import false_signals_section
 from scpress.report.genes import genes_section
+from scpress.report.glossary import explain, list_words
 from scpress.report.inputs import ReportInputs
 from scpress.report.learning_curve import learning_curve_section
+from scpress.report.samples import samples_section
 from scpress.report.scores import describe_likelihood, scores_section
 from scpress.report.searches import search_section
-from scpress.report.summary import collect_metrics, count, share, write_headline
+from scpress.report.summary import collect_metrics, write_headline
+from scpress.report.words import count, share
+
+# Where the template wants the glossary, which is known when all else is said.
+_WORDS = "<!-- words -->"
 
 
 def build_report(inputs: ReportInputs, options: ReportOptions) -> tuple[str, dict[str, Any]]:
     """Build the page as HTML that loads nothing from anywhere, and its key numbers."""
     metrics = collect_metrics(inputs)
-    dots = collect_dots(inputs, options.n_markers)
-    genes = dots[1] if dots else []
     context = {
         "title": options.title,
         "metrics": metrics,
@@ -41,16 +46,20 @@ def build_report(inputs: ReportInputs, options: ReportOptions) -> tuple[str, dic
         "likelihoods": [describe_likelihood(one) for one in inputs.likelihoods],
         "searches": [search_section(one) for one in inputs.searches],
         "models": sections.models_section(inputs),
-        "map": collect_map(inputs, max_cells=options.max_cells, genes=genes),
-        "clusters": sections.clusters_section(inputs),
-        "dots": dots[0] if dots else None,
+        "map": collect_map(inputs, max_cells=options.max_cells),
+        "clusters": clusters_section(inputs),
+        "dots": collect_dots(inputs, options.n_markers),
+        "marker_tables": marker_tables(inputs),
         "types": sections.types_section(inputs),
+        "samples": samples_section(inputs),
         "subtypes": sections.subtypes_section(inputs),
         "false_signals": false_signals_section(inputs),
         "archive": archive_section(inputs),
         "compression": compression_section(inputs),
         "primary": inputs.primary,
-        "path": json.dumps(inputs.path, ensure_ascii=False),
+        "path": inputs.path,
+        "path_literal": json.dumps(inputs.path, ensure_ascii=False),
+        "count": count,
         "obsm": slots.LATENT.of(inputs.primary) if inputs.primary else None,
     }
     return _render(context), metrics
@@ -87,12 +96,15 @@ def _render(context: dict[str, Any]) -> str:
     )
     environment.filters["embed"] = embed_json
     template = environment.from_string((folder / "page.jinja").read_text())
-    return template.render(
+    page = template.render(
         context,
         css=Markup((folder / "page.css").read_text()),
         js=Markup((folder / "page.js").read_text()),
         plotly=Markup(get_plotlyjs().replace("</script", r"<\/script")),
     )
+    start, end = page.index("<main"), page.index("</main>")
+    main, words = explain(page[start:end])
+    return page[:start] + main.replace(_WORDS, list_words(words)) + page[end:]
 
 
 def embed_json(value: Any) -> Markup:

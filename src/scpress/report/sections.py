@@ -12,8 +12,10 @@ from scpress.report import figures
 from scpress.report.agreement import delivered_agreement, describe_delivered, describe_seeds
 from scpress.report.inputs import ReportInputs
 from scpress.report.overfitting import describe_overfitting
-from scpress.report.seeds import describe_neighbors, subtype_seeds, unsure_subtypes
+from scpress.report.samples import MOST_OUTLINES, side_by_side
+from scpress.report.seeds import subtype_seeds, unsure_subtypes
 from scpress.report.summary import sample_numbers, summarize
+from scpress.report.words import count, share
 from scpress.tables.evaluation import SCORES
 from scpress.tables.records import plain
 from scpress.tables.training import TrainingRecord, Verdict
@@ -27,8 +29,8 @@ QC_METRICS = (
     (slots.PCT_RIBO, "Ribosomal molecules, %", False, ("max_pct_ribo",)),
     (slots.DOUBLET_SCORE, "Doublet score", False, ("doublet", "max_doublet_score")),
 )
-# More outlines than this cannot be told apart: samples are drawn as one.
-_MAX_OUTLINES = 12
+# One agreement with labels a model: that of clusters whose resolution the labels did not choose.
+_SHOWN = tuple(name for name in SCORES if name not in ("ari_best", "nmi_best", "nmi_chosen"))
 
 
 def qc_section(inputs: ReportInputs) -> Section | None:
@@ -38,21 +40,26 @@ def qc_section(inputs: ReportInputs) -> Section | None:
         return None
     found = [_limits(qc.uns) for qc in samples.values()]
     colours = inputs.sample_colours()
-    drawn = []
+    drawn, constant = [], []
     for slot, title, log_axis, limit_names in QC_METRICS:
         values = {
             name: qc.obs[slot.name].to_numpy(dtype=float)
             for name, qc in samples.items()
             if slot.name in qc.obs
         }
-        if len(values) > _MAX_OUTLINES:
-            values = {f"{len(values)} samples": np.concatenate(list(values.values()))}
+        everything = np.concatenate(list(values.values())) if values else np.zeros(0)
+        if len(everything) and (everything == everything[0]).all():
+            constant.append(f"{title}: {everything[0]:g} in every cell.")
+            continue
         limits = sorted(
             {v for one in found for key, v in one.items() if key.startswith(limit_names)}
         )
-        figure = figures.histogram(
-            values, title=title, colours=colours, limits=limits, log_axis=log_axis
-        )
+        if len(values) > MOST_OUTLINES:
+            figure = side_by_side(values, title=title, limits=limits, log_axis=log_axis)
+        else:
+            figure = figures.histogram(
+                values, title=title, colours=colours, limits=limits, log_axis=log_axis
+            )
         if figure is not None:
             drawn.append(figure)
     numbers = {name: sample_numbers(qc.obs) for name, qc in samples.items()}
@@ -66,7 +73,7 @@ def qc_section(inputs: ReportInputs) -> Section | None:
             _whole(records[name].get("n_molecules")),
             f"{one['n_cells']:,}",
             f"{one['n_kept']:,}",
-            f"{one['n_kept'] / max(1, one['n_cells']):.1%}",
+            share(one["n_kept"], one["n_cells"], 1),
             *(f"{one['reasons'].get(reason, 0):,}" for reason in reasons),
         ]
         for name, one in numbers.items()
@@ -75,9 +82,10 @@ def qc_section(inputs: ReportInputs) -> Section | None:
     header += [reason.replace("_", " ") for reason in reasons]
     return {
         "figures": drawn,
+        "constant": constant,
         "table": {"header": header, "rows": rows},
         "n_samples": len(samples),
-        "legend": len(samples) > 1 and len(samples) <= _MAX_OUTLINES,
+        "legend": 1 < len(samples) <= MOST_OUTLINES,
         "names": [(name, colours[name]) for name in samples],
         "has_limits": any(figure["layout"].get("shapes") for figure in drawn),
         "notes": _step_notes(inputs, records),
@@ -198,7 +206,7 @@ def models_section(inputs: ReportInputs) -> Section | None:
     for evaluation in inputs.evaluations:
         own = values.setdefault(evaluation.model, {})
         for scores in evaluation.seeds.values():
-            for metric in SCORES:
+            for metric in _SHOWN:
                 if (value := getattr(scores, metric)) is not None:
                     own.setdefault(metric, []).append(value)
         for metric in own:
@@ -210,8 +218,9 @@ def models_section(inputs: ReportInputs) -> Section | None:
             primary[metric] = [value]
             of_ari = metric == "ari_chosen"
             ranges[inputs.primary, metric] = describe_delivered(inputs) if of_ari else ""
-    metrics = [metric for metric in SCORES if any(metric in own for own in values.values())]
+    metrics = [metric for metric in _SHOWN if any(metric in own for own in values.values())]
     names = list(dict.fromkeys([*held_out, *values]))
+    n_labelled = [n for n in names if "ari_chosen" in values.get(n, {})]
     if not metrics and not any(held_out.values()):
         return None
     best = {
@@ -243,51 +252,20 @@ def models_section(inputs: ReportInputs) -> Section | None:
     return {
         "table": {"header": header, "rows": rows},
         "has_scores": bool(metrics),
-        "has_delivered": (inputs.primary, "ari_chosen") in ranges,
+        "has_delivered": inputs.primary in n_labelled,
+        "has_other": bool(set(n_labelled) - {inputs.primary}),
         "messages": sorted({one.message for one in inputs.evaluations}),
         "n_seeds": max((len(v) for own in values.values() for v in own.values()), default=0),
     }
 
 
-# The best of the resolutions is known to the labels only, and the column says so.
 _METRIC_NAMES = {metric: metric.replace("_", " ") for metric in SCORES} | {
-    "ari_best": "ARI of each seed's clusters, resolution by labels",
-    "nmi_best": "NMI of the same",
-    "ari_chosen": "ARI of clusters, resolution by stability",
-    "nmi_chosen": "NMI of the same",
+    "ari_chosen": "agreement with labels (ARI)",
+    "ilisi": "batches mixed: iLISI",
+    "kbet": "batches mixed: kBET",
+    "silhouette": "silhouette of labels",
+    "silhouette_batch": "batches mixed: silhouette",
 }
-
-
-def clusters_section(inputs: ReportInputs) -> Section:
-    """Stability over resolutions, and what the clusters are made of."""
-    record = plain(inputs.record.get("cluster", {}))
-    columns = record.get("stability", {})
-    sizes = inputs.sizes(slots.LEIDEN)
-    chosen = record.get("chosen_resolution")
-    chosen = None if chosen is None or not np.isfinite(chosen) else float(chosen)
-    section: Section = {
-        "n_clusters": len(sizes),
-        "chosen": chosen,
-        "n_measured": record.get("n_stability_cells"),
-        "n_seeds": record.get("n_seeds", 1),
-        "unconfirmed": list(record.get("unconfirmed", [])),
-        "neighbors": describe_neighbors(inputs),
-        "n_cells": inputs.cells.n_obs,
-        "stability": None,
-        "by_sample": None,
-    }
-    if columns and len(columns.get("resolution", [])):
-        section["stability"] = figures.stability_curve(
-            pd.DataFrame(columns),
-            chosen=-1.0 if chosen is None else chosen,
-            threshold=record.get("min_stability"),
-        )
-    sample, leiden = inputs.column(slots.SAMPLE), inputs.column(slots.LEIDEN)
-    if sample is not None and leiden is not None and len(inputs.sizes(slots.SAMPLE)) > 1:
-        table = pd.crosstab(leiden, sample)
-        table.columns = table.columns.astype(str)
-        section["by_sample"] = figures.composition(table, colours=inputs.sample_colours())
-    return section
 
 
 def types_section(inputs: ReportInputs) -> Section | None:
@@ -310,7 +288,8 @@ def types_section(inputs: ReportInputs) -> Section | None:
                 "name": name,
                 "colour": colours[name],
                 "size": f"{size:,}",
-                "share": size / inputs.cells.n_obs * 100,
+                "share": share(size, inputs.cells.n_obs, 1),
+                "width": round(max(size / inputs.cells.n_obs * 140, 1), 1),
                 "confidence": None if confidence is None else float(confidence[is_type].median()),
                 "clusters": ", ".join(main),
             }
@@ -319,7 +298,8 @@ def types_section(inputs: ReportInputs) -> Section | None:
     return {
         "rows": rows,
         "method": str(record.get("method", "")),
-        "n_unassigned": sizes.get(UNASSIGNED, 0),
+        "panel": record.get("panel"),
+        "all_unassigned": set(sizes) == {UNASSIGNED},
     }
 
 
@@ -336,6 +316,8 @@ def subtypes_section(inputs: ReportInputs) -> Section | None:
         [name, f"{sizes.get(name, 0):,}", *([in_seeds[name]] if in_seeds else []), ", ".join(genes)]
         for name, genes in top.items()
     ]
+    n_supported = int(groups.loc[groups["n_subtypes"] > 1, "n_subtypes"].sum())
+    groupby = "cluster" if record.get("groupby") == "leiden" else "cell type"
     header = ["subtype", "cells", *(["seeds whose latent has it"] if in_seeds else []), "markers"]
     rows = [
         [str(group), f"{n_cells:,}", str(n_subtypes), str(reason)]
@@ -344,13 +326,29 @@ def subtypes_section(inputs: ReportInputs) -> Section | None:
         )
     ]
     return {
-        "n_supported": int(groups.loc[groups["n_subtypes"] > 1, "n_subtypes"].sum()),
+        "n_supported": n_supported,
+        "said": _subtypes_text(n_supported, groups, groupby),
         "kept": {"header": header, "rows": kept},
         "unsure": unsure_subtypes(inputs),
         "in_seeds": bool(in_seeds),
         "groups": {"header": ["group", "cells", "subtypes", "why"], "rows": rows},
-        "groupby": "cluster" if record.get("groupby") == "leiden" else "cell type",
     }
+
+
+def _subtypes_text(n_supported: int, groups: pd.DataFrame, groupby: str) -> str:
+    if n_supported:
+        n_groups = int((groups["n_subtypes"] > 1).sum())
+        return (
+            f"{count(n_supported, 'subtype')} of {count(n_groups, groupby)} came back under "
+            "subsampling and have markers of their own, tested on molecules of cells that were "
+            "not used to find them."
+        )
+    if set(groups["group"].astype(str)) <= {UNASSIGNED}:
+        return "Nothing was looked into: no cell has a type, and clusters were not given."
+    return (
+        f"No supported subtypes: nothing finer than the {groupby} came back under subsampling "
+        "with markers of its own. That is an answer, not a failure."
+    )
 
 
 def _top_genes(table: pd.DataFrame | None, n_genes: int) -> dict[str, list[str]]:

@@ -13,9 +13,25 @@ from scpress.report.false_signals import warn_of_false_signals
 from scpress.report.inputs import ReportInputs
 from scpress.report.scores import score_sentences
 from scpress.report.seeds import unsure_subtypes
+from scpress.report.words import count, join, share
 from scpress.tables.records import plain
 from scpress.tables.training import TrainingRecord
 
+# What a cell failed, by the start of the option's name.
+_FAILURES = {
+    "min_counts": "too few molecules",
+    "max_counts": "too many molecules",
+    "mad_counts": "an unusual number of molecules",
+    "min_genes": "too few genes",
+    "max_genes": "too many genes",
+    "mad_genes": "an unusual number of genes",
+    "max_pct_mt": "too many mitochondrial molecules",
+    "mad_pct_mt": "too many mitochondrial molecules for this sample",
+    "max_pct_ribo": "too many ribosomal molecules",
+    "doublet": "signs of a doublet",
+    "empty": "no molecules",
+    "filter_column": "been marked in the input",
+}
 # Part of the cells without a type from which on the page warns of the panel.
 _MOST_UNASSIGNED = 0.5
 _COMPRESSION_PARTS = ("nominal", "stored", "with_decoder", "distortion")
@@ -93,29 +109,17 @@ def sample_numbers(obs: pd.DataFrame) -> dict[str, Any]:
 def write_headline(inputs: ReportInputs, metrics: dict[str, Any]) -> list[str]:
     """Sentences that say what was found, in the order a reader asks."""
     *warnings, scores = score_sentences(inputs) or [""]
-    warnings += [_panel_warning(inputs, metrics), warn_of_false_signals(inputs.false_signals)]
+    warnings += [_fit_warning(inputs), _panel_warning(inputs, metrics)]
+    warnings.append(warn_of_false_signals(inputs.false_signals))
     sentences = [*warnings, _cells_sentence(metrics), _model_sentence(inputs), scores]
-    sentences.append(_cluster_sentence(metrics))
+    sentences += [_cluster_sentence(inputs, metrics), _markers_sentence(inputs, metrics)]
     if metrics["cell_types"] is not None or metrics["n_unassigned"]:
-        sentences.append(_types_sentence(metrics))
+        sentences.append(_types_sentence(inputs, metrics))
     if metrics["n_subtypes"] is not None:
         n = metrics["n_subtypes"]
         sentences.append(_subtypes_sentence(inputs, n) if n else _no_subtypes_sentence(inputs))
     sentences.append(_compression_sentence(inputs))
     return [sentence for sentence in sentences if sentence]
-
-
-def count(n: float, noun: str) -> str:
-    """`3 clusters`, `1 cluster`, `12,345 cells`."""
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
-
-
-def share(part: float, whole: float) -> str:
-    """`12%`; 0% and 100% are said of none and of all alone."""
-    value = part / whole if whole else 0.0
-    if 0 < value <= 0.005:
-        return "<1%"
-    return ">99%" if 0.995 <= value < 1 else f"{value:.0%}"
 
 
 def _cells_sentence(metrics: dict[str, Any]) -> str:
@@ -128,6 +132,7 @@ def _cells_sentence(metrics: dict[str, Any]) -> str:
         text += (
             f" passed quality control; {lost:,} of {before:,} cells ({share(lost, before)}) did not"
         )
+        text += _failures(metrics)
     else:
         text += " were analysed"
     if metrics["median_library_size"]:
@@ -137,6 +142,34 @@ def _cells_sentence(metrics: dict[str, Any]) -> str:
     return text + "."
 
 
+def _failures(metrics: dict[str, Any]) -> str:
+    """Why cells were lost, the most frequent reason first."""
+    reasons: dict[str, int] = {}
+    for sample in metrics["samples"].values():
+        for name, n in sample["reasons"].items():
+            said = _FAILURES.get(name, name.replace("_", " "))
+            reasons[said] = reasons.get(said, 0) + n
+    most = sorted(reasons.items(), key=lambda item: -item[1])
+    lost = sum(one["n_cells"] - one["n_kept"] for one in metrics["samples"].values())
+    several = "; some for two reasons" if sum(reasons.values()) > lost else ""
+    named = join([f"{n:,} had {said}" for said, n in most])
+    return f" ({named}{several})" if most else ""
+
+
+def _fit_warning(inputs: ReportInputs) -> str:
+    """What to think of all that follows where the fit failed and was kept."""
+    record = inputs.models.get(inputs.primary, TrainingRecord())
+    verdict = record.verdict
+    if verdict is None or verdict.status == "ok":
+        return ""
+    return (
+        f"Beware: the fit of {inputs.primary} failed and was kept, as allow_failed_fit says: it "
+        f"predicts held-out cells with {verdict.score:,.1f} nats per cell, no better than gene "
+        f"means alone ({verdict.gene_mean_nll:,.1f}). Its latent says little of the cells, and "
+        "clusters and all that is made from them may be nothing."
+    )
+
+
 def _model_sentence(inputs: ReportInputs) -> str:
     primary = inputs.primary
     if not primary:
@@ -144,7 +177,7 @@ def _model_sentence(inputs: ReportInputs) -> str:
     record = inputs.models.get(primary, TrainingRecord())
     verdict = record.verdict
     text = f"Clusters are made from model {primary}"
-    if verdict is not None:
+    if verdict is not None and verdict.status == "ok":
         text += (
             f", whose fit is {verdict.status}: it explains held-out cells with "
             f"{verdict.score:,.1f} nats per cell where gene means alone need "
@@ -154,27 +187,54 @@ def _model_sentence(inputs: ReportInputs) -> str:
     return text + "."
 
 
-def _cluster_sentence(metrics: dict[str, Any]) -> str:
+def _cluster_sentence(inputs: ReportInputs, metrics: dict[str, Any]) -> str:
     n, resolution = metrics["n_clusters"], metrics["resolution"]
     if n is None:
         return ""
+    if n == 1 and resolution is not None:
+        return f"All cells are one cluster at the given Leiden resolution {resolution:g}."
     if n == 1:
         return "All cells are one cluster: no finer clustering came back when cells were left out."
+    record = plain(inputs.record.get("cluster", {}))
+    unconfirmed = list(map(str, record.get("unconfirmed", [])))
     text = f"There are {count(n, 'cluster')}"
     text += f", at Leiden resolution {resolution:g}" if resolution is not None else ""
     agreement = metrics["cluster_label_ari"]
     text += f"; their ARI with the known labels is {agreement:.3f}" if agreement is not None else ""
+    if unconfirmed:
+        which = f"cluster{'s' if len(unconfirmed) > 1 else ''} {join(unconfirmed)}"
+        text += f". Take {which} with care: not every seed of the model finds "
+        text += "them again" if len(unconfirmed) > 1 else "it again"
+    elif record.get("n_seeds", 1) > 1:
+        text += f". Each of {record['n_seeds']} seeds of the model finds "
+        text += "both again" if n == 2 else "all of them again"
     return text + "."
 
 
-def _types_sentence(metrics: dict[str, Any]) -> str:
+def _markers_sentence(inputs: ReportInputs, metrics: dict[str, Any]) -> str:
+    """That clusters have no markers; nothing where they have some."""
+    clusters = list(inputs.sizes(slots.LEIDEN))
+    if inputs.markers is None or len(clusters) < 2:
+        return ""
+    without = [name for name in clusters if name not in set(inputs.markers["group"].astype(str))]
+    if not without:
+        return ""
+    if len(without) == len(clusters):
+        return "No gene marks any cluster: none is clearly higher in one than in all other cells."
+    which = f"cluster{'s' if len(without) > 1 else ''} {join(without)}"
+    return f"No gene marks {which}: take {'them' if len(without) > 1 else 'it'} with care."
+
+
+def _types_sentence(inputs: ReportInputs, metrics: dict[str, Any]) -> str:
     types = metrics["cell_types"] or {}
     top = sorted(types.items(), key=lambda item: -item[1])
     named = ", ".join(f"{name} ({share(n, metrics['n_cells'])})" for name, n in top[:4])
     more = f" and {len(top) - 4} more" if len(top) > 4 else ""
-    text = (
-        f"{count(len(types), 'cell type')} were named: {named}{more}" if types else "No type fits"
-    )
+    given = plain(inputs.record.get("annotate", {})).get("panel") is None
+    verb = f"{'was' if len(types) == 1 else 'were'} {'given' if given else 'named'}"
+    text = f"{count(len(types), 'cell type')} {verb}: {named}{more}" if types else "No type fits"
+    if not metrics["n_unassigned"]:
+        return f"{text}; every cell has one."
     unassigned = share(metrics["n_unassigned"], metrics["n_cells"])
     return f"{text}; {unassigned} of the cells are unassigned."
 
