@@ -2,6 +2,7 @@
 # make test    every check: style, types, workflow, tests
 # make test-slurm   a real Slurm on this machine (root), and what becomes of a run on it
 # make mutants  one-line edits of the code that its tests must notice
+# make docs    the documents as a site, site/index.html; a link that leads nowhere is an error
 # make schema  write workflow/schemas/config.schema.yaml from the options
 #
 # Another Python beside the first: make test VENV=.venv-newest PYTHON=python3.13
@@ -14,7 +15,7 @@ TESTS :=
 # The verbs, snakefmt's shfmt and Snakemake's job scripts are found by name.
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: demo test test-slurm mutants schema clean
+.PHONY: demo test test-slurm mutants docs schema clean
 .DELETE_ON_ERROR:
 
 demo: $(STAMP) data/demo.h5ad
@@ -32,6 +33,7 @@ test: $(STAMP) data/demo.h5ad
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 	$(BIN)/mypy
+	$(BIN)/mkdocs build --strict --site-dir .mypy_cache/site
 	@# xdist may wait for ever once it has replaced a process that died, so it replaces none.
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart=0 $(TESTS)
 
@@ -40,6 +42,11 @@ test-slurm: $(STAMP)
 
 mutants: $(STAMP)
 	$(BIN)/python tests/mutants.py
+
+docs: $(STAMP)
+	@# Not quietly: --strict counts the warnings that are said.
+	$(BIN)/mkdocs build --strict
+	@echo "Site: site/index.html"
 
 schema: $(STAMP)
 	$(BIN)/python -m scpress.config.schema > .schema.tmp
@@ -60,4 +67,4 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf .venv .venv-newest .snakemake results data .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-newest .snakemake results site data .mypy_cache .pytest_cache .ruff_cache .hypothesis

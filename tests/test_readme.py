@@ -57,14 +57,25 @@ def test_every_command_of_the_readme_is_run_by_a_test():
     assert set(commands(ROOT / "README.md")) == set(TESTED)
 
 
+def test_every_command_of_the_tutorial_is_one_of_them():
+    told = list(commands(ROOT / "docs/tutorial.md"))
+    assert set(told) <= set(TESTED)
+    # Asked first, then run.
+    assert told[-2:] == [".venv/bin/snakemake --dry-run", ".venv/bin/snakemake"]
+
+
 @pytest.mark.parametrize(
     ("target", "parts"),
     [
         ("demo", [r"\.venv/bin/snakemake$"]),
         (
             "test",
-            ["ruff check", "ruff format --check", "snakefmt --check", "--lint", "mypy", "pytest"],
+            [
+                *("ruff check", "ruff format --check", "snakefmt --check", "--lint", "mypy"),
+                *("mkdocs build --strict", "pytest"),
+            ],
         ),
+        ("docs", [r"\.venv/bin/mkdocs build --strict"]),
         ("test-slurm", [r"\.venv/bin/python tests/slurm/run\.py$"]),
         (
             "schema",

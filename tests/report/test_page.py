@@ -6,14 +6,17 @@ import re
 from html.parser import HTMLParser
 
 import anndata as ad
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from builders import ROOT
 
 from scpress.config.options import ReportOptions
 from scpress.report.inputs import ReportInputs
 from scpress.report.page import build_report, embed_json
 
+TUTORIAL = ROOT / "docs/tutorial.md"
 OPTIONS = ReportOptions(title="A & B </script><script>alert('x')</script>")
 
 
@@ -142,3 +145,18 @@ def test_every_stored_tensor_is_listed_with_its_bytes(full):
             assert re.search(
                 rf"{part}</td>\s*<td[^>]*>{re.escape(name)}</td>\s*<td[^>]*>{size:,}<", text
             )
+
+
+@pytest.mark.filterwarnings("ignore")  # scanpy's and umap's own
+def test_the_python_of_the_tutorial_makes_its_figures(full, tmp_path, monkeypatch):
+    (code,) = re.findall(r"```python\n(.*?)```", TUTORIAL.read_text(), flags=re.S)
+    (tmp_path / "results").mkdir()
+    full.cells.write_h5ad(tmp_path / "results/scpress.h5ad")
+    monkeypatch.chdir(tmp_path)
+    plt.switch_backend("agg")
+    exec(code, {})
+    plt.close("all")
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {
+        "umap_map.pdf",
+        "dotplot_markers.pdf",
+    }
