@@ -2608,7 +2608,7 @@ MUTANTS = [
             "record = inputs.models.get(inputs.primary, TrainingRecord())",
         ),
         ("every agreement is shown", 'name not in ("ari_best", "nmi_best", "nmi_chosen")', "True"),
-        ("what nobody looked for is missing", "<= {UNASSIGNED}:", "< set():"),
+        ("nothing that was looked into is nothing found", "<= {UNASSIGNED}:", "< set():"),
         (
             "subtypes are named by ids alone",
             'shown = symbol.astype(str).where(symbol.notna() & symbol.ne(""), name)',

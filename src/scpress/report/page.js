@@ -42,8 +42,9 @@ const DARK_SCALE = [[0, "#33404c"], [0.5, "#4f9bc4"], [1, "#d8f0ff"]];
 for (const element of document.querySelectorAll(".figure")) {
   const figure = read(element.dataset.figure);
   const draw = () => {
-    const layout = { ...figure.layout, ...(isPrinting ? { width: PAPER_WIDTH, autosize: false } : {}) };
-    if (element.clientWidth < 480 && !isPrinting) narrow(layout);
+    const width = isPrinting ? PAPER_WIDTH : element.clientWidth;
+    const layout = { ...makeRoom(figure.layout, figure.data, width), ...(isPrinting ? { width, autosize: false } : {}) };
+    element.style.height = `${layout.height}px`;
     Plotly.react(element, figure.data.map((one) => toned(one)), toned(layout), { ...config, displayModeBar: false });
   };
   drawn.push(draw);
@@ -51,10 +52,13 @@ for (const element of document.querySelectorAll(".figure")) {
   addTools(element.parentElement, element, (format) => Plotly.downloadImage(element, { format, filename: fileName(element) }));
 }
 
-// On a telephone a legend of several lines would lie on the figure: it stands below.
-function narrow(layout) {
-  layout.legend = { ...layout.legend, y: -0.28, yanchor: "top" };
-  if (layout.showlegend !== false && layout.margin) layout.margin = { ...layout.margin, r: 8 };
+// Lines of a legend stand above the figure, as many as the width needs, and push it down.
+function makeRoom(layout, data, width) {
+  const names = data.filter((one) => one.name && one.showlegend !== false).map((one) => one.name.length);
+  if (layout.showlegend === false || names.length < 2) return layout;
+  const inLine = Math.max(1, Math.floor((width - 80) / (46 + 6.8 * Math.max(...names))));
+  const top = Math.max(layout.margin.t, 16 + 21 * Math.ceil(names.length / inLine));
+  return { ...layout, height: layout.height + top - layout.margin.t, margin: { ...layout.margin, t: top } };
 }
 
 const map = byId("map");
@@ -88,8 +92,9 @@ function drawMap(data) {
     return toned({
       margin: { l: 30, r: 10, t: 36, b: 30 }, hovermode: "closest", modebar: { bgcolor: "rgba(0,0,0,0)", color: "#6b7480", activecolor: "#3b76af" }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: "#2b3440" },
-      xaxis: { ...axis, title: { text: "UMAP 1" } },
-      yaxis: { ...axis, title: { text: "UMAP 2" }, scaleanchor: "x" },
+      // Where the legend stands below, it has the place of the axis's name.
+      xaxis: { ...axis, title: { text: isNarrow ? "" : "UMAP 1" } },
+      yaxis: { ...axis, title: { text: isNarrow ? "" : "UMAP 2" }, scaleanchor: "x" },
       legend: { itemsizing: "constant", font: { size: 12 }, ...(isNarrow ? { orientation: "h", y: -0.08, yanchor: "top", x: 0 } : {}) },
       hoverlabel: { align: "left", bgcolor: "#fff", bordercolor: "#c9ced6", font: { color: "#2b3440" } },
       ...(isPrinting ? { width: PAPER_WIDTH, autosize: false } : {}),
@@ -295,6 +300,12 @@ function redraw() {
 }
 if (isDark()) redraw();
 wantsDark.addEventListener("change", redraw);
+// A telephone that is turned has other room for legends.
+let widthBefore = innerWidth;
+addEventListener("resize", () => {
+  if (innerWidth !== widthBefore && !isPrinting) redraw();
+  widthBefore = innerWidth;
+});
 // On paper: light, as wide as the paper, with nothing folded.
 let closed = [];
 addEventListener("beforeprint", () => {
