@@ -83,7 +83,8 @@ setTimeout(() => {
   found.tick = tick ? getComputedStyle(tick).fill : found.ink;
   // Printed, figures are as wide as the paper, all is open, and nothing of it stays.
   dispatchEvent(new Event("beforeprint"));
-  found.printed = [...document.querySelectorAll(".figure, #map")].map((figure) => figure.layout.width);
+  found.printed = [...document.querySelectorAll(".figure, #map")]
+    .map((figure) => [Boolean(figure.closest(".grid")), figure.layout.width]);
   found.closed_on_paper = document.querySelectorAll("details:not([open])").length;
   dispatchEvent(new Event("afterprint"));
   found.open_again = document.querySelectorAll("details[open]").length;

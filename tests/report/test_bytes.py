@@ -91,6 +91,13 @@ def test_bytes_in_decimal_units(n, text):
     assert bytes_text(n) == text
 
 
+def test_nothing_is_less_than_nothing(full):
+    one = full.compressions[0]
+    rival = dataclasses.replace(one.rivals[-1], deviance_explained=-1e-9)
+    full.compressions = [dataclasses.replace(one, rivals=(rival,))]
+    assert compression_section(full)["rivals"]["rows"][0][3] == "0.000"
+
+
 def test_held_out_molecules_come_before_the_training_cells(full):
     text, _ = build_report(full, ReportOptions())
     held_out = text.index("What is kept of molecules that were held out")

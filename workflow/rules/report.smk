@@ -92,7 +92,7 @@ rule report:
         mem_mb=memory("report"),
         runtime=minutes("report"),
     params:
-        step_version=5,
+        step_version=6,
         choice=["--choice", *CHOICE] if CHOICE else [],
         curve=["--learning-curve", *LEARNING_CURVE] if LEARNING_CURVE else [],
         signals=["--false-signals", *FALSE_SIGNALS] if FALSE_SIGNALS else [],

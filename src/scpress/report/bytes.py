@@ -166,7 +166,8 @@ def _rival_rows(one: Compression) -> list[list[str]]:
             str(code.n_latent),
             bytes_text(code.total_bytes),
             *(
-                "-" if value is None else f"{value:.3f}"
+                # Adding 0.0 makes a zero of a negative one.
+                "-" if value is None else f"{round(value, 3) + 0.0:.3f}"
                 for value in (
                     code.deviance_explained,
                     code.gene_correlation,

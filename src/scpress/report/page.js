@@ -5,8 +5,8 @@ const byId = (id) => document.getElementById(id);
 const wantsDark = matchMedia("(prefers-color-scheme: dark)");
 let isPrinting = false;
 const isDark = () => wantsDark.matches && !isPrinting;
-// Printed on A4 within its margins.
-const PAPER_WIDTH = 660;
+// Printed on A4 within its margins, alone or two side by side.
+const PAPER_WIDTH = 660, HALF_WIDTH = 322;
 const drawn = [];
 
 function make(tag, properties, ...children) {
@@ -42,7 +42,8 @@ const DARK_SCALE = [[0, "#33404c"], [0.5, "#4f9bc4"], [1, "#d8f0ff"]];
 for (const element of document.querySelectorAll(".figure")) {
   const figure = read(element.dataset.figure);
   const draw = () => {
-    const width = isPrinting ? PAPER_WIDTH : element.clientWidth;
+    const onPaper = element.closest(".grid") ? HALF_WIDTH : PAPER_WIDTH;
+    const width = isPrinting ? onPaper : element.clientWidth;
     const layout = { ...makeRoom(figure.layout, figure.data, width), ...(isPrinting ? { width, autosize: false } : {}) };
     element.style.height = `${layout.height}px`;
     Plotly.react(element, figure.data.map((one) => toned(one)), toned(layout), { ...config, displayModeBar: false });
