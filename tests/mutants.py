@@ -67,6 +67,68 @@ def _workflow(file: str, tests: str, *edits: tuple[str, str, str]) -> list[Mutan
 
 
 MUTANTS = [
+    # donors ---------------------------------------------------------------------------------------
+    *_in(
+        "counts/simulated_donors",
+        ("a condition is never a batch", "condition if options.confounded else ", ""),
+        ("all planted genes go up", "np.resize([1.0, -1.0], options.donor_genes)", "1.0"),
+        ("donors of one type are alike", "rng.normal(0.0, options.donor_sd, rho.shape)", "0"),
+        ("kinds follow the conditions", "// (2 * options.n_batches) % 2", "% 2"),
+    ),
+    *_in(
+        "donors/sums",
+        ("sums of donors overflow", "block.astype(np.int64)", "block"),
+        ("fractions are counts", " & (values == np.rint(values))", ""),
+        ("a missing value varies", ", use_na_sentinel=False", ""),
+    ),
+    *_in(
+        "donors/design",
+        ("a batch is a number", " and not is_batch", ""),
+        ("what two columns make together passes", ', " and ".join(parts): nuisance', ""),
+        ("a donor of unknown condition is compared", "known &= ~lacks.to_numpy()", "pass"),
+        ("units are donors", "len(set(donor[side]))", "len(donor[side])"),
+        ("two donors are enough", "_MIN_DONORS = 3", "_MIN_DONORS = 2"),
+        ("one donor is left to tell", "_MIN_FREE = 2", "_MIN_FREE = 1"),
+        ("the first condition is the case", "== levels[1]", "== levels[0]"),
+    ),
+    *_in(
+        "donors/biomarkers",
+        (
+            "batches are not held constant",
+            "np.ones(len(is_case)), nuisance,",
+            "np.ones(len(is_case)),",
+        ),
+        (
+            "a biomarker of the other sign is one again",
+            "(np.sign(change[:, -1]) == sign[there]) & ",
+            "",
+        ),
+        ("a sample leaves out one condition", "in (is_case, ~is_case):", "in (is_case,):"),
+        ("fold changes are not shrunken", "tests.lfc_shrink(coeff=_CASE)", "pass"),
+    ),
+    *_in(
+        "steps/cohort",
+        (
+            "types below the floor are summed",
+            "(sums, is_used, [column])",
+            "(sums, ~(is_used & ~is_used), [column])",
+        ),
+        ("one donor is a cohort", "len(kept) < 2", "len(kept) < 1"),
+        (
+            "the floor leaves out who has as many",
+            "n_cells >= options.min_cells",
+            "n_cells > options.min_cells",
+        ),
+    ),
+    *_in(
+        "steps/biomarkers",
+        ("types of few donors are tested", "n_cells >= record.min_type_cells", "n_cells >= 0"),
+        (
+            "other genes are tested",
+            "counts[:, genes].toarray()",
+            "counts[:, genes[::-1]].toarray()",
+        ),
+    ),
     # cli, errors, settings, slots, slurm ----------------------------------------------------------
     *_in(
         "errors",

@@ -104,7 +104,8 @@ def test_the_command_line_knows_the_configuration_alone():
 
 
 @pytest.mark.parametrize(
-    "module", ["cells.markers", "cells.subtypes", "steps.annotate", "steps.subtype"]
+    "module",
+    ["cells.markers", "cells.subtypes", "donors.biomarkers", "steps.annotate", "steps.subtype"],
 )
 def test_no_test_of_significance_can_see_what_a_model_has_smoothed(module):
     """Denoised values make correlations of noise; what is tested is counted molecules."""

@@ -23,6 +23,8 @@ AUTO = "auto"
 # Sizes of latent that are tried where one is `auto`; as many as `steps/search.py` has.
 N_SIZES = 5
 _VERB_COLUMNS = ("sample", "path", *INGEST_COLUMNS)
+# Verbs that compare donors of two conditions.
+COMPARISONS = ("biomarkers",)
 # Keys of the configuration that may name a file.
 FILE_KEYS = (("normalize", "gene_list"), ("annotate", "panel"))
 
@@ -39,7 +41,8 @@ def check(config, config_schema, sample_schema, *, exists=os.path.exists):
     """
     problems = complete_config(config, config_schema)
     samples, of_sheet = read_samples(config["samples"], sample_schema, exists=exists)
-    return samples, [*problems, *of_sheet, *find_missing_files(config, exists=exists)]
+    problems += [*of_sheet, *find_missing_files(config, exists=exists)]
+    return samples, problems or _check_donors(config, samples)
 
 
 def read_schema(path):
@@ -291,6 +294,30 @@ def _check_curve(config):
     if halvings == 1:
         return ["'learning_curve.halvings' is 1, which is no curve; set it to 2 or more, or to 0."]
     return []
+
+
+def count_donors(samples):
+    """How many donors a sheet names."""
+    return len({row["donor"] for row in samples.values() if "donor" in row})
+
+
+def list_donor_files(config, samples):
+    """Files of donors that a run makes; none where the sheet names fewer than two of them."""
+    if count_donors(samples) < 2:
+        return []
+    compared = [verb for verb in COMPARISONS if config[verb]["condition_key"] is not None]
+    return ["cohort.h5ad", *(f"{verb}.json" for verb in compared)]
+
+
+def _check_donors(config, samples):
+    """Why donors cannot be compared where that is asked for."""
+    n = count_donors(samples)
+    return [
+        f"'{verb}.condition_key' compares donors, and the sample sheet names {n}; give it a column "
+        "'donor' with two or more, or set the key to null."
+        for verb in COMPARISONS
+        if config[verb]["condition_key"] is not None and n < 2
+    ]
 
 
 def primary_candidates(config):

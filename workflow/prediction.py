@@ -63,6 +63,10 @@ COSTS = {
     "subtype": Cost(1500, 2_000, 20, 30, 0.3),
     # A training, `cluster` and `subtype` for each copy, and some copies of the modelled counts.
     "false_signals": Cost(1500, 10_000, 60, 240, 3.0),
+    # Counts of every donor and type, which are fewer than those of cells.
+    "cohort": Cost(1500, 2_000, 16, 20, 0.1),
+    # The file has no cells: the same for all cohorts, of hundreds of donors at most.
+    "biomarkers": Cost(4000, 0, 8, 120, 0.0),
     "compress": Cost(1500, 2_000, 24, 30, 0.2),
     "pack": Cost(1500, 2_000, 8, 20, 0.5),
     "assemble": Cost(1500, 2_000, 10, 20, 0.1),

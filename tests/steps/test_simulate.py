@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from scpress.config.options import SimulateOptions
+from scpress.counts.simulated_donors import simulate_donors
 from scpress.counts.simulation import simulate_counts
 from scpress.steps.simulate import simulate
 
@@ -38,6 +39,20 @@ def test_a_sample_is_a_batch_and_only_the_first_type_has_subtypes():
 def test_without_subtypes_the_first_type_keeps_its_name():
     made = simulate(SimulateOptions(n_cells=30, n_genes=10, n_types=2), seed=0)
     assert made.obs["true_subtype"].tolist() == made.obs["label"].tolist()
+
+
+def test_a_donor_is_a_sample_with_its_condition_and_batch():
+    options = SimulateOptions(n_cells=90, n_genes=25, n_donors=6, n_batches=2, donor_genes=4)
+    made, truth = simulate(options, seed=0), simulate_donors(options, seed=0)
+    assert (truth.counts != made.X).nnz == 0
+    assert made.obs["sample"].tolist() == made.obs["donor"].tolist()
+    assert made.obs["donor"].tolist() == [f"donor{one + 1}" for one in truth.donor]
+    cases = truth.condition[truth.donor] == 1
+    assert ((made.obs["condition"] == "case") == cases).all()
+    assert made.obs["batch"].tolist() == [f"batch{one + 1}" for one in truth.batch[truth.donor]]
+    assert made.obs["label"].tolist() == [f"type{one + 1}" for one in truth.cell_type]
+    kinds = made.uns["simulation"]["kind_fold_change"]
+    np.testing.assert_array_equal(kinds, truth.kind_fold_change)
 
 
 @pytest.mark.parametrize("seed", [0, 1])

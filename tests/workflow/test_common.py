@@ -96,6 +96,22 @@ def test_columns_of_the_sheet_become_options_and_metadata(load, tmp_path):
     assert value_of("--layer", second) == "raw"
 
 
+def test_donors_are_summed_up_where_the_sheet_names_two_and_compared_where_asked(load, tmp_path):
+    assert load().DONOR_FILES == []
+    sheet = "sample\tpath\tdonor\ns1\traw.h5ad\td1\ns2\traw.h5ad\t"
+    (tmp_path / "samples.tsv").write_text(sheet + "d1\n")
+    assert load().DONOR_FILES == []
+    (tmp_path / "samples.tsv").write_text(sheet + "d2\n")
+    assert load().DONOR_FILES == ["results/cohort.h5ad"]
+    asked = load(biomarkers={"condition_key": "condition"})
+    assert asked.DONOR_FILES == ["results/cohort.h5ad", "results/biomarkers.json"]
+
+
+def test_a_comparison_without_donors_ends_the_run_in_one_line(load):
+    with pytest.raises(SystemExit, match="compares donors, and the sample sheet names 0; give it"):
+        load(biomarkers={"condition_key": "condition"})
+
+
 def test_null_is_said_only_against_a_default(load):
     common = load(train={"batch_key": None})
     words = common.flags("train", {"n_latent": None})

@@ -84,6 +84,8 @@ LEARNING_CURVE = (
 FALSE_SIGNALS = (
     [f"{RESULTS}/false_signals.json"] if config["false_signals"]["copies"] else []
 )
+# What is said of donors: nothing where the sheet names fewer than two.
+DONOR_FILES = [f"{RESULTS}/{name}" for name in inputs.list_donor_files(config, SAMPLES)]
 # Files the configuration names are inputs: they must exist, and a change of one counts.
 GENE_LIST = named_file("normalize", "gene_list")
 PANEL = named_file("annotate", "panel")

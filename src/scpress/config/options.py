@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from scpress.config.archive import PackOptions
+from scpress.config.cohort import BiomarkersOptions, CohortOptions
 from scpress.config.fields import MAX_SEED, Options, option
 from scpress.config.genes import FLAVORS, GenesOptions
 from scpress.config.output import AssembleOptions, DenoiseOptions
@@ -15,6 +16,7 @@ from scpress.config.scores import (
     ThinOptions,
 )
 from scpress.config.search import SearchOptions
+from scpress.config.simulation import SimulateOptions
 from scpress.config.train import OPERATIONAL as OPERATIONAL
 from scpress.config.train import TrainOptions
 
@@ -268,29 +270,6 @@ class ReportOptions(Options):
     n_markers: int = option(5, "marker genes per cluster in the dot plot", minimum=1)
 
 
-@dataclass(frozen=True)
-class SimulateOptions(Options):
-    """Simulate counts with known types, subtypes, batches and dispersion."""
-
-    n_cells: int = option(1000, "cells", minimum=1)
-    n_genes: int = option(1000, "genes", minimum=1)
-    n_types: int = option(4, "cell types", minimum=1)
-    n_subtypes: int = option(1, "subtypes in the first type; 1 means none", minimum=1)
-    n_batches: int = option(1, "batches", minimum=1)
-    mean_library_size: float = option(2000.0, "median molecules per cell", minimum=1)
-    library_size_sd: float = option(0.3, "standard deviation of log library size", minimum=0)
-    type_fold_change: float = option(4.0, "fold change of a type's marker genes", minimum=1)
-    subtype_fold_change: float = option(3.0, "fold change of a subtype's marker genes", minimum=1)
-    batch_fold_change: float = option(
-        1.3, "typical fold change of a gene between batches", minimum=1
-    )
-    marker_fraction: float = option(
-        0.05, "fraction of genes that mark one type", minimum=0, maximum=1
-    )
-    theta: float = option(5.0, "inverse dispersion of every gene", minimum=1e-3)
-    zero_inflation: float = option(0.0, "probability of an extra zero", minimum=0, maximum=0.99)
-
-
 # The order is the order of the pipeline, and of `scpress --help`.
 VERBS: dict[str, type[Options]] = {
     "ingest": IngestOptions,
@@ -310,6 +289,8 @@ VERBS: dict[str, type[Options]] = {
     "search": SearchOptions,
     "annotate": AnnotateOptions,
     "subtype": SubtypeOptions,
+    "cohort": CohortOptions,
+    "biomarkers": BiomarkersOptions,
     "false_signals": FalseSignalsOptions,
     "compress": CompressOptions,
     "pack": PackOptions,

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from scpress.config.options import SimulateOptions
+from scpress.config.simulation import SimulateOptions
 
 # Entries of a dense block of cells x genes; fixed, because every block has its own random stream
 # and the counts must not depend on the memory of the machine.
 _BLOCK_ENTRIES = 2**21
 # Spread of the expression of genes, as the standard deviation of the log mean; in 10x data of
 # blood it is 1.0 to 1.5 among detected genes.
-_LOG_MEAN_SD = 1.0
+LOG_MEAN_SD = 1.0
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,13 @@ class Simulation:
 def simulate_counts(options: SimulateOptions, *, seed: int) -> Simulation:
     """Draw counts with known truth; the same options and seed give the same counts."""
     rng = np.random.default_rng(seed)
-    baseline = np.exp(rng.normal(0.0, _LOG_MEAN_SD, options.n_genes))
+    baseline = np.exp(rng.normal(0.0, LOG_MEAN_SD, options.n_genes))
     baseline /= baseline.sum()
     theta = np.full(options.n_genes, options.theta)
-    type_fold_change = _marker_fold_changes(
+    type_fold_change = marker_fold_changes(
         rng, options.n_types, baseline, options.marker_fraction, options.type_fold_change
     )
-    subtype_fold_change = _marker_fold_changes(
+    subtype_fold_change = marker_fold_changes(
         rng,
         options.n_subtypes if options.n_subtypes > 1 else 0,
         baseline,
@@ -91,7 +91,7 @@ def simulate_counts(options: SimulateOptions, *, seed: int) -> Simulation:
     state_key = (states[:, 0] * options.n_subtypes + states[:, 1]) * options.n_batches
     state = np.searchsorted(state_key + states[:, 2], key)
 
-    counts = _draw(rho, state, library_size, theta, options.zero_inflation, seed)
+    counts = draw_counts(rho, state, library_size, theta, options.zero_inflation, seed)
     return Simulation(
         counts=counts,
         cell_type=cell_type,
@@ -106,7 +106,7 @@ def simulate_counts(options: SimulateOptions, *, seed: int) -> Simulation:
     )
 
 
-def _marker_fold_changes(
+def marker_fold_changes(
     rng: np.random.Generator,
     n_groups: int,
     baseline: np.ndarray,
@@ -126,7 +126,7 @@ def _marker_fold_changes(
     return result
 
 
-def _draw(
+def draw_counts(
     rho: np.ndarray,
     state: np.ndarray,
     library_size: np.ndarray,

@@ -1,0 +1,56 @@
+"""The knobs of donors as units: how they are summed up, compared and told apart."""
+
+from dataclasses import dataclass
+
+from scpress.config.fields import MAX_SEED, Options, option
+
+
+@dataclass(frozen=True)
+class CohortOptions(Options):
+    """Sum up the cells of every donor: composition, counts and mean latent by type."""
+
+    donor_key: str = option("donor", "obs column of donors")
+    split_by: str | None = option(
+        None, "obs column that divides a donor into units, such as treated and control, or null"
+    )
+    type_key: str | None = option(
+        "cell_type", "obs column of types, of the annotation or the counts; null: all are one type"
+    )
+    min_cells: int = option(50, "fewest cells of a donor that is kept", minimum=1)
+    min_type_cells: int = option(
+        10, "fewest cells of a donor's type whose counts and latent are used", minimum=1
+    )
+
+
+@dataclass(frozen=True)
+class ComparisonOptions(Options):
+    """Which donors are compared, and what is held constant."""
+
+    condition_key: str | None = option(
+        None, "column of donors with the two conditions that are compared; null: nothing is"
+    )
+    levels: tuple[str, ...] = option(
+        (), "the two conditions, the reference first; in the order of their names when not given"
+    )
+    batch_key: str | None = option(
+        "batch", "column of donors with their batch, held constant where there is one, or null"
+    )
+    covariates: tuple[str, ...] = option((), "other columns of donors that are held constant")
+    missing: str = option(
+        "refuse", "donors without a condition or covariate", choices=("refuse", "drop")
+    )
+
+
+@dataclass(frozen=True)
+class BiomarkersOptions(ComparisonOptions):
+    """Find the genes of each type that differ between two conditions, donors as replicates."""
+
+    min_donors: int = option(
+        3, "fewest donors of each condition that have a type which is tested", minimum=2
+    )
+    min_count: int = option(10, "fewest molecules of a gene, all donors together", minimum=1)
+    max_fdr: float = option(0.05, "largest adjusted p-value of a biomarker", minimum=0, maximum=1)
+    n_resamples: int = option(
+        5, "samples of the donors, a fifth left out, in which biomarkers are found again", minimum=1
+    )
+    seed: int = option(0, "seed of these samples", minimum=0, maximum=MAX_SEED)

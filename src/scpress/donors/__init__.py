@@ -1,0 +1,1 @@
+"""Donors, not cells, as what is counted, compared and told apart."""

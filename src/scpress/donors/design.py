@@ -1,0 +1,179 @@
+"""Which donors a comparison is of, and whether it can tell condition from batch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from scpress.config.cohort import ComparisonOptions
+from scpress.errors import InputError
+from scpress.tables.cohort import CohortRecord
+
+# Fewest donors of a condition; two say nothing of how donors of one condition differ.
+_MIN_DONORS = 3
+# Fewest donors beyond the unknowns of a design.
+_MIN_FREE = 2
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two conditions of donors."""
+
+    rows: np.ndarray
+    """[units] Their rows in the cohort."""
+    is_case: np.ndarray
+    """[units] Whether a unit is of the second condition."""
+    donor: np.ndarray
+    """[units] Its donor, who may have several units."""
+    levels: tuple[str, str]
+    """Names of the conditions, the reference first."""
+    nuisance: pd.DataFrame
+    """[units, columns] Batches but one, and covariates: numbers, to be held constant."""
+
+    def count_donors(self) -> tuple[int, int]:
+        """How many donors are of the second condition, and of the reference."""
+        return len(set(self.donor[self.is_case])), len(set(self.donor[~self.is_case]))
+
+    def restrict(self, inside: np.ndarray) -> "Comparison":
+        """Some of the units; what no longer differs between them is not held constant."""
+        nuisance = self.nuisance.iloc[inside]
+        independent: list[str] = []
+        for column in map(str, nuisance):
+            tried = nuisance[[*independent, column]]
+            if _rank(tried) > len(independent) + 1:
+                independent.append(column)
+        return Comparison(
+            self.rows[inside],
+            self.is_case[inside],
+            self.donor[inside],
+            self.levels,
+            nuisance[independent],
+        )
+
+    def is_told_apart(self) -> bool:
+        """Whether the condition is no combination of what is held constant, and donors are left."""
+        with_case = _rank(self.nuisance, self.is_case)
+        return _rank(self.nuisance) < with_case <= len(self.rows) - _MIN_FREE
+
+
+def _rank(table: pd.DataFrame, *columns: np.ndarray) -> int:
+    design = [np.ones(len(table)), table.to_numpy(dtype=float), *columns]
+    return int(np.linalg.matrix_rank(np.column_stack(design)))
+
+
+def compare(obs: pd.DataFrame, record: CohortRecord, options: ComparisonOptions) -> Comparison:
+    """Check that the donors can be compared, and how.
+
+    Parameters
+    ----------
+    obs
+        [units, columns] What is known of them.
+
+    Raises
+    ------
+    InputError
+        No such column, a donor in two conditions or in none, not two conditions, a condition of
+        fewer than three donors, or one that coincides with batches or covariates.
+    """
+    varying = dict(zip(record.varying, record.varying_example, strict=True))
+    key = options.condition_key
+    if key is None:
+        raise InputError("nothing is compared: name the column of donors in condition_key.")
+    condition = _column(obs, varying, key, "condition_key")
+    nuisance = {name: _column(obs, varying, name, "covariates") for name in options.covariates}
+    batch = options.batch_key
+    if batch is not None and batch in obs and batch != key:
+        nuisance = {batch: obs[batch].astype(object).where(obs[batch].notna()), **nuisance}
+    known = np.ones(len(obs), dtype=bool)
+    for name, column in {key: condition, **nuisance}.items():
+        lacks = column.isna() | (column.astype(str) == "")
+        if lacks.any() and options.missing == "refuse":
+            raise InputError(
+                f"{name!r} is missing for {int(lacks.sum())} of {len(obs)} donors, "
+                f"{obs.index[lacks][0]!r} the first. Give it, or set missing to drop."
+            )
+        known &= ~lacks.to_numpy()
+    levels = _levels(condition[known].astype(str), options)
+    rows = np.flatnonzero(known & condition.astype(str).isin(levels).to_numpy())
+    is_case = (condition.iloc[rows].astype(str) == levels[1]).to_numpy()
+    names = obs[record.donor_key] if record.donor_key in obs else obs.index.to_series()
+    donor = names.iloc[rows].astype(str).to_numpy()
+    for level, side in zip(levels, (~is_case, is_case), strict=True):
+        n = len(set(donor[side]))
+        if n < _MIN_DONORS:
+            raise InputError(
+                f"{key!r} is {level!r} for {n} donor{'s' if n != 1 else ''}, and "
+                f"a comparison needs at least {_MIN_DONORS} of each. Give more donors."
+            )
+    parts = {name: _numbers(one.iloc[rows], name, name == batch) for name, one in nuisance.items()}
+    table = pd.concat([pd.DataFrame(index=obs.index[rows]), *parts.values()], axis=1)
+    _require_told_apart(is_case, table, parts, options)
+    return Comparison(rows, is_case, donor, levels, table)
+
+
+def _column(obs: pd.DataFrame, varying: Mapping[str, str], name: str, key: str) -> pd.Series:
+    if name in varying:
+        raise InputError(
+            f"{name!r} is no property of a donor: {varying[name]}. Correct the sheet, or divide "
+            f"donors with `--split-by {name}` of `scpress cohort`."
+        )
+    if name not in obs:
+        has = ", ".join(map(str, obs.columns)) or "nothing"
+        raise InputError(f"{key} names {name!r}, and the donors have {has:.200}. Name one of them.")
+    return obs[name]
+
+
+def _levels(condition: pd.Series, options: ComparisonOptions) -> tuple[str, str]:
+    found = sorted(set(condition))
+    if len(options.levels) not in (0, 2) or len(set(options.levels)) != len(options.levels):
+        raise InputError(f"levels are two conditions; found {list(options.levels)}.")
+    for level in options.levels:
+        if level not in found:
+            raise InputError(
+                f"no donor has {level!r} in {options.condition_key!r}; there are "
+                f"{', '.join(found):.200}."
+            )
+    if len(found) < 2:
+        raise InputError(
+            f"all donors have one value of {options.condition_key!r}, {', '.join(found)}; a "
+            "comparison needs two."
+        )
+    if len(found) > 2 and not options.levels:
+        raise InputError(
+            f"{options.condition_key!r} has {len(found)} values, {', '.join(found):.200}; name the "
+            "two that are compared in levels."
+        )
+    first, second = options.levels or found
+    return first, second
+
+
+def _numbers(column: pd.Series, name: str, is_batch: bool) -> pd.DataFrame:
+    """A column as numbers: centred, or a 0 or 1 for each value but the first."""
+    if column.dtype.kind in "iuf" and not is_batch:
+        values = column.astype(np.float64)
+        return pd.DataFrame({name: (values - values.mean()) / (values.std() or 1.0)})
+    return pd.get_dummies(
+        column.astype(str), prefix=name, prefix_sep="=", drop_first=True, dtype=np.float64
+    )
+
+
+def _require_told_apart(
+    is_case: np.ndarray,
+    nuisance: pd.DataFrame,
+    parts: Mapping[str, pd.DataFrame],
+    options: ComparisonOptions,
+) -> None:
+    """Check that the condition is no combination of what is held constant."""
+    for name, part in {**parts, " and ".join(parts): nuisance}.items():
+        if _rank(part, is_case) == _rank(part):
+            what = "batch" if name == options.batch_key else "what is held constant,"
+            raise InputError(
+                f"condition {options.condition_key!r} coincides with {what} {name!r}: no "
+                "comparison can tell them apart. Compare donors of batches that have both."
+            )
+    if len(is_case) - _rank(nuisance, is_case) < _MIN_FREE:
+        raise InputError(
+            f"{len(is_case)} donors are too few to hold {', '.join(parts)} constant; name fewer "
+            "covariates."
+        )

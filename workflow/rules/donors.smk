@@ -1,0 +1,69 @@
+# Donors as units, where the sample sheet has a column `donor` with two of them or more.
+#   cohort      counts, annotation, clusters, latents -> cohort.h5ad                       scpress cohort
+#   biomarkers  cohort -> biomarkers.tsv, biomarkers.json  scpress biomarkers
+
+
+rule cohort:
+    """Sum up the cells of every donor."""
+    input:
+        counts=f"{RESULTS}/counts.h5ad",
+        annotation=f"{RESULTS}/annotation.h5ad",
+        clusters=f"{RESULTS}/clusters.h5ad",
+        latents=model_files("latent.h5ad", PRIMARY),
+    output:
+        cohort=f"{RESULTS}/cohort.h5ad",
+    log:
+        f"{RESULTS}/logs/cohort.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/cohort.tsv"
+    conda:
+        "../../envs/scpress.yaml"
+    threads: config["threads"]
+    resources:
+        mem_mb=memory("cohort"),
+        runtime=minutes("cohort"),
+    params:
+        step_version=1,
+        flags=flags("cohort"),
+    shell:
+        """
+        scpress cohort \
+            --counts {input.counts:q} \
+            --annotation {input.annotation:q} \
+            --clusters {input.clusters:q} \
+            --latent {input.latents:q} \
+            {params.flags:q} \
+            --output {output.cohort:q} \
+            2>{log:q}
+        """
+
+
+rule biomarkers:
+    """Test the genes of every type between two conditions of donors, on request."""
+    input:
+        cohort=f"{RESULTS}/cohort.h5ad",
+    output:
+        table=f"{RESULTS}/biomarkers.tsv",
+        record=f"{RESULTS}/biomarkers.json",
+    log:
+        f"{RESULTS}/logs/biomarkers.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/biomarkers.tsv"
+    conda:
+        "../../envs/scpress.yaml"
+    threads: config["threads"]
+    resources:
+        mem_mb=memory("biomarkers"),
+        runtime=minutes("biomarkers"),
+    params:
+        step_version=1,
+        flags=flags("biomarkers"),
+    shell:
+        """
+        scpress biomarkers \
+            --cohort {input.cohort:q} \
+            {params.flags:q} \
+            --output {output.table:q} \
+            --record {output.record:q} \
+            2>{log:q}
+        """
