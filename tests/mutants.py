@@ -79,11 +79,14 @@ MUTANTS = [
         "donors/sums",
         ("sums of donors overflow", "block.astype(np.int64)", "block"),
         ("fractions are counts", " & (values == np.rint(values))", ""),
-        ("a missing value varies", ", use_na_sentinel=False", ""),
     ),
     *_in(
         "donors/design",
-        ("a batch is a number", " and not is_batch", ""),
+        (
+            "a batch is a number",
+            "obs[batch].astype(object).where(obs[batch].notna())",
+            "obs[batch]",
+        ),
         ("what two columns make together passes", ', " and ".join(parts): nuisance', ""),
         ("a donor of unknown condition is compared", "known &= ~lacks.to_numpy()", "pass"),
         ("units are donors", "len(set(donor[side]))", "len(donor[side])"),
@@ -119,6 +122,54 @@ MUTANTS = [
             "n_cells >= options.min_cells",
             "n_cells > options.min_cells",
         ),
+    ),
+    *_in(
+        "donors/features",
+        ("a type no donor lacks", "dtype=float) + _PRIOR)", "dtype=float) + 1e-9)"),
+        ("batches stay in the features", "dense = dense - known @ of_nuisance", "pass"),
+        ("the least variable features are taken", "np.argsort(-variance,", "np.argsort(variance,"),
+        (
+            "other donors are scaled by themselves",
+            "_with_ones(nuisance) @ self.of_nuisance",
+            "dense.mean(axis=0)",
+        ),
+    ),
+    *_in(
+        "donors/classification",
+        (
+            "models see the donors they predict",
+            "np.flatnonzero(fold != number), np",
+            "np.arange(len(fold)), np",
+        ),
+        (
+            "the frequent condition is favoured",
+            "np.where(is_case, 1 / n_case, 1 / n_other)",
+            "np.ones(len(is_case))",
+        ),
+        ("the intercept is shrunken", "ridge[0] = 1e-9", "pass"),
+        (
+            "donors of different folds are compared",
+            "fold[is_case][:, None] == fold[~is_case]",
+            "True",
+        ),
+        ("a tie is lost", "(difference > 0) + 0.5 *", "(difference > 0) + 0.0 *"),
+        ("a perfect order is sure", "max(variance, slope / n)", "variance"),
+        ("dependence is overlooked", "(1 + 4 * excess * slope)", "1"),
+        ("a donor is in two folds", "return fold[code]", "return np.arange(len(code)) % n_folds"),
+        (
+            "units change places between donors",
+            "result[rows] = is_case[rng.permutation(rows)]",
+            "return rng.permutation(is_case)",
+        ),
+    ),
+    *_in(
+        "steps/classify",
+        (
+            "types that a donor lacks are features",
+            "record.min_type_cells).all()",
+            "record.min_type_cells).any()",
+        ),
+        ("probabilities are of balanced conditions", "-one.log_odds", "-one.score"),
     ),
     *_in(
         "steps/biomarkers",

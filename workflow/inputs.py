@@ -23,8 +23,8 @@ AUTO = "auto"
 # Sizes of latent that are tried where one is `auto`; as many as `steps/search.py` has.
 N_SIZES = 5
 _VERB_COLUMNS = ("sample", "path", *INGEST_COLUMNS)
-# Verbs that compare donors of two conditions.
-COMPARISONS = ("biomarkers",)
+# Verbs that compare donors of two conditions, and what they write.
+COMPARISONS = {"biomarkers": "biomarkers.json", "classify": "classification.json"}
 # Keys of the configuration that may name a file.
 FILE_KEYS = (("normalize", "gene_list"), ("annotate", "panel"))
 
@@ -306,7 +306,7 @@ def list_donor_files(config, samples):
     if count_donors(samples) < 2:
         return []
     compared = [verb for verb in COMPARISONS if config[verb]["condition_key"] is not None]
-    return ["cohort.h5ad", *(f"{verb}.json" for verb in compared)]
+    return ["cohort.h5ad", *(COMPARISONS[verb] for verb in compared)]
 
 
 def _check_donors(config, samples):

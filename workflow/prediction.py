@@ -67,6 +67,7 @@ COSTS = {
     "cohort": Cost(1500, 2_000, 16, 20, 0.1),
     # The file has no cells: the same for all cohorts, of hundreds of donors at most.
     "biomarkers": Cost(4000, 0, 8, 120, 0.0),
+    "classify": Cost(4000, 0, 8, 120, 0.0),
     "compress": Cost(1500, 2_000, 24, 30, 0.2),
     "pack": Cost(1500, 2_000, 8, 20, 0.5),
     "assemble": Cost(1500, 2_000, 10, 20, 0.1),

@@ -20,8 +20,11 @@ def test_sums_over_many_blocks_are_those_of_a_loop(monkeypatch):
 
 
 def test_a_sum_does_not_overflow_the_type_of_the_counts():
-    counts = sparse.csr_matrix(np.full((3, 1), 2**30, dtype=np.int32))
-    assert sum_counts(counts, np.zeros(3, dtype=int), 1)[0, 0] == 3 * 2**30
+    for dtype in (np.int32, np.float32):
+        counts = sparse.csr_matrix(np.full((3, 1), 2**30, dtype=dtype))
+        found = sum_counts(counts, np.zeros(3, dtype=int), 1)
+        assert found.dtype == np.int64
+        assert found[0, 0] == 3 * 2**30
 
 
 @pytest.mark.parametrize("value", [0.5, -1.0, np.nan, np.inf])

@@ -1,6 +1,7 @@
 # Donors as units, where the sample sheet has a column `donor` with two of them or more.
 #   cohort      counts, annotation, clusters, latents -> cohort.h5ad                       scpress cohort
 #   biomarkers  cohort -> biomarkers.tsv, biomarkers.json  scpress biomarkers
+#   classify    cohort -> classification.json, classification.tsv  scpress classify
 
 
 rule cohort:
@@ -65,5 +66,36 @@ rule biomarkers:
             {params.flags:q} \
             --output {output.table:q} \
             --record {output.record:q} \
+            2>{log:q}
+        """
+
+
+rule classify:
+    """Predict a condition of donors held out, on request."""
+    input:
+        cohort=f"{RESULTS}/cohort.h5ad",
+    output:
+        record=f"{RESULTS}/classification.json",
+        weights=f"{RESULTS}/classification.tsv",
+    log:
+        f"{RESULTS}/logs/classify.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/classify.tsv"
+    conda:
+        "../../envs/scpress.yaml"
+    threads: config["threads"]
+    resources:
+        mem_mb=memory("classify"),
+        runtime=minutes("classify"),
+    params:
+        step_version=1,
+        flags=flags("classify"),
+    shell:
+        """
+        scpress classify \
+            --cohort {input.cohort:q} \
+            {params.flags:q} \
+            --output {output.record:q} \
+            --weights {output.weights:q} \
             2>{log:q}
         """

@@ -54,3 +54,28 @@ class BiomarkersOptions(ComparisonOptions):
         5, "samples of the donors, a fifth left out, in which biomarkers are found again", minimum=1
     )
     seed: int = option(0, "seed of these samples", minimum=0, maximum=MAX_SEED)
+
+
+VIEWS = ("composition", "pseudobulk", "components")
+
+
+@dataclass(frozen=True)
+class ClassifyOptions(ComparisonOptions):
+    """Tell whether donors' features predict a condition, on donors held out."""
+
+    views: tuple[str, ...] = option(
+        VIEWS,
+        "features: frequencies of types, counts by type and gene, or their principal components",
+        choices=VIEWS,
+        instead="a latent that all donors trained has seen those under test; take components, "
+        "which are fitted again without them in every fold.",
+    )
+    group_key: str | None = option(
+        None, "column of donors, such as the site, whose groups are held out as a whole, or null"
+    )
+    n_folds: int = option(5, "folds of the donors, fewer where a condition has fewer", minimum=2)
+    n_repeats: int = option(5, "divisions into folds, over which results are averaged", minimum=1)
+    n_features: int = option(500, "features of a training fold, most variable first", minimum=1)
+    n_components: int = option(10, "principal components", minimum=1)
+    n_permutations: int = option(100, "permutations of the labels", minimum=20)
+    seed: int = option(0, "seed of folds and permutations", minimum=0, maximum=MAX_SEED)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from scpress.config.archive import PackOptions
-from scpress.config.cohort import BiomarkersOptions, CohortOptions
+from scpress.config.cohort import BiomarkersOptions, ClassifyOptions, CohortOptions
 from scpress.config.fields import MAX_SEED, Options, option
 from scpress.config.genes import FLAVORS, GenesOptions
 from scpress.config.output import AssembleOptions, DenoiseOptions
@@ -291,6 +291,7 @@ VERBS: dict[str, type[Options]] = {
     "subtype": SubtypeOptions,
     "cohort": CohortOptions,
     "biomarkers": BiomarkersOptions,
+    "classify": ClassifyOptions,
     "false_signals": FalseSignalsOptions,
     "compress": CompressOptions,
     "pack": PackOptions,

@@ -30,6 +30,8 @@ class Comparison:
     """Names of the conditions, the reference first."""
     nuisance: pd.DataFrame
     """[units, columns] Batches but one, and covariates: numbers, to be held constant."""
+    group: np.ndarray
+    """[units] What is held out as a whole: the donor, or a group of donors."""
 
     def count_donors(self) -> tuple[int, int]:
         """How many donors are of the second condition, and of the reference."""
@@ -49,6 +51,7 @@ class Comparison:
             self.donor[inside],
             self.levels,
             nuisance[independent],
+            self.group[inside],
         )
 
     def is_told_apart(self) -> bool:
@@ -62,13 +65,21 @@ def _rank(table: pd.DataFrame, *columns: np.ndarray) -> int:
     return int(np.linalg.matrix_rank(np.column_stack(design)))
 
 
-def compare(obs: pd.DataFrame, record: CohortRecord, options: ComparisonOptions) -> Comparison:
+def compare(
+    obs: pd.DataFrame,
+    record: CohortRecord,
+    options: ComparisonOptions,
+    *,
+    group_key: str | None = None,
+) -> Comparison:
     """Check that the donors can be compared, and how.
 
     Parameters
     ----------
     obs
         [units, columns] What is known of them.
+    group_key
+        Column of what is held out as a whole; the donor when not given.
 
     Raises
     ------
@@ -81,7 +92,9 @@ def compare(obs: pd.DataFrame, record: CohortRecord, options: ComparisonOptions)
     if key is None:
         raise InputError("nothing is compared: name the column of donors in condition_key.")
     condition = _column(obs, varying, key, "condition_key")
-    nuisance = {name: _column(obs, varying, name, "covariates") for name in options.covariates}
+    nuisance: dict[str, pd.Series] = {
+        name: _column(obs, varying, name, "covariates") for name in options.covariates
+    }
     batch = options.batch_key
     if batch is not None and batch in obs and batch != key:
         nuisance = {batch: obs[batch].astype(object).where(obs[batch].notna()), **nuisance}
@@ -99,6 +112,9 @@ def compare(obs: pd.DataFrame, record: CohortRecord, options: ComparisonOptions)
     is_case = (condition.iloc[rows].astype(str) == levels[1]).to_numpy()
     names = obs[record.donor_key] if record.donor_key in obs else obs.index.to_series()
     donor = names.iloc[rows].astype(str).to_numpy()
+    group = donor
+    if group_key is not None:
+        group = _column(obs, varying, group_key, "group_key").iloc[rows].astype(str).to_numpy()
     for level, side in zip(levels, (~is_case, is_case), strict=True):
         n = len(set(donor[side]))
         if n < _MIN_DONORS:
@@ -106,10 +122,15 @@ def compare(obs: pd.DataFrame, record: CohortRecord, options: ComparisonOptions)
                 f"{key!r} is {level!r} for {n} donor{'s' if n != 1 else ''}, and "
                 f"a comparison needs at least {_MIN_DONORS} of each. Give more donors."
             )
-    parts = {name: _numbers(one.iloc[rows], name, name == batch) for name, one in nuisance.items()}
+        if len(set(group[side])) < _MIN_DONORS:
+            raise InputError(
+                f"{key!r} is {level!r} in {len(set(group[side]))} of {group_key!r}; to hold these "
+                f"out there must be at least {_MIN_DONORS}."
+            )
+    parts = {name: _numbers(one.iloc[rows], name) for name, one in nuisance.items()}
     table = pd.concat([pd.DataFrame(index=obs.index[rows]), *parts.values()], axis=1)
     _require_told_apart(is_case, table, parts, options)
-    return Comparison(rows, is_case, donor, levels, table)
+    return Comparison(rows, is_case, donor, levels, table, group)
 
 
 def _column(obs: pd.DataFrame, varying: Mapping[str, str], name: str, key: str) -> pd.Series:
@@ -148,9 +169,9 @@ def _levels(condition: pd.Series, options: ComparisonOptions) -> tuple[str, str]
     return first, second
 
 
-def _numbers(column: pd.Series, name: str, is_batch: bool) -> pd.DataFrame:
+def _numbers(column: pd.Series, name: str) -> pd.DataFrame:
     """A column as numbers: centred, or a 0 or 1 for each value but the first."""
-    if column.dtype.kind in "iuf" and not is_batch:
+    if column.dtype.kind in "iuf":
         values = column.astype(np.float64)
         return pd.DataFrame({name: (values - values.mean()) / (values.std() or 1.0)})
     return pd.get_dummies(

@@ -79,7 +79,7 @@ def describe_units(
     first = np.unique(unit, return_index=True)[1]
     table, varying = pd.DataFrame(index=pd.Index(names.astype(str))), {}
     for column in obs:
-        codes, _ = pd.factorize(obs[column], use_na_sentinel=False)
+        codes, _ = pd.factorize(obs[column])
         is_same = codes == codes[first][unit]
         if is_same.all():
             table[str(column)] = obs[column].iloc[first].set_axis(table.index)

@@ -1,0 +1,148 @@
+"""Donors: what is found in simulated cohorts where the truth is known, and in real ones beside chance.
+
+    python benchmarks/cohort.py --seeds 20                  the simulator alone
+    python benchmarks/cohort.py --seeds 5 --data FOLDER     and real cohorts, those that are there
+
+Simulated: 24 donors of 100 cells and 1,000 genes each. Without an effect the interval of the area
+should hold 0.5 in 19 of 20 seeds, a twofold effect should be told, the false discovery rate should
+be at most 0.05, and a condition that is a batch should be refused.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+
+from scpress.config.cohort import BiomarkersOptions, ClassifyOptions, CohortOptions
+from scpress.config.simulation import SimulateOptions
+from scpress.errors import InputError
+from scpress.steps.biomarkers import biomarkers
+from scpress.steps.classify import classify
+from scpress.steps.cohort import cohort
+from scpress.steps.simulate import simulate
+
+COMPARED = {"condition_key": "condition", "levels": ("control", "case")}
+SMALL = {"n_cells": 2400, "n_genes": 1000, "n_types": 4, "n_donors": 24, "n_batches": 2}
+
+
+def simulated(seed, **changes):
+    cells = simulate(SimulateOptions(**SMALL, **changes), seed=seed)
+    return cells, cohort(cells, options=CohortOptions(type_key="label"))
+
+
+def measure_areas(seeds):
+    """Table of classification: seeds whose interval holds 0.5, or is above it."""
+    for effect in ("none", "composition", "expression"):
+        views = {"composition": [], "pseudobulk": []}
+        for seed in range(seeds):
+            _, donors = simulated(seed, condition_effect=effect)
+            options = ClassifyOptions(**COMPARED, views=tuple(views), n_permutations=40, seed=seed)
+            for view in classify(donors, options)[1].views:
+                if view.name in views:
+                    views[view.name].append((view.auc, view.auc_low, view.auc_high))
+        for name, rows in views.items():
+            area, low, high = np.array(rows).T
+            print(
+                f"  effect {effect:<11} view {name:<11} AUC {np.median(area):.2f} (median), holds "
+                f"0.5 {np.sum((low <= 0.5) & (high >= 0.5))}/{seeds}, above {np.sum(low > 0.5)}"
+            )
+
+
+def measure_discoveries(seeds):
+    """Table of biomarkers: false discovery rate and power, beside cells taken as replicates."""
+    from scipy import stats
+
+    rates = {"donors": [], "cells": []}
+    for seed in range(seeds):
+        cells, donors = simulated(seed, condition_effect="expression")
+        truth = cells.var_names[cells.uns["simulation"]["condition_fold_change"] != 1]
+        planted = {("type1", gene) for gene in truth}
+        table, _ = biomarkers(donors, BiomarkersOptions(**COMPARED, n_resamples=1))
+        hits = table[table["fdr"] <= 0.05]
+        found = {"donors": set(zip(hits["cell_type"], hits["gene"], strict=True)), "cells": set()}
+        for name in sorted(set(cells.obs["label"])):
+            of_type = cells[cells.obs["label"] == name]
+            logs = np.log1p(of_type.X.toarray() / of_type.X.sum(axis=1) * 1e4)
+            case = (of_type.obs["condition"] == "case").to_numpy()
+            p = stats.mannwhitneyu(logs[case], logs[~case]).pvalue
+            fdr = stats.false_discovery_control(p)
+            found["cells"] |= {(name, cells.var_names[one]) for one in np.flatnonzero(fdr <= 0.05)}
+        for name, one in found.items():
+            rates[name].append((len(one - planted) / max(len(one), 1), len(one & planted) / 50))
+    for name, rows in rates.items():
+        false, power = np.mean(rows, axis=0)
+        print(f"  replicates: {name:<7} false discovery rate {false:.3f}, power {power:.2f}")
+
+
+def measure_refusals(seeds):
+    refused = 0
+    for seed in range(seeds):
+        try:
+            biomarkers(simulated(seed, confounded=True)[1], BiomarkersOptions(**COMPARED))
+        except InputError as error:
+            refused += "coincides with batch" in str(error)
+    print(f"  a condition that is a batch: refused in {refused}/{seeds} seeds")
+
+
+def tell(name, donors, options):
+    begun = time.process_time()
+    record = classify(donors, options)[1]
+    print(f"{name}: {sum(record.is_case)} of {len(record.is_case)} are {record.levels[1]!r}")
+    print(f"  majority: accuracy {record.majority_accuracy:.3f}, AUC 0.50")
+    for view in record.views:
+        print(
+            f"  {view.name:<12} AUC {view.auc:.3f} ({view.auc_low:.3f} to {view.auc_high:.3f}), "
+            f"p {view.p_value:.3f}, permuted {view.permuted_auc:.3f}, accuracy {view.accuracy:.3f}, "
+            f"Brier {view.brier:.3f} (frequency alone {view.base_brier:.3f})"
+        )
+    print(f"  {time.process_time() - begun:.0f} s", flush=True)
+
+
+def bulk(path):
+    adata = ad.read_h5ad(path)
+    adata.obs["bulk_sample"] = adata.obs_names.astype(str)
+    options = CohortOptions(donor_key="bulk_sample", type_key=None, min_cells=1, min_type_cells=1)
+    return cohort(adata, options=options)
+
+
+def measure_real(folder, permutations):
+    words = {"n_permutations": permutations, "n_repeats": 3, "missing": "drop"}
+    path = folder / "cohort_covid_blood_86.h5ad"
+    if path.exists():
+        options = ClassifyOptions(condition_key="condition", levels=("healthy", "covid19"), **words)
+        tell("COVID-19, blood", bulk(path), options)
+    path = folder / "onek1k_7811.h5ad"
+    if path.exists():
+        cells = ad.read_h5ad(path)
+        cells.obs["indiv"] = cells.obs["indiv"].astype(str)
+        age = cells.obs["age"].astype(float)
+        median = age.groupby(cells.obs["indiv"]).first().median()
+        cells.obs["older"] = np.where(age > median, "yes", "no")
+        donors = cohort(cells, options=CohortOptions(donor_key="indiv"))
+        for key in ("sex", "older"):
+            tell(f"OneK1K, 40 donors, {key}", donors, ClassifyOptions(condition_key=key, **words))
+    path = folder / "cohort_tcga_skcm_mirna_survival.h5ad"
+    if path.exists():
+        options = ClassifyOptions(condition_key="sample_type", views=("components",), **words)
+        tell("melanoma, microRNA, metastasis (06) or primary (01)", bulk(path), options)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=20, help="simulated cohorts of each kind [20]")
+    parser.add_argument("--data", type=Path, help="folder of real cohorts")
+    parser.add_argument("--permutations", type=int, default=100, help="of real labels [100]")
+    arguments = parser.parse_args()
+    if arguments.data:
+        measure_real(arguments.data, arguments.permutations)
+    if arguments.seeds:
+        print("simulated:")
+        measure_refusals(arguments.seeds)
+        measure_discoveries(arguments.seeds)
+        measure_areas(arguments.seeds)
+
+
+if __name__ == "__main__":
+    main()
