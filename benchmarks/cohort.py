@@ -1,4 +1,4 @@
-"""Donors: what is found in simulated cohorts where the truth is known, and in real ones beside chance.
+"""Donors: what is found where the truth is known, and in real cohorts beside chance.
 
     python benchmarks/cohort.py --seeds 20                  the simulator alone
     python benchmarks/cohort.py --seeds 5 --data FOLDER     and real cohorts, those that are there
@@ -94,8 +94,9 @@ def tell(name, donors, options):
     for view in record.views:
         print(
             f"  {view.name:<12} AUC {view.auc:.3f} ({view.auc_low:.3f} to {view.auc_high:.3f}), "
-            f"p {view.p_value:.3f}, permuted {view.permuted_auc:.3f}, accuracy {view.accuracy:.3f}, "
-            f"Brier {view.brier:.3f} (frequency alone {view.base_brier:.3f})"
+            f"p {view.p_value:.3f}, permuted {view.permuted_auc:.3f}, "
+            f"accuracy {view.accuracy:.3f}, Brier {view.brier:.3f}, of the frequency alone "
+            f"{view.base_brier:.3f}"
         )
     print(f"  {time.process_time() - begun:.0f} s", flush=True)
 

@@ -152,6 +152,7 @@ MUTANTS = [
             "fold[is_case][:, None] == fold[~is_case]",
             "True",
         ),
+        ("probabilities are of balanced conditions", "+ np.log(odds)", "+ 0"),
         ("a tie is lost", "(difference > 0) + 0.5 *", "(difference > 0) + 0.0 *"),
         ("a perfect order is sure", "max(variance, slope / n)", "variance"),
         ("dependence is overlooked", "(1 + 4 * excess * slope)", "1"),
@@ -169,7 +170,6 @@ MUTANTS = [
             "record.min_type_cells).all()",
             "record.min_type_cells).any()",
         ),
-        ("probabilities are of balanced conditions", "-one.log_odds", "-one.score"),
     ),
     *_in(
         "steps/biomarkers",

@@ -37,6 +37,8 @@ def test_what_is_held_constant_is_taken_off_as_it_was_learned():
     found = turned.apply(sparse.csr_matrix(values), batch)
     np.testing.assert_allclose(found[::2].mean(axis=0), 0, atol=1e-9)
     np.testing.assert_allclose(found[1::2].mean(axis=0), 0, atol=1e-9)
+    means = np.array([values[::2].mean(axis=0), values[1::2].mean(axis=0)])
+    np.testing.assert_allclose(turned.scale, (values - means[np.arange(40) % 2]).std(axis=0))
     # A donor alone is what it was among others.
     one = turned.apply(sparse.csr_matrix(values[3:4]), batch[3:4])
     np.testing.assert_allclose(one, found[3:4])
