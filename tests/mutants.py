@@ -1445,6 +1445,35 @@ MUTANTS = [
     ),
     # cells ----------------------------------------------------------------------------------------
     *_in(
+        "cells/anomalies",
+        ("depth stays in a score", "return scores - design @ fitted", "return scores"),
+        (
+            "new cells make the trend",
+            "np.linalg.lstsq(design[calibration], scores[calibration], rcond=None)",
+            "np.linalg.lstsq(design, scores, rcond=None)",
+        ),
+        (
+            "a cell is compared with itself",
+            "is_itself = others == np.arange(len(scores))[:, None]",
+            "is_itself = others < 0",
+        ),
+        ("a new cell has p 0", "at_least / (n_normal + 1)", "(at_least - 1) / (n_normal + 1)"),
+        ("a tie is less strange", 'side="left"', 'side="right"'),
+        (
+            "luck of the calibration cells is left out",
+            "fdr[few] = np.maximum(fdr[few], most / called[few])",
+            "pass",
+        ),
+        ("a step up makes the rate fall", "np.minimum.accumulate(fdr[::-1])[::-1]", "fdr"),
+        (
+            "what is seen counts as less",
+            "betainc(np.maximum(x, 1), theta,",
+            "betainc(x + 1, theta,",
+        ),
+        ("extra zeros are none", "at_most = pi + (1 - pi) * at_most", "at_most = at_most"),
+        ("one tail is all", "np.minimum(2 * np.minimum(", "np.minimum(1 * np.minimum("),
+    ),
+    *_in(
         "cells/doublets",
         ("a cell is its own neighbour", "distances[itself, at + itself] = np.inf", "pass"),
         (
@@ -1986,6 +2015,29 @@ MUTANTS = [
     ),
     # steps ----------------------------------------------------------------------------------------
     *_in(
+        "steps/anomaly",
+        ("the whole is trained on", "is_reference & (fold != k)", "fold != k"),
+        ("a model has seen what it scores", "is_reference & (fold != k)", "is_reference"),
+        (
+            "one seed is all",
+            "seed=seed,\n                device",
+            "seed=seeds[0],\n                device",
+        ),
+        (
+            "the reference is tested",
+            "is_tested = np.full_like(is_reference, True) if",
+            "is_tested = np.full_like(is_reference, True) if True or",
+        ),
+        ("fewer molecules are more", "few = x < total.mu", "few = x > total.mu"),
+        (
+            "too large a reference_key",
+            "found.isin(values).to_numpy()",
+            "~found.isin(values).to_numpy()",
+        ),
+        ("genes of another cell are named", "p_gene[cell - rows.start]", "p_gene[0]"),
+        ("all genes are outliers", "adjusted <= max_fdr, signed", "adjusted <= 1, signed"),
+    ),
+    *_in(
         "steps/compress",
         (
             "bytes of a subsample divided by all cells",
@@ -2399,6 +2451,11 @@ MUTANTS = [
             "if one.n_genes == choice.n_all else one.flavor",
             "if False else one.flavor",
         ),
+    ),
+    *_in(
+        "verbs/anomaly",
+        ("an ensemble is of any models", "if other != training:", "if False:"),
+        ("checkpoints are left", "    checkpoints.remove()\n", ""),
     ),
     *_in(
         "verbs/genes",

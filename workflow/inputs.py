@@ -143,6 +143,7 @@ def complete_config(config, schema):
         *_check_folds(config),
         *_check_genes(config),
         *_check_curve(config),
+        *_check_anomaly(config),
     ]
 
 
@@ -284,6 +285,16 @@ def first_network(config):
         for model, options in list_models(config).items()
     }
     return next((model for model, preset in presets.items() if preset != "pca"), None)
+
+
+def _check_anomaly(config):
+    """Why there can be no search for anomalies where one is asked for."""
+    folds = config["anomaly"]["folds"]
+    if folds == 1:
+        return ["'anomaly.folds' is 1, which scores no cell; set it to 2 or more, or to 0."]
+    if folds and first_network(config) is None:
+        return ["'anomaly' needs a network, and all 'models' are of preset pca; add one."]
+    return []
 
 
 def _check_curve(config):

@@ -107,6 +107,36 @@ FOLD = _obs("fold", "int64", "Fold of the molecules, from 1, in folds.h5ad alone
 NLL = _obs("nll_{model}", "float32", "Negative log-likelihood of the cell, nats.")
 IS_VALIDATION = _obs("is_validation_{model}", "bool", "Held out to decide when to stop.")
 
+ANOMALY_SCORE = _obs(
+    "anomaly_score",
+    "float32",
+    "Strangeness among normal cells of like depth, in anomaly.h5ad alone.",
+)
+ANOMALY_P = _obs(
+    "anomaly_p",
+    "float64",
+    "Conformal p-value: normal cells as strange, in anomaly.h5ad alone.",
+    low=0,
+    high=1,
+)
+ANOMALY_FDR = _obs(
+    "anomaly_fdr",
+    "float64",
+    "False part of the cells as strange; in anomaly.h5ad, NaN in the reference.",
+    low=0,
+    high=1,
+    may_lack=True,
+)
+IS_ANOMALY = _obs(
+    "is_anomaly", "bool", "Whether the cell is called at the stated rate, in anomaly.h5ad alone."
+)
+ANOMALY_REFERENCE = _obs(
+    "anomaly_reference", "bool", "Whether the cell is of the reference, in anomaly.h5ad alone."
+)
+N_OUTLIER_GENES = _obs(
+    "n_outlier_genes", "int64", "Outlier genes of the cell, in anomaly.h5ad alone.", low=0
+)
+
 GENE_ID = _var("gene_id", "str", "Stable id (Ensembl) where the input has one.")
 GENE_SYMBOL = _var("gene_symbol", "str", "Symbol as given; may repeat.")
 N_CELLS = _var("n_cells", "int64", "Passing cells the gene is detected in.", low=0)

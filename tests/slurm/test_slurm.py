@@ -156,7 +156,8 @@ def test_slurm_was_asked_for_what_is_predicted(cluster, finished):
     scores = {"thin", "score", "baselines", "choose", "likelihood", "learning_curve"}
     scores |= {"genes", "search", "trial", "rank", "ensemble"}
     donors = {"cohort", "biomarkers", "classify"}
-    assert seen == set(prediction.COSTS) - scores - donors - {"denoise", "false_signals"}
+    on_request = {"anomaly", "denoise", "false_signals"}
+    assert seen == set(prediction.COSTS) - scores - donors - on_request
 
 
 def test_the_doctor_had_said_so_before(cluster, finished):

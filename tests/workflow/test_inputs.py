@@ -141,6 +141,11 @@ def test_what_is_given_stays_and_the_rest_of_its_section_is_filled():
             },
             "n_latent of model 'vae' is auto and an axis of 'search', too; keep one of them.",
         ),
+        ({"anomaly": {"folds": 1}}, "'anomaly.folds' is 1, which scores no cell"),
+        (
+            {"anomaly": {"folds": 2}, "models": {"a": {"preset": "pca"}}, "primary_model": "a"},
+            "'anomaly' needs a network",
+        ),
         ({"learning_curve": {"halvings": 1}}, "'learning_curve.halvings' is 1, which is no curve"),
         ({"primary_model": "va"}, "'primary_model' is 'va', .*did you mean 'vae'?"),
         ({"samples": "no.tsv"}, "no sample sheet 'no.tsv'"),

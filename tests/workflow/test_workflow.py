@@ -22,7 +22,7 @@ from scpress.config.options import VERBS, ClusterOptions, SubtypeOptions
 
 SHIPPED = yaml.safe_load((ROOT / "config/config.yaml").read_text())
 # Verbs that the shipped configuration does not ask for.
-ON_REQUEST = {"denoise", "false_signals", "genes", "learning_curve", "search"}
+ON_REQUEST = {"anomaly", "denoise", "false_signals", "genes", "learning_curve", "search"}
 # Verbs of donors, whom the shipped sample sheet does not name.
 ON_REQUEST |= {"cohort", "biomarkers", "classify"}
 # Small enough for a test; every rule runs, and a network trains.
@@ -212,6 +212,7 @@ def test_the_primary_model_is_chosen_among_all_that_are_scored(tmp_path):
         assemble={"denoised_layer": True},
         learning_curve={"halvings": 2},
         false_signals={"copies": 3},
+        anomaly={"folds": 2, "reference_key": "sample", "reference_values": ["a"]},
         annotate={"max_fdr": 0.01},
     )
     ad.AnnData(sparse.random(500, 200, density=0.1, format="csr")).write_h5ad(tmp_path / "raw.h5ad")
@@ -253,6 +254,12 @@ def test_the_primary_model_is_chosen_among_all_that_are_scored(tmp_path):
         (word,) = values_of(f"--{verb}-options", signals)
         assert options_from_json(word, options) == options(**SMALL[verb])
     assert values_of("--false-signals", report) == ["results/false_signals.json"]
+    # Every seed of the first network.
+    (anomaly,) = jobs["anomaly"]
+    assert values_of("--model", anomaly) == ["vae"]
+    seeds = [f"results/models/vae/all/{seed}/model.safetensors" for seed in (7, 3)]
+    assert values_of("--model-files", anomaly) == seeds
+    assert values_of("--reference-values", anomaly) == ["a"]
     assert sorted(values_of("--model-file", job)[0] for job in jobs["score"]) == sorted(
         f"{folder}/model.safetensors" for folder in folders
     )

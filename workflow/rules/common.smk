@@ -86,6 +86,7 @@ FALSE_SIGNALS = (
 )
 # What is said of donors: nothing where the sheet names fewer than two.
 DONOR_FILES = [f"{RESULTS}/{name}" for name in inputs.list_donor_files(config, SAMPLES)]
+ANOMALY = [f"{RESULTS}/anomaly.h5ad"] if config["anomaly"]["folds"] else []
 # Files the configuration names are inputs: they must exist, and a change of one counts.
 GENE_LIST = named_file("normalize", "gene_list")
 PANEL = named_file("annotate", "panel")
@@ -256,6 +257,13 @@ def model_files(name, models=None, *, every_seed=False):
         for seed in (seeds(model) if every_seed else seeds(model)[:1])
         for one in ([name] if isinstance(name, str) else name)
     ]
+
+
+def anomaly_models(wildcards):
+    """Every seed of the first network, which is trained again as they say."""
+    return model_files(
+        "model.safetensors", [inputs.first_network(config)], every_seed=True
+    )
 
 
 def sample_size(wildcards, input):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from scpress.config.anomaly import AnomalyOptions
 from scpress.config.archive import PackOptions
 from scpress.config.cohort import BiomarkersOptions, ClassifyOptions, CohortOptions
 from scpress.config.fields import MAX_SEED, Options, option
@@ -293,6 +294,7 @@ VERBS: dict[str, type[Options]] = {
     "biomarkers": BiomarkersOptions,
     "classify": ClassifyOptions,
     "false_signals": FalseSignalsOptions,
+    "anomaly": AnomalyOptions,
     "compress": CompressOptions,
     "pack": PackOptions,
     "assemble": AssembleOptions,
