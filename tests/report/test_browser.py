@@ -74,7 +74,7 @@ def hundred_thousand():
     cells = ad.AnnData(counts.copy(), layers={"counts": counts.astype(np.int32)})
     cells.X.data = np.log1p(cells.X.data)
     cells.obs["leiden"] = pd.Categorical(cluster.astype(str), categories=list(map(str, range(12))))
-    cells.obs["cell_type"] = pd.Categorical([f"type {one} of twelve" for one in cluster])
+    cells.obs["cell_type"] = pd.Categorical([f"type {one % 11} of eleven" for one in cluster])
     cells.obs["size_factor"], cells.obs["library_size"] = 1.0, 1000.0 + cluster
     cells.var["highly_variable"] = True
     cells.obsm["X_umap"] = (rng.normal(size=(n, 2)) + 6 * np.c_[cluster % 4, cluster // 4]).astype(

@@ -27,6 +27,14 @@ def test_every_sample_has_a_row_and_a_bar(full):
             assert part == pytest.approx(100 * own.astype(float).mean(), abs=0.01)
 
 
+def test_what_was_measured_of_no_sample_has_no_column(full):
+    assert "median doublet score" not in samples_section(full)["table"]["header"]
+    full.samples_qc["s2"].obs["doublet_score"] = 0.25
+    section = samples_section(full)
+    column = section["table"]["header"].index("median doublet score")
+    assert {row[0]: row[column] for row in section["table"]["rows"]}["s2"] == "0.25"
+
+
 def test_one_sample_has_nothing_beside_it(full):
     full.cells.obs["sample"] = pd.Categorical(["s2"] * full.cells.n_obs)
     assert samples_section(full) is None

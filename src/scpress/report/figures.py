@@ -269,7 +269,8 @@ def dot_plot(
         ],
         "hovertemplate": "%{text}<extra></extra>",
     }
-    figure_layout = layout(height=130 + 24 * len(groups))
+    # The bar of colours needs some height, however few the groups.
+    figure_layout = layout(height=130 + 24 * max(len(groups), 5))
     figure_layout["xaxis"] |= {
         "tickvals": list(range(len(genes))),
         "ticktext": [safe(gene) for gene in genes],

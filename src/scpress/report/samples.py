@@ -48,9 +48,7 @@ def samples_section(inputs: ReportInputs) -> dict[str, Any] | None:
 def _side_by_side(inputs: ReportInputs) -> dict[str, Any] | None:
     if not inputs.samples_qc:
         return None
-    shown = [
-        one for one in _MEDIANS if any(one[0].name in qc.obs for qc in inputs.samples_qc.values())
-    ]
+    shown = [one for one in _MEDIANS if _is_measured(inputs, one[0])]
     rows = []
     for name, qc in inputs.samples_qc.items():
         numbers, kept = sample_numbers(qc.obs), qc.obs[qc.obs[slots.PASS_QC.name].to_numpy()]
@@ -63,6 +61,11 @@ def _side_by_side(inputs: ReportInputs) -> dict[str, Any] | None:
         kept_share = share(numbers["n_kept"], numbers["n_cells"], 1)
         rows.append([name, f"{numbers['n_kept']:,}", kept_share, *medians])
     return {"header": ["sample", "cells kept", "of all", *(s[1] for s in shown)], "rows": rows}
+
+
+def _is_measured(inputs: ReportInputs, slot: slots.Slot) -> bool:
+    tables = [qc.obs for qc in inputs.samples_qc.values()]
+    return any(slot.name in obs and obs[slot.name].notna().any() for obs in tables)
 
 
 def composition(table: pd.DataFrame, *, colours: Mapping[str, str], of: str) -> figures.Figure:
