@@ -962,6 +962,11 @@ MUTANTS = [
             "axes.tied_weights and (n_batches or ",
             "axes.tied_weights and (",
         ),
+        (
+            "a prior keeps a weight that it does not take",
+            'prior_shape="normal", prior_weight=0.0)',
+            ")",
+        ),
         ("any layers can be residual", "one == next_ for one", "True for one"),
         (
             "one batch is told apart from none",
@@ -1051,7 +1056,6 @@ MUTANTS = [
             "functional.linear(self._noise(len(h)), linear.weight[:, :n_genes])",
             "functional.linear(self._noise(len(h)), weight)",
         ),
-        ("a first layer is skipped", "i > 0 and one == other", "one == other"),
         (
             "the l1 norm is of the draw",
             "self._penalty(code, h,",
@@ -1068,7 +1072,51 @@ MUTANTS = [
             "*reversed(self.encoder.linear)]",
             "*self.encoder.linear]",
         ),
-        ("a penalty is not in the loss", "total = total + penalty", "pass"),
+        (
+            "a penalty is not in the loss",
+            "total = total + penalty",
+            "pass",
+            "tests/model/test_penalties.py",
+        ),
+    ),
+    *_in(
+        "model/layers",
+        ("a first layer is skipped", "i > 0 and one == other", "one == other"),
+        (
+            "a tied layer has all inputs of its source",
+            "weight[:, : self.out_features].t()",
+            "weight.t()",
+        ),
+    ),
+    *_in(
+        "model/priors",
+        ("a ball is empty inside", "* uniform ** (1 / n_latent)", ""),
+        ("the parts of a mixture are too far out", "(1 - _PART_SD**2) * n_latent", "n_latent"),
+        ("the mmd has the bias of the diagonal", " - kernel[rows, rows].diagonal().sum()", ""),
+        (
+            "the discriminator's loss moves the encoder",
+            "softplus(self(z.detach()))",
+            "softplus(self(z))",
+        ),
+        (
+            "the encoder helps the discriminator",
+            "own, softplus(-fooled).mean()",
+            "own, softplus(fooled).mean()",
+        ),
+    ),
+    *_in(
+        "training/balance",
+        (
+            "a posterior of one dimension is collapsed",
+            "_ACTIVE_VARIANCE).any()",
+            "_ACTIVE_VARIANCE).all()",
+        ),
+        (
+            "a blind discriminator is always a fault",
+            "accuracy < _BLIND and distance > _FAR",
+            "accuracy < _BLIND",
+        ),
+        ("an accuracy is that of one side", "(1 + told[0] - told[1]) / 2", "told[0]"),
     ),
     *_in(
         "model/penalties",
@@ -1084,11 +1132,6 @@ MUTANTS = [
             "",
         ),
         ("the ridge is on the probability itself", ".square().sum(dim=1)", ".sum(dim=1)"),
-        (
-            "a tied layer has all inputs of its source",
-            "weight[:, : self.out_features].t()",
-            "weight.t()",
-        ),
     ),
     *_in(
         "model/header",

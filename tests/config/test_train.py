@@ -34,6 +34,8 @@ def test_help_says_what_goes_by_autograd(capsys):
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
+        ("prior_weight", -1.0, "prior_weight must be at least 0"),
+        ("prior_shape", "cube", "prior_shape must be one of normal, mixture, ball"),
         ("gene_mask", 1.0, "gene_mask must be at most 0.99"),
         ("molecule_thinning", -0.1, "molecule_thinning must be at least 0"),
         ("input_noise", -1.0, "input_noise must be at least 0"),

@@ -44,6 +44,8 @@ def test_dca_names_are_accepted():
         ({"preset": "dca", "encoder": "variational", "prior": "none"}, "none"),
         ({"preset": "scvi"}, "kl"),
         ({"preset": "dca"}, "none"),
+        ({"preset": "aae", "encoder": "variational"}, "adversarial"),
+        ({"preset": "aae", "encoder": "variational", "prior": "kl"}, "kl"),
     ],
 )
 def test_the_prior_follows_the_encoder(changes, prior):
@@ -80,6 +82,17 @@ def test_one_batch_is_none():
         ({"likelihood": "laplace", "library": "observed"}, "laplace .* takes library size_factor"),
         ({"likelihood": "bernoulli", "library": "size_factor"}, "bernoulli .* library size_factor"),
         ({"likelihood": "multinomial", "library": "size_factor"}, "says nothing of a cell's size"),
+        ({"preset": "aae", "prior": "kl"}, "prior kl needs encoder variational"),
+        (
+            {"preset": "aae", "kl_warmup_steps": 50},
+            "kl_warmup_steps is of prior kl; found prior adv",
+        ),
+        ({"prior_weight": 3.0}, "found prior_weight 3.0 and prior kl"),
+        ({"preset": "dca", "prior_shape": "ball"}, "found prior_shape ball and prior none"),
+        (
+            {"prior": "mmd", "prior_shape": "mixture"},
+            "evidence of encoder variational .* found prior_shape mixture",
+        ),
         ({"contractive": 1.0}, "found norm batch and dropout_rate 0.1. Set norm: none"),
         ({"preset": "contractive", "dropout_rate": 0.1}, "found norm none and dropout_rate 0.1"),
         ({"tied_weights": True, "preset": "ldvae"}, "tied_weights mirror .* decoder linear"),
@@ -103,6 +116,21 @@ def test_tied_weights_leave_no_room_for_batches():
     assert resolve_config(options, n_genes=50, batches=("a",)).tied_weights
     with pytest.raises(InputError, match=r"found 'donor'.*batch_key: null"):
         resolve_config(options, n_genes=50, batches=("a", "b"))
+
+
+def test_a_prior_brings_its_weight_and_leaves_no_other():
+    weights = [
+        resolve_config(TrainOptions(**options), n_genes=50).prior_weight
+        for options in (
+            {"preset": "wae"},
+            {"prior": "mmd"},
+            {"preset": "aae", "prior": "mmd"},
+            {"preset": "aae", "prior_weight": 2.0},
+            {"preset": "wae", "prior": "none"},
+            {},
+        )
+    ]
+    assert weights == [100, 100, 100, 2, 0, 0]
 
 
 def test_a_later_axis_is_told_only_where_it_is_used():

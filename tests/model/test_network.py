@@ -180,21 +180,6 @@ def test_what_is_predicted_stays_what_was_counted(pbmc):
     np.testing.assert_allclose(network.log_normalized(cells).dense(), expected, rtol=1e-5)
 
 
-def test_a_residual_layer_adds_what_enters_it(pbmc):
-    data = modelled(pbmc, n_genes=16).take(np.arange(8))
-    same = {"hidden": (16, 16, 12), "norm": "none", "dropout_rate": 0.0, "n_latent": 12}
-    network = _network(data, residual=True, **same)
-    plain = _network(data, **same)
-    plain.load_state_dict(network.state_dict())
-    h = torch.randn(8, 16)
-    first, second, third = network.encoder.linear
-    # What is as wide as the genes is no layer's input: the first one is not skipped.
-    one = torch.relu(first(h))
-    two = torch.relu(second(one)) + one
-    torch.testing.assert_close(network.encoder(h, None), torch.relu(third(two)))
-    assert not torch.allclose(network.encoder(h, None), plain.encoder(h, None))
-
-
 def test_a_tied_decoder_has_the_encoders_weights(pbmc):
     data = modelled(pbmc).take(np.arange(20))
     network = _network(data, preset="dca", tied_weights=True, hidden=(24, 16), n_latent=8)

@@ -8,7 +8,7 @@ import torch
 from builders import modelled, untrained
 
 from scpress.config.options import TrainOptions
-from scpress.model.penalties import Tied, pi_ridge, slope
+from scpress.model.penalties import pi_ridge, slope
 
 _EXACT = {"norm": "none", "dropout_rate": 0.0, "preset": "contractive"}
 
@@ -79,14 +79,3 @@ def test_the_ridge_is_on_the_probability_of_an_extra_zero(pbmc):
         0.3 * (pi.astype(np.float64) ** 2).sum(axis=1).mean(), rel=1e-4
     )
     assert float(pi_ridge(torch.zeros(1, 8))) == 2.0
-
-
-def test_a_tied_layer_is_the_other_one_backwards():
-    source = torch.nn.Linear(7, 3)
-    tied = Tied(source, 5)
-    assert dict(tied.named_parameters()).keys() == {"bias"}
-    h = torch.randn(4, 3)
-    torch.testing.assert_close(tied(h), h @ source.weight[:, :5])
-    tied(h).sum().backward()
-    assert source.weight.grad[:, :5].any()
-    assert not source.weight.grad[:, 5:].any()

@@ -110,6 +110,8 @@ def test_twenty_random_steps_resume_to_the_same_bytes(
     [
         {"gene_mask": 0.3, "molecule_thinning": 0.2},
         {"likelihood": "bernoulli"},
+        {"preset": "wae", "prior_shape": "mixture", "kl_warmup_steps": 200},
+        {"preset": "aae", "prior_shape": "ball", "kl_warmup_steps": 200},
         {"likelihood": "laplace"},
         {"input_noise": 0.5, "latent_l1": 0.1, "pi_ridge": 1.0},
         {"preset": "contractive", "tied_weights": True, "hidden": (16, 16), "residual": True},

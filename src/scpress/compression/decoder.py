@@ -14,7 +14,10 @@ from scpress.model.network import CountAutoencoder
 
 _BLOCK_CELLS = 500
 # What only the encoder, or training, has: all that a decoder may lack.
-_NOT_DECODING = ("encoder.", "z_mean.", "z_log_variance.", "input_mean", "input_scale")
+_NOT_DECODING = (
+    *("encoder.", "z_mean.", "z_log_variance.", "input_mean", "input_scale"),
+    "discriminator.",
+)
 # What the mean of a count does not depend on.
 DISPERSION = "log_theta"
 

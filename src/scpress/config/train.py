@@ -7,7 +7,7 @@ from scpress.config.scores import AUTO, LIKELIHOODS
 
 # What else the gradients written out by hand do not cover is told at `kernels`.
 _AUTOGRAD = "by autograd"
-PRESETS = ("scvi", "dca", "ldvae", "pca", "sparse", "contractive", "denoising")
+PRESETS = ("scvi", "dca", "ldvae", "pca", "sparse", "contractive", "denoising", "wae", "aae")
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,24 @@ class TrainOptions(Options):
     decoder: str | None = option(
         None, "network or one matrix of loadings per gene", choices=("mlp", "linear")
     )
-    prior: str | None = option(None, "prior of the latent", choices=("none", "kl"))
+    prior: str | None = option(
+        None,
+        "what draws the latent to a prior: kl of each cell's posterior; by autograd, mmd of all "
+        "codes together, or a discriminator of them (adversarial)",
+        choices=("none", "kl", "mmd", "adversarial"),
+    )
+    prior_shape: str | None = option(
+        None,
+        "with mmd and adversarial: normal, a mixture of two normals on each axis, or a uniform "
+        "ball",
+        choices=("normal", "mixture", "ball"),
+    )
+    prior_weight: float | None = option(
+        None,
+        "with mmd and adversarial: nats per unit of the squared mmd, or of the loss by the "
+        "discriminator",
+        minimum=0,
+    )
     input: str | None = option(
         None,
         "what the encoder sees: log1p of counts, or size factor, log1p and z-score",

@@ -26,6 +26,8 @@ class Axes:
         What the encoder reads, and what scales the mean.
     hidden
         Widths of the encoder's hidden layers; the decoder mirrors them.
+    prior_shape, prior_weight
+        What the latent of all cells is drawn to by mmd and adversarial, and how much, nats.
     gene_mask, molecule_thinning, input_noise
         Corruption of what the encoder reads while it is trained; the loss is on what was counted.
     latent_l1, contractive, pi_ridge
@@ -45,6 +47,8 @@ class Axes:
     activation: str
     dropout_rate: float
     # What a model file of the first release does not say is at these.
+    prior_shape: str = "normal"
+    prior_weight: float = 0.0
     gene_mask: float = 0.0
     molecule_thinning: float = 0.0
     input_noise: float = 0.0
@@ -65,8 +69,8 @@ LATER_AXES = {
 # Every preset gives every axis. Sources: scvi, Lopez 2018 and scvi-tools' defaults; dca, Eraslan
 # 2019 (its code layer is linear here, so that the latent is not clipped at zero); ldvae, Svensson
 # 2020; denoising, Vincent 2008; contractive, Rifai 2011 (its norm is exact without batch norm and
-# dropout); sparse, the l1 norm of the code; pca is the closed form of a linear deterministic
-# autoencoder with gaussian likelihood.
+# dropout); wae, Tolstikhin 2018; aae, Makhzani 2016; sparse, the l1 norm of the code; pca is the
+# closed form of a linear deterministic autoencoder with gaussian likelihood.
 _SCVI = Axes(
     likelihood="zinb",
     dispersion="gene",
@@ -81,6 +85,7 @@ _SCVI = Axes(
     activation="relu",
     dropout_rate=0.1,
 )
+_PRIOR_WEIGHTS = {"mmd": 100.0, "adversarial": 3.0}
 _PLAIN = dataclasses.replace(_SCVI, likelihood="nb", encoder="deterministic", prior="none")
 PRESETS = {
     "scvi": _SCVI,
@@ -116,6 +121,10 @@ PRESETS = {
     "sparse": dataclasses.replace(_PLAIN, n_latent=32, latent_l1=1.0),
     "contractive": dataclasses.replace(_PLAIN, norm="none", dropout_rate=0.0, contractive=1.0),
     "denoising": dataclasses.replace(_PLAIN, gene_mask=0.3),
+    "wae": dataclasses.replace(_PLAIN, prior="mmd", prior_weight=_PRIOR_WEIGHTS["mmd"]),
+    "aae": dataclasses.replace(
+        _PLAIN, prior="adversarial", prior_weight=_PRIOR_WEIGHTS["adversarial"]
+    ),
 }
 
 # Without a softmax over the genes the means of the first would not sum to the total, and that of a
@@ -154,7 +163,8 @@ class ModelConfig(Axes):
     @property
     def is_penalized(self) -> bool:
         """Whether the loss has terms beside the likelihood and the KL."""
-        return any((self.latent_l1, self.contractive, self.pi_ridge))
+        of_prior = self.prior in _PRIOR_WEIGHTS
+        return of_prior or any((self.latent_l1, self.contractive, self.pi_ridge))
 
     def as_plain(self) -> dict[str, Any]:
         """Fields as a model file has them: a later axis only where it is used."""
@@ -209,7 +219,7 @@ def resolve_config(
             )
         # The mean of a log-normalized value has no library to be scaled by.
         axes = dataclasses.replace(axes, library="size_factor")
-    if options.encoder is not None and options.prior is None:
+    if options.encoder is not None and options.prior is None and axes.prior in ("none", "kl"):
         prior = "kl" if options.encoder == "variational" else "none"
         axes = dataclasses.replace(axes, prior=prior)
     if axes.prior == "kl" and axes.encoder != "variational":
@@ -217,6 +227,7 @@ def resolve_config(
             "prior kl needs encoder variational; found encoder deterministic. "
             "Set prior: none or encoder: variational."
         )
+    axes = _with_prior(axes, options)
     _require_exact(axes)
     n_batches = len(batches) if len(batches) > 1 else 0
     if axes.tied_weights and (n_batches or options.continuous_covariates):
@@ -238,6 +249,33 @@ def resolve_config(
         continuous_covariates=options.continuous_covariates,
         encode_covariates=options.encode_covariates,
     )
+
+
+def _with_prior(axes: Axes, options: TrainOptions) -> Axes:
+    """The axes with what their prior takes, and nothing that it does not."""
+    prior = axes.prior
+    if prior in _PRIOR_WEIGHTS:
+        if options.kl_warmup_steps != TrainOptions.kl_warmup_steps:
+            raise InputError(
+                f"kl_warmup_steps is of prior kl; found prior {prior}, whose weight is "
+                f"prior_weight from the first step. Remove kl_warmup_steps: "
+                f"{options.kl_warmup_steps}, or set prior: kl."
+            )
+        if axes.prior_shape != "normal" and axes.encoder == "variational":
+            raise InputError(
+                "the held-out evidence of encoder variational is with a normal prior; found "
+                f"prior_shape {axes.prior_shape}. Set encoder: deterministic or remove prior_shape."
+            )
+        given = options.prior_weight
+        weight = _PRIOR_WEIGHTS[prior] if given is None else given
+        return dataclasses.replace(axes, prior_weight=weight)
+    for name in ("prior_shape", "prior_weight"):
+        if (value := getattr(options, name)) is not None:
+            raise InputError(
+                f"{name} is of priors mmd and adversarial; found {name} {value} and prior {prior}. "
+                f"Remove {name}, or set one of these priors."
+            )
+    return dataclasses.replace(axes, prior_shape="normal", prior_weight=0.0)
 
 
 def _require_exact(axes: Axes) -> None:

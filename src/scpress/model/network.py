@@ -1,7 +1,6 @@
 """The one autoencoder: how counts become a latent and a latent becomes a distribution of counts."""
 
 import dataclasses
-from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -13,15 +12,12 @@ from scpress.model import penalties
 from scpress.model.axes import ModelConfig
 from scpress.model.batches import Cells, DenseBatch, SparseBatch
 from scpress.model.compiled import layers
+from scpress.model.layers import Layers, Tied
 from scpress.model.likelihoods import LIKELIHOODS, Parameters
-from scpress.model.penalties import Tied
+from scpress.model.priors import Discriminator, draw_prior, squared_mmd
 
-# scvi-tools' batch norm, so that its weights and ours are interchangeable.
-_NORM_EPSILON, _NORM_MOMENTUM = 1e-3, 0.01
 # Added to the variance of the posterior, as scvi-tools does: it keeps log q finite.
 VARIANCE_FLOOR = 1e-4
-
-_ACTIVATIONS = {"relu": nn.ReLU, "elu": nn.ELU, "gelu": nn.GELU, "linear": nn.Identity}
 
 
 class Loss(NamedTuple):
@@ -31,56 +27,6 @@ class Loss(NamedTuple):
     reconstruction: Tensor
     kl: Tensor
     penalty: Tensor
-
-
-class Layers(nn.Module):
-    """Linear, norm, activation, dropout; the batch's one-hot vector enters every linear layer."""
-
-    def __init__(self, config: ModelConfig, widths: list[int], n_batches: int, dropout_rate: float):
-        super().__init__()
-        self.n_batches = n_batches
-        self.linear = nn.ModuleList()
-        self.norm = nn.ModuleList()
-        for n_in, n_out in pairwise(widths):
-            self.linear.append(nn.Linear(n_in + n_batches, n_out))
-            norms: dict[str, nn.Module] = {
-                "batch": nn.BatchNorm1d(n_out, eps=_NORM_EPSILON, momentum=_NORM_MOMENTUM),
-                "layer": nn.LayerNorm(n_out, elementwise_affine=False),
-                "none": nn.Identity(),
-            }
-            self.norm.append(norms[config.norm])
-        self.activation = _ACTIVATIONS[config.activation]()
-        self.dropout_rate = dropout_rate
-        self.dropout = nn.Dropout(dropout_rate) if dropout_rate > 0 else nn.Identity()
-        # He et al. 2016; not of a first layer, which other things enter, too.
-        of_one_width = [i > 0 and one == other for i, (one, other) in enumerate(pairwise(widths))]
-        self.skips = [config.residual and one for one in of_one_width]
-
-    def forward(
-        self,
-        h: Tensor,
-        one_hot: Tensor | None,
-        *,
-        n_applied: int = 0,
-        entering: list[Tensor] | None = None,
-    ) -> Tensor:
-        """Apply all layers; the first `n_applied` linear ones have been already.
-
-        What enters each activation is appended to `entering`.
-        """
-        for i, (linear, norm) in enumerate(zip(self.linear, self.norm, strict=True)):
-            before = h
-            if i >= n_applied:
-                if self.n_batches and one_hot is not None:
-                    h = torch.cat([h, one_hot], dim=-1)
-                h = linear(h)
-            h = norm(h)
-            if entering is not None:
-                entering.append(h)
-            h = self.dropout(self.activation(h))
-            if self.skips[i]:
-                h = h + before
-        return h
 
 
 class CountAutoencoder(nn.Module):
@@ -131,6 +77,8 @@ class CountAutoencoder(nn.Module):
             for i, source in enumerate(hidden):
                 self.decoder.linear[i] = Tied(source, source.in_features)  # type: ignore[arg-type]
             self.eta = Tied(last, n_genes)  # type: ignore[arg-type]
+        if config.prior == "adversarial":
+            self.discriminator = Discriminator(n_latent)
         # Whether the compiled kernels do what they can, and what training multiplies matrices in.
         self.kernels, self.products = "numba", "float32"
 
@@ -322,9 +270,21 @@ class CountAutoencoder(nn.Module):
         total = reconstruction + kl_weight * kl
         penalty = torch.zeros((), device=z.device)
         if config.is_penalized:
-            penalty = self._penalty(code, h, entering or [])
+            penalty = self._penalty(code, h, entering or []) + self._prior_penalty(z)
             total = total + penalty
         return Loss(total, reconstruction, kl, penalty)
+
+    def _prior_penalty(self, z: Tensor) -> Tensor:
+        """[] How far the latent of these cells is from the prior, nats per cell."""
+        config = self.config
+        if config.prior not in ("mmd", "adversarial"):
+            return z.new_zeros(())
+        prior = draw_prior(config.prior_shape, torch.randn_like(z))
+        if config.prior == "adversarial" and self.training:
+            own, fooled = self.discriminator.losses(z, prior)
+            return own + config.prior_weight * fooled
+        # A discriminator moves, so that its losses of two steps do not compare.
+        return config.prior_weight * squared_mmd(z, prior)
 
     def _penalty(self, code: Tensor, h: Tensor, entering: list[Tensor]) -> Tensor:
         """[] Mean over the cells, nats."""

@@ -4,7 +4,6 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 
 def slope(activation: str, h: Tensor) -> Tensor:
@@ -53,30 +52,3 @@ def squared_jacobian(
 def pi_ridge(pi_logits: Tensor) -> Tensor:
     """[cells] Squared probability of an extra zero, summed over genes (`ridge` of Eraslan 2019)."""
     return torch.sigmoid(pi_logits).square().sum(dim=1)
-
-
-class Tied(torch.nn.Module):
-    """A linear layer that is another one backwards: its weight transposed, and a bias of its own.
-
-    Parameters
-    ----------
-    source
-        The layer; it stays a part of the encoder alone.
-    n_out
-        Inputs of the source that this gives, the first of them.
-    """
-
-    def __init__(self, source: torch.nn.Linear, n_out: int):
-        super().__init__()
-        self._source = (source,)  # in a tuple, it is no submodule and is stored once
-        self.out_features, self.in_features = n_out, source.out_features
-        self.bias = torch.nn.Parameter(torch.zeros(n_out))
-
-    @property
-    def weight(self) -> Tensor:
-        """[outputs, inputs] As `torch.nn.Linear` has it."""
-        return self._source[0].weight[:, : self.out_features].t()
-
-    def forward(self, h: Tensor) -> Tensor:
-        """[cells, outputs] of [cells, inputs]."""
-        return functional.linear(h, self.weight, self.bias)

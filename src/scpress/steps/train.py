@@ -25,6 +25,7 @@ from scpress.model.modelled import ModelledCounts
 from scpress.model.network import CountAutoencoder
 from scpress.model.scoring import gene_mean_nll, importance_weighted_nll, reconstruction_nll
 from scpress.tables.training import HeldOut, ThetaRange, TrainingRecord, Verdict
+from scpress.training.balance import find_problems
 from scpress.training.checkpoints import Checkpoint
 from scpress.training.engines import fit_model
 from scpress.training.loop import Fit
@@ -130,6 +131,7 @@ def train(
         held_out,
         gene_mean_nll(network, training, scored),
         allow_failed=options.allow_failed_fit,
+        problems=find_problems(model, scored, seed=seed),
     )
     model.record = TrainingRecord(
         options=record_options(options),
@@ -178,7 +180,12 @@ def divide_rows(
 
 
 def judge_fit(
-    fitted: Fit, held_out: HeldOut, baseline: float, *, allow_failed: bool = False
+    fitted: Fit,
+    held_out: HeldOut,
+    baseline: float,
+    *,
+    allow_failed: bool = False,
+    problems: tuple[str, ...] = (),
 ) -> Verdict:
     """The verdict of a fit against the gene-mean model on the same held-out cells.
 
@@ -208,6 +215,7 @@ def judge_fit(
         stopped=fitted.stopped,
         rollbacks=fitted.rollbacks,
         gene_mean_nll=baseline,
+        problems=problems or None,
     )
 
 

@@ -24,7 +24,11 @@ class Verdict(Record):
         What ended the training: patience, max_steps, closed form.
     rollbacks
         How often a loss was not finite.
+    problems
+        A collapsed posterior or discriminator, a latent far from its prior; None without any.
     """
+
+    omits_none = True
 
     status: str
     score: float
@@ -34,6 +38,7 @@ class Verdict(Record):
     stopped: str
     rollbacks: int
     gene_mean_nll: float
+    problems: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from scpress.model.batches import Cells, SparseBatch
 from scpress.model.compiled import layer_loops, layers, posterior_loops
+from scpress.model.layers import Layers
 from scpress.model.likelihoods import LIKELIHOODS
-from scpress.model.network import VARIANCE_FLOOR, CountAutoencoder, Layers
+from scpress.model.network import VARIANCE_FLOOR, CountAutoencoder
 
 
 class Gradients:
@@ -65,6 +66,7 @@ class Gradients:
             and config.likelihood in layers.KINDS
             and not (config.is_penalized or config.tied_weights or config.residual)
             and not config.input_noise
+            and config.prior in ("none", "kl")
         )
 
     @torch.no_grad()

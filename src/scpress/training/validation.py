@@ -26,7 +26,9 @@ def validate(model: TrainedModel, validation: ModelledCounts, *, seed: int) -> H
     generator = torch.Generator().manual_seed(seed)
     network = model.network.eval()
     sums = np.zeros(4)
-    with torch.no_grad():
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        if network.config.prior not in ("none", "kl"):
+            torch.manual_seed(seed)  # of the prior's draws
         for _, block in validation.blocks(n_cells=_BLOCK_CELLS):
             noise = torch.randn(len(block), network.config.n_latent, generator=generator)
             cells = block.cells_of(model)
