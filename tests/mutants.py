@@ -818,6 +818,11 @@ MUTANTS = [
             "if False:",
         ),
         ("NA is no name of a cell type", "keep_default_na=False", "keep_default_na=True"),
+        (
+            "a path that ends as a panel is called is the panel",
+            "if path in SHIPPED_PANELS else",
+            "if Path(path).name in SHIPPED_PANELS else",
+        ),
     ),
     *_in(
         "io/formats/__init__",
@@ -1682,6 +1687,11 @@ MUTANTS = [
             "by_symbol.get(symbol, by_id.get(gene_id, -1))",
         ),
         (
+            "typical values are parts already",
+            "rate[found] / _TYPICAL_UNIT",
+            "rate[found]",
+        ),
+        (
             "a type may be its own ancestor",
             'above = parent[above] if above else ""',
             'above = ""',
@@ -1691,19 +1701,27 @@ MUTANTS = [
         "cells/cell_types",
         (
             "negative markers do not count",
-            "(1 - against / np.maximum(negative.sum(axis=1), 1))",
-            "1",
-        ),
-        (
-            "children must beat the constant of the root",
-            "_UNKNOWN_ROOT if is_root else _UNKNOWN_CHILD",
-            "_UNKNOWN_ROOT",
+            "(_TYPICAL_AGAINST, negative, _NEGATIVE)",
+            "(_TYPICAL_AGAINST, negative, _POSITIVE)",
         ),
         (
             "a child's confidence forgets its parent's",
-            "np.minimum(confidence[at], share[given])",
-            "share[given]",
+            "np.arange(len(cells)), best] * confidence[cells]",
+            "np.arange(len(cells)), best]",
         ),
+        (
+            "depth is not in the model",
+            "typical = library_size * np.where",
+            "typical = np.where",
+        ),
+        ("the cell's own molecules do not count", " + of_cell)", ")"),
+        (
+            "a parent that its markers refute takes its child's",
+            "total[:, position] += expit(evidence[:, position] - _PARENT_REFUTED) * best",
+            "total[:, position] += best",
+        ),
+        ("no type is in no cell", "np.exp(_NONE - top))", "0)"),
+        ("an off gene has the spread of an on one", "+ np.log1p(off)", ""),
         (
             "evidence is carried between clusters",
             "inside = clusters[edges.row] == clusters[edges.col]",

@@ -27,6 +27,8 @@ _VERB_COLUMNS = ("sample", "path", *INGEST_COLUMNS)
 COMPARISONS = {"biomarkers": "biomarkers.json", "classify": "classification.json"}
 # Keys of the configuration that may name a file.
 FILE_KEYS = (("normalize", "gene_list"), ("annotate", "panel"))
+# Panels that come with the package, as `cells/panels.py` has them: names, not files.
+SHIPPED_PANELS = ("immune", "pancreas", "brain", "lung", "gut")
 
 
 def check(config, config_schema, sample_schema, *, exists=os.path.exists):
@@ -402,12 +404,18 @@ def _at_size(train, n):
 
 def find_missing_files(config, *, exists=os.path.exists):
     """One line for each file that the configuration names and that is not there."""
-    named = {f"{section}.{key}": config[section][key] for section, key in FILE_KEYS}
+    named = {key: named_file(config, *key) for key in FILE_KEYS}
     return [
-        f"no such file: '{path}', which '{key}' in the configuration names."
+        f"no such file: '{path}', which '{'.'.join(key)}' in the configuration names."
         for key, path in named.items()
         if path is not None and not exists(path)
     ]
+
+
+def named_file(config, section, key):
+    """File that a key of the configuration names, or None."""
+    path = config[section][key]
+    return None if key == "panel" and path in SHIPPED_PANELS else path
 
 
 # the sample sheet ---------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scpress.cells.panels import check_panel, match_panel
+from scpress.cells.panels import check_panel, match_panel, name_panel
 from scpress.errors import InputError
 from scpress.io.panel import read_panel
 
@@ -47,6 +47,8 @@ def changed(column, row, value):
         (lambda t: pd.concat([t, t.iloc[[1]]]), "'CD3E' is listed twice for 'T cell'"),
         (changed("gene_symbol", 3, "CD8A"), "'CD8A' is listed twice for 'CD8 T'"),
         (changed("direction", 0, "up"), "found 'up'"),
+        (lambda t: t.assign(typical=["3", "", "much", "1", "2"]), "of 10,000; found 'much'"),
+        (lambda t: t.assign(typical=["3", "", "-1", "1", "2"]), "found '-1'"),
         (changed("direction", 2, "negative"), "'CD8 T' has no positive marker"),
         (changed("parent", 4, "Lymphocyte"), "parent 'Lymphocyte' of 'B cell'"),
         (changed("parent", 3, "B cell"), "'CD8 T' has several parents"),
@@ -92,3 +94,24 @@ def test_ids_alone_are_enough():
     panel = match_panel(read_panel(), ["ENSG00000156738"], [""])
     b_cell = panel.cell_types.index("B cell")
     assert np.flatnonzero(panel.positive.any(axis=1)).tolist() == [b_cell]
+
+
+def test_a_typical_value_belongs_to_the_gene(table):
+    panel = match_panel(
+        check_panel(table.assign(typical=["5", "", "", "2", ""])),
+        [""] * 3,
+        ["CD3D", "CD8A", "CD4"],
+    )
+    np.testing.assert_allclose(panel.typical, [5e-4, 0, 2e-4])
+    np.testing.assert_array_equal(match_panel(check_panel(table), [""], ["CD3D"]).typical, [0])
+
+
+def test_a_family_is_a_type_and_all_below_it(table):
+    panel = match_panel(check_panel(table), [""] * 3, ["CD3D", "CD8A", "MS4A1"])
+    assert panel.with_descendants(np.array([0])).tolist() == [0, 1]
+    assert panel.with_descendants(np.array([2])).tolist() == [2]
+
+
+def test_a_panel_is_called_by_what_it_is_of_or_by_its_path():
+    assert name_panel("lung") == "scpress's own of the lung"
+    assert name_panel("my/lung.tsv") == "my/lung.tsv"

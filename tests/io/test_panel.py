@@ -1,20 +1,22 @@
-"""The marker table that is shipped, and what is said of others."""
+"""The marker tables that are shipped, and what is said of others."""
 
 import pytest
 
+from scpress.cells.panels import SHIPPED_PANELS
 from scpress.errors import InputError
-from scpress.io.panel import IMMUNE_PANEL, read_panel
+from scpress.io.panel import MARKERS, read_panel
 
 
-def test_shipped_panel_is_whole():
-    panel = read_panel()
-    assert panel["cell_type"].nunique() >= 20
+@pytest.mark.parametrize("name", SHIPPED_PANELS)
+def test_shipped_panel_is_whole(name):
+    panel = read_panel(name)
+    assert panel["cell_type"].nunique() >= 15
     assert panel["gene_id"].str.fullmatch(r"ENSG\d{11}|").all()
     # One gene, one id, one symbol.
     with_id = panel[panel["gene_id"] != ""]
     assert with_id.groupby("gene_id")["gene_symbol"].nunique().eq(1).all()
     assert with_id.groupby("gene_symbol")["gene_id"].nunique().eq(1).all()
-    readme = (IMMUNE_PANEL.parent / "README.md").read_text()
+    readme = (MARKERS / "README.md").read_text()
     sources = panel["source"].str.extract(r"^(\w[\w ]+ \d{4}) (doi:10\.\S+)$")
     assert sources.notna().all(axis=None)
     for name, doi in sources.drop_duplicates().to_numpy():
@@ -70,4 +72,21 @@ def test_a_table_that_is_not_one_is_one_line(tmp_path):
 
 
 def test_the_shipped_table_is_the_one_that_is_read_by_default():
-    assert read_panel().equals(read_panel(str(IMMUNE_PANEL)))
+    assert read_panel().equals(read_panel("immune"))
+    assert read_panel().equals(read_panel(MARKERS / "immune.tsv"))
+
+
+def test_a_name_is_a_shipped_table_and_a_path_is_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lung").write_text("cell_type\tgene_symbol\nB\tMS4A1\n")
+    assert "Ionocyte" in set(read_panel("lung")["cell_type"])
+    assert read_panel("./lung")["cell_type"].tolist() == ["B"]
+
+
+def test_both_kinds_of_t_cells_have_naive_ones_and_cd8_is_told_by_its_own_genes():
+    panel = read_panel()
+    positive = panel[panel["direction"] == "positive"].groupby("cell_type")["gene_symbol"].agg(set)
+    parent = dict(zip(panel["cell_type"], panel["parent"], strict=True))
+    assert positive["CD8 T"] == {"CD8A", "CD8B"}
+    assert [parent[name] for name in ("Naive CD8 T", "Effector CD8 T")] == ["CD8 T"] * 2
+    assert {"CCR7", "LEF1", "TCF7"} <= positive["Naive CD8 T"] & positive["Naive CD4 T"]

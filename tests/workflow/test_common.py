@@ -78,6 +78,8 @@ def test_files_of_the_configuration_are_inputs(load, tmp_path):
     (tmp_path / "genes.txt").touch()
     common = load(normalize={"gene_list": "genes.txt"}, annotate={"panel": None})
     assert (common.GENE_LIST, common.PANEL) == (["genes.txt"], [])
+    # The name of a panel that comes with the package is no file.
+    assert load(annotate={"panel": "lung"}).PANEL == []
 
 
 # command-line words -------------------------------------------------------------------------------

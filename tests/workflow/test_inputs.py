@@ -190,6 +190,12 @@ def test_a_file_of_the_configuration_has_no_braces(section):
     assert inputs.complete_config({"report": {"title": "a}b"}}, CONFIG_SCHEMA) == []
 
 
+def test_the_panels_that_need_no_file_are_those_that_come_with_the_package():
+    from scpress.cells.panels import SHIPPED_PANELS
+
+    assert tuple(SHIPPED_PANELS) == inputs.SHIPPED_PANELS
+
+
 def test_a_value_of_metadata_may_begin_as_a_flag_does(here):
     samples, problems = read("sample\tpath\tdonor\ns1\traw.h5ad\t-1\n")
     assert (samples["s1"]["donor"], problems) == ("-1", [])

@@ -64,7 +64,7 @@ rule annotate:
         mem_mb=memory("annotate"),
         runtime=minutes("annotate"),
     params:
-        step_version=2,
+        step_version=3,
         flags=flags("annotate"),
     shell:
         """

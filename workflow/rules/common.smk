@@ -46,7 +46,7 @@ def is_there(path):
 
 def named_file(section, key):
     """File a key of the configuration names, as a list of inputs; empty when the key is null."""
-    path = config[section][key]
+    path = inputs.named_file(config, section, key)
     return [] if path is None else [path]
 
 

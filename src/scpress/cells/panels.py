@@ -12,8 +12,16 @@ from scpress.errors import InputError
 REQUIRED_COLUMNS = ("cell_type", "gene_symbol")
 DIRECTIONS = ("positive", "negative")
 UNASSIGNED = "unassigned"
-# What the panel is called that comes with the package.
-SHIPPED_PANEL = "scpress's own of immune cells"
+# Of how many molecules a typical value of the table counts.
+_TYPICAL_UNIT = 10_000
+# The panels that come with the package, the first one the default, and what they are of.
+SHIPPED_PANELS = {
+    "immune": "immune cells",
+    "pancreas": "the pancreas",
+    "brain": "the cortex of the brain",
+    "lung": "the lung",
+    "gut": "the gut",
+}
 
 
 @dataclass(frozen=True)
@@ -27,9 +35,24 @@ class Panel:
     negative: np.ndarray  # [types, markers] True where the gene must not be
     n_listed: np.ndarray  # [types] positive genes in the table, found in the data or not
 
+    typical: np.ndarray  # [markers] part of a cell's molecules where the gene is on, 0 unknown
+
+    def with_descendants(self, types: np.ndarray) -> np.ndarray:
+        """[family] Sorted positions of some types and of all types below them."""
+        family = set(types.tolist())
+        while below := set(np.flatnonzero(np.isin(self.parent, list(family))).tolist()) - family:
+            family |= below
+        return np.array(sorted(family))
+
     def children(self, cell_type: int) -> np.ndarray:
         """[children] Positions of the types right below one; -1 gives the roots."""
         return np.flatnonzero(self.parent == cell_type)
+
+
+def name_panel(panel: str | None) -> str:
+    """What the page calls a panel: the words for a shipped one, else the path."""
+    panel = panel or next(iter(SHIPPED_PANELS))
+    return f"scpress's own of {SHIPPED_PANELS[panel]}" if panel in SHIPPED_PANELS else panel
 
 
 def check_panel(table: pd.DataFrame) -> pd.DataFrame:
@@ -39,7 +62,8 @@ def check_panel(table: pd.DataFrame) -> pd.DataFrame:
     ----------
     table
         One row per type and gene: cell_type, gene_symbol and, where wanted, gene_id, parent
-        (a coarser type of the table), direction (positive or negative), source.
+        (a coarser type of the table), direction (positive or negative), typical (molecules of
+        10,000 in cells where the gene is on), source.
 
     Returns
     -------
@@ -48,18 +72,26 @@ def check_panel(table: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     InputError
-        A missing column or name, an unknown direction or parent, a repeated row.
+        A missing column or name, an unknown direction or parent, a repeated row, a typical value
+        that is no number.
     """
     missing = [name for name in REQUIRED_COLUMNS if name not in table.columns]
     if missing:
         found = ", ".join(map(str, table.columns)) or "nothing"
         raise InputError(
             f"the marker table has no column {missing[0]!r}; found {found}. It needs cell_type and "
-            "gene_symbol, separated by tabs; gene_id, parent, direction and source are optional."
+            "gene_symbol, separated by tabs; gene_id, parent, direction, typical and source are "
+            "optional."
         )
     if table.empty:
         raise InputError("the marker table has no rows. Give at least one marker gene.")
-    defaults = {"gene_id": "", "parent": "", "direction": "positive", "source": ""}
+    defaults = {
+        "gene_id": "",
+        "parent": "",
+        "direction": "positive",
+        "typical": "",
+        "source": "",
+    }
     checked = table.assign(**{k: v for k, v in defaults.items() if k not in table.columns})
     for name in (*REQUIRED_COLUMNS, *defaults):
         checked[name] = checked[name].fillna("").astype(str).str.strip()
@@ -82,6 +114,14 @@ def _require_rows(table: pd.DataFrame) -> None:
     if len(wrong):
         raise InputError(
             f"direction in the marker table must be positive or negative; found {wrong.iloc[0]!r}."
+        )
+    given = table.loc[table["typical"].ne(""), "typical"]
+    number = pd.to_numeric(given, errors="coerce")
+    bad = given[~number.between(0, _TYPICAL_UNIT)]
+    if len(bad):
+        raise InputError(
+            f"typical in the marker table must be molecules of {_TYPICAL_UNIT:,}; found "
+            f"{bad.iloc[0]!r}. Give a number of 0 to {_TYPICAL_UNIT:,} or leave it empty."
         )
     # The same gene as positive and as negative marker of a type contradicts itself.
     name = table["gene_symbol"].where(table["gene_symbol"].ne(""), table["gene_id"])
@@ -169,6 +209,9 @@ def match_panel(table: pd.DataFrame, ids: Sequence[str], symbols: Sequence[str])
         mask = np.zeros((len(cell_types), len(genes)), dtype=bool)
         mask[row_type[wanted_rows], np.searchsorted(genes, at[wanted_rows])] = True
         masks.append(mask)
+    typical = np.zeros(len(genes))
+    rate = pd.to_numeric(table["typical"].replace("", "0")).to_numpy(dtype=np.float64)
+    np.maximum.at(typical, np.searchsorted(genes, at[found]), rate[found] / _TYPICAL_UNIT)
     return Panel(
         cell_types=cell_types,
         parent=np.array([cell_types.index(name) if name else -1 for name in parents]),
@@ -176,4 +219,5 @@ def match_panel(table: pd.DataFrame, ids: Sequence[str], symbols: Sequence[str])
         positive=masks[0],
         negative=masks[1],
         n_listed=np.bincount(row_type[is_positive], minlength=len(cell_types)),
+        typical=typical,
     )

@@ -198,7 +198,9 @@ class EvaluateOptions(Options):
 class AnnotateOptions(Options):
     """Name cell types from marker genes, with a confidence and "unassigned" as an answer."""
 
-    panel: str | None = option(None, "marker table (TSV); the shipped immune panel when not given")
+    panel: str | None = option(
+        None, "marker table (TSV), or a shipped one: immune (default), pancreas, brain, lung, gut"
+    )
     min_confidence: float = option(
         0.5, "lowest confidence of an assigned type", minimum=0, maximum=1
     )

@@ -1,26 +1,27 @@
-"""Marker tables on disk, and the one that comes with scpress."""
+"""Marker tables on disk, and those that come with scpress."""
 
 from pathlib import Path
 
 import pandas as pd
 
-from scpress.cells.panels import check_panel
+from scpress.cells.panels import SHIPPED_PANELS, check_panel
 from scpress.errors import InputError
 from scpress.io.files import require_file
 
 # resources/markers of the repository; a link in the checkout, a copy in an installed package.
-IMMUNE_PANEL = Path(__file__).parents[1] / "resources" / "markers" / "immune.tsv"
+MARKERS = Path(__file__).parents[1] / "resources" / "markers"
 
 
 def read_panel(path: Path | str | None = None) -> pd.DataFrame:
-    """Read a marker table (TSV), the immune panel when no path is given.
+    """Read a marker table (TSV) or the shipped panel of that name; the immune one for None.
 
     Raises
     ------
     InputError
         No such file, not a table, or a table that `check_panel` refuses.
     """
-    path = IMMUNE_PANEL if path is None else Path(path)
+    path = path or next(iter(SHIPPED_PANELS))
+    path = MARKERS / f"{path}.tsv" if path in SHIPPED_PANELS else Path(path)
     require_file(path)
     try:
         table = pd.read_csv(path, sep="\t", dtype=str, comment="#", keep_default_na=False)

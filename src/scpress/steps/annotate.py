@@ -10,11 +10,10 @@ from scipy import sparse
 from scpress import slots
 from scpress.cells.cell_types import Annotation, annotate_cells
 from scpress.cells.markers import find_markers
-from scpress.cells.panels import SHIPPED_PANEL, UNASSIGNED, Panel, check_panel, match_panel
+from scpress.cells.panels import UNASSIGNED, Panel, check_panel, match_panel, name_panel
 from scpress.config.options import AnnotateOptions
 from scpress.counts.genes import gene_ids, gene_symbols
 from scpress.counts.matrix import select_columns, select_rows
-from scpress.counts.sizes import log_normalize
 from scpress.errors import InputError
 
 log = logging.getLogger("scpress")
@@ -41,7 +40,7 @@ def annotate(
     counts
         [cells, genes] Raw counts, in memory or on disk.
     normalized
-        `obs`: size_factor.
+        `obs`: size_factor and, for a panel, library_size.
     clusters
         `obs`: leiden; `obsp`: connectivities.
     panel
@@ -55,7 +54,8 @@ def annotate(
         [cells, 0] `obs`: cell_type ('unassigned' where the evidence is not enough for any type; a
         parent such as 'T cell' where it is not enough for one of its children) and
         cell_type_confidence. `uns["scpress"]["annotate"]`: cell_types, clusters,
-        scores [clusters, types] (mean over the cells scored for the type, 0 where none was),
+        scores [clusters, types] (mean posterior over the cells scored for the type, 0 where none
+        was),
         cluster_types, method, n_unassigned, n_marker_cells.
     markers
         Of `markers.MARKER_COLUMNS`, best first within a cluster; empty when there is one cluster.
@@ -81,7 +81,7 @@ def annotate(
         if panel is None:
             raise InputError("no marker table was given. Use scpress.io.panel.read_panel().")
         labels, confidence, record = _score_labels(
-            counts, size_factor, clusters, code, check_panel(panel), options
+            counts, normalized, clusters, code, check_panel(panel), options
         )
     result = ad.AnnData(obs=pd.DataFrame(index=counts.obs_names.copy()))
     result.obs[slots.CELL_TYPE.name] = pd.Categorical(labels)
@@ -134,18 +134,22 @@ def _given_labels(obs: pd.DataFrame, column: str) -> tuple[np.ndarray, np.ndarra
 
 def _score_labels(
     counts: ad.AnnData,
-    size_factor: np.ndarray,
+    normalized: ad.AnnData,
     clusters: ad.AnnData,
     code: np.ndarray,
     table: pd.DataFrame,
     options: AnnotateOptions,
 ) -> tuple[np.ndarray, np.ndarray, dict]:
     slots.require(clusters, slots.CONNECTIVITIES)
+    slots.require(normalized, slots.LIBRARY_SIZE)
+    size_factor = normalized.obs[slots.SIZE_FACTOR.name].to_numpy(dtype=np.float64)
+    library_size = normalized.obs[slots.LIBRARY_SIZE.name].to_numpy(dtype=np.float64)
     panel = match_panel(table, gene_ids(counts.var), gene_symbols(counts.var))
     _report_missing(panel)
-    values = log_normalize(select_columns(counts.X, panel.columns), size_factor)
     found = annotate_cells(
-        values,
+        select_columns(counts.X, panel.columns),
+        size_factor,
+        float(np.median(library_size / size_factor)),
         clusters.obsp[slots.CONNECTIVITIES.name],
         code,
         panel,
@@ -155,7 +159,7 @@ def _score_labels(
     names = np.array([*panel.cell_types, UNASSIGNED])
     record = {
         "method": "marker genes",
-        "panel": options.panel or SHIPPED_PANEL,
+        "panel": name_panel(options.panel),
         "cell_types": np.array(panel.cell_types),
         "parents": np.array([*panel.cell_types, ""])[panel.parent],
         "n_genes_found": panel.positive.sum(axis=1),
