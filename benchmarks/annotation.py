@@ -1,11 +1,11 @@
 """How often cell types are right, and what becomes of a type that the panel does not know.
 
-Compares `scpress annotate` with scanpy's score_genes (the type with the highest score) on the demo
-and, where given, on PBMC 3k; then removes each type from the panel in turn.
+Scores `scpress annotate` on the demo and on the labelled files of a folder that LABELS names,
+removes each lineage from the panel in turn, and prints how often cells are right by confidence.
+Clusters are Leiden on 30 principal components. With --types the demo is compared with scanpy's
+score_genes (the type with the highest score) and each single type is removed, too.
 
-    python benchmarks/annotation.py --pbmc3k PATH [--demo-clusters PATH --pbmc3k-clusters PATH]
-
-Clusters are those of a run (clusters.h5ad) where given, else Leiden on 30 principal components.
+    python benchmarks/annotation.py [--data FOLDER] [--types]
 """
 
 import argparse
@@ -13,7 +13,6 @@ import warnings
 from pathlib import Path
 
 import anndata as ad
-import numpy as np
 import pandas as pd
 import scanpy as sc
 
@@ -24,13 +23,15 @@ from scpress.counts.sizes import library_sizes, log_normalize, size_factors
 from scpress.io.panel import read_panel
 from scpress.steps.annotate import annotate
 
-T_CD4 = {"CD4 T", "Treg"}
+T_CD4 = {"CD4 T", "Naive CD4 T", "Memory CD4 T", "Treg"}
+T_CD8 = {"CD8 T", "Naive CD8 T", "Effector CD8 T"}
+B = {"B cell", "Naive B", "Memory B"}
 MONOCYTES = {"CD14 monocyte", "CD16 monocyte", "Macrophage", "Mononuclear phagocyte"}
 # Known label -> types of the panel that are right. Monocytes and macrophages of the demo's tumour
 # share one label; the clusters of PBMC 3k do not tell naive from memory B, nor cDC from pDC.
 DEMO_TYPES = {
-    "CD8_T": {"CD8 T"},
-    "CD4_T": {"CD4 T"},
+    "CD8_T": T_CD8,
+    "CD4_T": T_CD4 - {"Treg"},
     "Treg": {"Treg"},
     "gdT": {"gamma-delta T"},
     "NK": {"NK cell"},
@@ -47,66 +48,104 @@ DEMO_TYPES = {
 PBMC3K_TYPES = {
     "Naive CD4 T": T_CD4,
     "Memory CD4 T": T_CD4,
-    "CD8 T": {"CD8 T"},
+    "CD8 T": T_CD8,
     "NK": {"NK cell"},
-    "B": {"Naive B", "Memory B", "B cell"},
+    "B": B,
     "CD14+ Mono": {"CD14 monocyte"},
     "FCGR3A+ Mono": {"CD16 monocyte"},
     "DC": {"cDC1", "cDC2", "pDC"},
     "Platelet": {"Platelet"},
 }
+# File -> obs column of its labels, and which types are right for each.
+LABELS = {
+    "pbmc3k_raw_2700.h5ad": ("cell_type", PBMC3K_TYPES),
+    "kang_muscat_1556.h5ad": (
+        "cluster_id",
+        {
+            "B cells": B,
+            "CD14+ Monocytes": {"CD14 monocyte"},
+            "FCGR3A+ Monocytes": {"CD16 monocyte"},
+            "CD4 T cells": T_CD4,
+            "CD8 T cells": T_CD8,
+        },
+    ),
+    "onek1k_7811.h5ad": (
+        "cell_type",
+        {
+            "cd4nc": T_CD4,
+            "bmem": {"Memory B"},
+            "monoc": {"CD14 monocyte"},
+            "mononc": {"CD16 monocyte"},
+        },
+    ),
+    "transfer_pbmc_ref_dropseq_noB.h5ad": (
+        "cell_type",
+        {"Cytotoxic T cell": T_CD8, "CD16+ monocyte": {"CD16 monocyte"}},
+    ),
+    "transfer_pbmc_query_indrops.h5ad": (
+        "cell_type",
+        {"Cytotoxic T cell": T_CD8, "CD16+ monocyte": {"CD16 monocyte"}, "B cell": B},
+    ),
+}
+BINS = [0, 0.5, 0.6, 0.7, 0.8, 0.9, 1.001]
 OUTCOMES = ["right", "parent", "unassigned", "wrong"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pbmc3k", type=Path, help="raw counts of PBMC 3k with obs cell_type")
-    parser.add_argument("--demo-clusters", type=Path, help="clusters.h5ad of a run on the demo")
-    parser.add_argument("--pbmc3k-clusters", type=Path, help="clusters.h5ad of a run on PBMC 3k")
+    parser.add_argument("--data", type=Path, help="folder of the labelled files")
+    parser.add_argument(
+        "--types", action="store_true", help="score_genes, and single types removed"
+    )
     arguments = parser.parse_args()
     demo = demo_counts()
-    compare("demo", demo, demo.obs["cell_type_annotations"], DEMO_TYPES, arguments.demo_clusters)
-    if arguments.pbmc3k is not None:
-        pbmc = ad.read_h5ad(arguments.pbmc3k)
-        compare("pbmc3k", pbmc, pbmc.obs["cell_type"], PBMC3K_TYPES, arguments.pbmc3k_clusters)
+    named = [compare("demo", demo, demo.obs["cell_type_annotations"], DEMO_TYPES, arguments.types)]
+    for name, (column, right) in LABELS.items() if arguments.data else ():
+        counts = ad.read_h5ad(arguments.data / name)
+        named.append(compare(name, counts, counts.obs[column], right, False))
+    print("\n== right (a true parent counts) by confidence, of the cells that have a name")
+    rows = pd.concat(named)
+    by = [rows["data"], pd.cut(rows["confidence"], BINS, right=False)]
+    print(rows.groupby(by, observed=True)["is_right"].agg(["size", "mean"]).round(2).to_string())
+    print(rows.groupby(by[1], observed=True)["is_right"].agg(["size", "mean"]).round(3).to_string())
 
 
 def compare(
-    name: str,
-    counts: ad.AnnData,
-    label: pd.Series,
-    right: dict[str, set[str]],
-    clusters_path: Path | None,
-) -> None:
-    """Print accuracy by label and overall, then every type left out of the panel."""
-    clusters = None if clusters_path is None else ad.read_h5ad(clusters_path)
-    if clusters is not None:
-        # A run names cells {sample}_{barcode} and drops those that fail its quality control.
-        barcode = [str(cell).partition("_")[2] for cell in clusters.obs_names]
-        counts, label = counts[barcode].copy(), label.loc[barcode]
-        clusters.obs_names = barcode
+    name: str, counts: ad.AnnData, label: pd.Series, right: dict[str, set[str]], types: bool
+) -> pd.DataFrame:
+    """Print accuracy by label and overall, then every lineage left out of the panel.
+
+    Returns
+    -------
+    One row per cell with a label and a name: data, confidence, is_right.
+    """
     library_size = library_sizes(counts.X)
     normalized = ad.AnnData(obs=pd.DataFrame(index=counts.obs_names))
+    normalized.obs["library_size"] = library_size
     normalized.obs["size_factor"] = size_factors(library_size)
     log_normalized = ad.AnnData(
         X=log_normalize(counts.X.tocsr(), normalized.obs["size_factor"].to_numpy()),
         obs=normalized.obs,
         var=counts.var,
     )
-    clusters = cluster_by_pca(log_normalized) if clusters is None else clusters
+    clusters = cluster_by_pca(log_normalized)
     panel = read_panel()
     ours, _ = annotate(counts, normalized, clusters, panel, AnnotateOptions())
     known = label.isin(list(right)).to_numpy()
     print(f"\n== {name}: {known.sum()} labelled cells, {clusters.obs['leiden'].nunique()} clusters")
     by_label = outcomes(ours.obs["cell_type"], label, right, panel)
-    theirs = outcomes(best_by_score_genes(log_normalized, panel), label, right, panel)
     print_shares("scpress", by_label)
-    print_shares("score_genes", theirs)
-    both = by_label.join(theirs[["right", "wrong"]].add_prefix("score_genes_"))
-    print(both.to_string())
-    print_calibration(ours.obs, label, right)
-    print(f"-- {name}: each type, then each lineage, left out of the panel")
-    print_left_out(counts, normalized, clusters, label, right, panel)
+    if types:
+        theirs = outcomes(best_by_score_genes(log_normalized, panel), label, right, panel)
+        print_shares("score_genes", theirs)
+    print(by_label.to_string())
+    print_left_out(counts, normalized, clusters, label, right, panel, types)
+    obs = ours.obs[known & (ours.obs["cell_type"] != UNASSIGNED).to_numpy()]
+    wanted = {name: its | ancestors(its, panel) for name, its in right.items()}
+    truth = label.loc[obs.index].astype(str)
+    is_right = [cell in wanted[one] for cell, one in zip(obs["cell_type"], truth, strict=True)]
+    columns = {"data": name, "confidence": obs["cell_type_confidence"], "is_right": is_right}
+    return pd.DataFrame(columns)
 
 
 def cluster_by_pca(log_normalized: ad.AnnData) -> ad.AnnData:
@@ -171,26 +210,6 @@ def print_shares(name: str, table: pd.DataFrame) -> None:
     print(f"{name:12s}", "  ".join(f"{what} {share:.3f}" for what, share in shares.items()))
 
 
-def print_calibration(obs: pd.DataFrame, label: pd.Series, right: dict[str, set[str]]) -> None:
-    """Print the share of right answers by confidence, parents not counted."""
-    is_known = label.isin(list(right)).to_numpy()
-    leaf = ~obs["cell_type"].isin(["B cell", "T cell", "Mononuclear phagocyte", UNASSIGNED])
-    rows = obs[is_known & leaf.to_numpy()]
-    truth = label[rows.index]
-    is_right = np.array(
-        [cell_type in right[name] for cell_type, name in zip(rows["cell_type"], truth, strict=True)]
-    )
-    bins = np.digitize(rows["cell_type_confidence"], [0.6, 0.7, 0.8])
-    print(
-        "right by confidence:",
-        "  ".join(
-            f"{name} {is_right[bins == number].mean():.2f} (n {np.sum(bins == number)})"
-            for number, name in enumerate(["<0.6", "<0.7", "<0.8", ">=0.8"])
-            if (bins == number).any()
-        ),
-    )
-
-
 def print_left_out(
     counts: ad.AnnData,
     normalized: ad.AnnData,
@@ -198,19 +217,24 @@ def print_left_out(
     label: pd.Series,
     right: dict[str, set[str]],
     panel: pd.DataFrame,
+    types: bool,
 ) -> None:
     lineages = {root for types in right.values() for root in ancestors(types, panel)}
     lineages = {name for name in lineages if not ancestors({name}, panel)}
-    left_out = {name: types for name, types in right.items() if not types & lineages}
+    lineages |= {name for its in right.values() for name in its if not ancestors({name}, panel)}
+    left_out = {name: its for name, its in right.items() if types and not its & lineages}
     rows = {}
-    for name, types in (left_out | {name: {name} for name in sorted(lineages)}).items():
-        removed = with_descendants(types, panel)
+    for name, its in (left_out | {name: {name} for name in sorted(lineages)}).items():
+        removed = with_descendants(its, panel)
         rest = panel[~panel["cell_type"].isin(removed)]
         found, _ = annotate(counts, normalized, clusters, rest, AnnotateOptions())
         is_lineage = name in lineages
-        labels = [known for known, its in right.items() if is_lineage and its <= removed] or [name]
+        labels = [known for known, its in right.items() if is_lineage and its <= removed]
+        labels = labels if is_lineage else [name]
+        if not labels:
+            continue
         answer = found.obs["cell_type"][label.isin(labels).to_numpy()].astype(str)
-        is_parent = answer.isin(ancestors(types, panel))
+        is_parent = answer.isin(ancestors(its, panel))
         is_unassigned = answer == UNASSIGNED
         neighbours = answer[~is_parent & ~is_unassigned].value_counts()
         rows[name] = {
@@ -221,7 +245,10 @@ def print_left_out(
             "which": ", ".join(f"{what} {n}" for what, n in neighbours.head(3).items()),
         }
     table = pd.DataFrame.from_dict(rows, orient="index")
+    print("-- left out of the panel")
     print(table.to_string())
+    if not types:
+        return
     table = table.loc[list(left_out)]
     share = table[["unassigned", "parent", "neighbour"]].sum() / table["cells"].sum()
     print("single types:", "  ".join(f"{what} {value:.3f}" for what, value in share.items()))
