@@ -15,13 +15,19 @@ from pathlib import Path
 import anndata as ad
 import numpy as np
 
-from scpress.config.cohort import BiomarkersOptions, ClassifyOptions, CohortOptions
+from scpress.config.cohort import (
+    BiomarkersOptions,
+    ClassifyOptions,
+    CohortOptions,
+    SurvivalOptions,
+)
 from scpress.config.simulation import SimulateOptions
 from scpress.errors import InputError
 from scpress.steps.biomarkers import biomarkers
 from scpress.steps.classify import classify
 from scpress.steps.cohort import cohort
 from scpress.steps.simulate import simulate
+from scpress.steps.survival import survival
 
 COMPARED = {"condition_key": "condition", "levels": ("control", "case")}
 SMALL = {"n_cells": 2400, "n_genes": 1000, "n_types": 4, "n_donors": 24, "n_batches": 2}
@@ -38,7 +44,7 @@ def measure_areas(seeds):
         views = {"composition": [], "pseudobulk": []}
         for seed in range(seeds):
             _, donors = simulated(seed, condition_effect=effect)
-            options = ClassifyOptions(**COMPARED, views=tuple(views), n_permutations=40, seed=seed)
+            options = ClassifyOptions(**COMPARED, views=tuple(views), n_permutations=20, seed=seed)
             for view in classify(donors, options)[1].views:
                 if view.name in views:
                     views[view.name].append((view.auc, view.auc_low, view.auc_high))
@@ -126,8 +132,29 @@ def measure_real(folder, permutations):
             tell(f"OneK1K, 40 donors, {key}", donors, ClassifyOptions(condition_key=key, **words))
     path = folder / "cohort_tcga_skcm_mirna_survival.h5ad"
     if path.exists():
-        options = ClassifyOptions(condition_key="sample_type", views=("components",), **words)
+        options = ClassifyOptions(
+            condition_key="sample_type", views=("pseudobulk", "components"), **words
+        )
         tell("melanoma, microRNA, metastasis (06) or primary (01)", bulk(path), options)
+
+    for name, file in (("breast cancer", "brca_mirna"), ("melanoma", "skcm_mirna_survival")):
+        path = folder / f"cohort_tcga_{file}.h5ad"
+        if path.exists():
+            options = SurvivalOptions(
+                time_key="OS_days",
+                event_key="OS_event",
+                missing="drop",
+                n_repeats=2,
+                n_permutations=3,
+            )
+            record = survival(bulk(path), options)[1]
+            print(
+                f"{name}, {record.n_donors} donors, {record.n_events} events: concordance "
+                f"{record.concordance:.3f} ({record.concordance_low:.3f} to "
+                f"{record.concordance_high:.3f}), permuted {record.permuted:.3f}, log-rank p of "
+                f"halves {record.log_rank_p:.1e}",
+                flush=True,
+            )
 
 
 def main():

@@ -164,6 +164,30 @@ MUTANTS = [
         ),
     ),
     *_in(
+        "donors/survival",
+        ("ties are Breslow's", 'ties="efron"', 'ties="breslow"'),
+        (
+            "the dead at the end of another are not first",
+            " | ((time[:, None] == time) & (event == 0))",
+            "",
+        ),
+        ("who is not dead comes first", "(event[:, None] == 1) & (", "(event[:, None] >= 0) & ("),
+        ("pairs of other folds are asked", "first & (fold[:, None] == fold)", "first & True"),
+        (
+            "a model sees the times it predicts",
+            "np.flatnonzero(fold != number), np",
+            "np.arange(len(fold)), np",
+        ),
+        ("nine events are enough", "event.sum() < 2 *", "event.sum() < 1 *"),
+        ("events may be anything", "np.isin(event, (0, 1))", "np.isin(event, (0, 1, 2))"),
+    ),
+    *_in(
+        "steps/survival",
+        ("donors without a time are told", 'and options.missing == "refuse"', "and False"),
+        ("permuted times are not", "rng.permutation(len(time))", "np.arange(len(time))"),
+        ("high risk is low", "is_high = risk > ", "is_high = risk < "),
+    ),
+    *_in(
         "steps/classify",
         (
             "types that a donor lacks are features",

@@ -23,8 +23,12 @@ AUTO = "auto"
 # Sizes of latent that are tried where one is `auto`; as many as `steps/search.py` has.
 N_SIZES = 5
 _VERB_COLUMNS = ("sample", "path", *INGEST_COLUMNS)
-# Verbs that compare donors of two conditions, and what they write.
-COMPARISONS = {"biomarkers": "biomarkers.json", "classify": "classification.json"}
+# Verbs that compare donors where this key names a column, and what they write.
+COMPARISONS = {
+    "biomarkers": ("condition_key", "biomarkers.json"),
+    "classify": ("condition_key", "classification.json"),
+    "survival": ("time_key", "survival.json"),
+}
 # Keys of the configuration that may name a file.
 FILE_KEYS = (("normalize", "gene_list"), ("annotate", "panel"))
 # Panels that come with the package, as `cells/panels.py` has them: names, not files.
@@ -318,18 +322,18 @@ def list_donor_files(config, samples):
     """Files of donors that a run makes; none where the sheet names fewer than two of them."""
     if count_donors(samples) < 2:
         return []
-    compared = [verb for verb in COMPARISONS if config[verb]["condition_key"] is not None]
-    return ["cohort.h5ad", *(COMPARISONS[verb] for verb in compared)]
+    asked = [name for verb, (key, name) in COMPARISONS.items() if config[verb][key] is not None]
+    return ["cohort.h5ad", *asked]
 
 
 def _check_donors(config, samples):
     """Why donors cannot be compared where that is asked for."""
     n = count_donors(samples)
     return [
-        f"'{verb}.condition_key' compares donors, and the sample sheet names {n}; give it a column "
+        f"'{verb}.{key}' compares donors, and the sample sheet names {n}; give it a column "
         "'donor' with two or more, or set the key to null."
-        for verb in COMPARISONS
-        if config[verb]["condition_key"] is not None and n < 2
+        for verb, (key, _) in COMPARISONS.items()
+        if config[verb][key] is not None and n < 2
     ]
 
 

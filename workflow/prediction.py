@@ -68,6 +68,7 @@ COSTS = {
     # The file has no cells: the same for all cohorts, of hundreds of donors at most.
     "biomarkers": Cost(4000, 0, 8, 120, 0.0),
     "classify": Cost(4000, 0, 8, 120, 0.0),
+    "survival": Cost(4000, 0, 8, 120, 0.0),
     # A training for each seed and fold, on a part of the cells, and two scores of all of them.
     "anomaly": Cost(1500, 2_000, 60, 240, 3.0),
     "compress": Cost(1500, 2_000, 24, 30, 0.2),

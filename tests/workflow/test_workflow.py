@@ -24,7 +24,7 @@ SHIPPED = yaml.safe_load((ROOT / "config/config.yaml").read_text())
 # Verbs that the shipped configuration does not ask for.
 ON_REQUEST = {"anomaly", "denoise", "false_signals", "genes", "learning_curve", "search"}
 # Verbs of donors, whom the shipped sample sheet does not name.
-ON_REQUEST |= {"cohort", "biomarkers", "classify"}
+ON_REQUEST |= {"cohort", "biomarkers", "classify", "survival"}
 # Small enough for a test; every rule runs, and a network trains.
 SMALL = {
     "samples": "samples.tsv",

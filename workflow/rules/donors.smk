@@ -2,6 +2,7 @@
 #   cohort      counts, annotation, clusters, latents -> cohort.h5ad                       scpress cohort
 #   biomarkers  cohort -> biomarkers.tsv, biomarkers.json  scpress biomarkers
 #   classify    cohort -> classification.json, classification.tsv  scpress classify
+#   survival    cohort -> survival.json, survival.tsv  scpress survival
 
 
 rule cohort:
@@ -97,5 +98,36 @@ rule classify:
             {params.flags:q} \
             --output {output.record:q} \
             --weights {output.weights:q} \
+            2>{log:q}
+        """
+
+
+rule survival:
+    """Predict the hazard of donors held out, on request."""
+    input:
+        cohort=f"{RESULTS}/cohort.h5ad",
+    output:
+        record=f"{RESULTS}/survival.json",
+        risks=f"{RESULTS}/survival.tsv",
+    log:
+        f"{RESULTS}/logs/survival.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/survival.tsv"
+    conda:
+        "../../envs/scpress.yaml"
+    threads: config["threads"]
+    resources:
+        mem_mb=memory("survival"),
+        runtime=minutes("survival"),
+    params:
+        step_version=1,
+        flags=flags("survival"),
+    shell:
+        """
+        scpress survival \
+            --cohort {input.cohort:q} \
+            {params.flags:q} \
+            --output {output.record:q} \
+            --risks {output.risks:q} \
             2>{log:q}
         """

@@ -79,3 +79,20 @@ class ClassifyOptions(ComparisonOptions):
     n_components: int = option(10, "principal components", minimum=1)
     n_permutations: int = option(100, "permutations of the labels", minimum=20)
     seed: int = option(0, "seed of folds and permutations", minimum=0, maximum=MAX_SEED)
+
+
+@dataclass(frozen=True)
+class SurvivalOptions(Options):
+    """Tell whether counts of donors predict who lives longer, on donors held out."""
+
+    time_key: str | None = option(
+        None, "column of donors with the time to the event or to the end; null: nothing is told"
+    )
+    event_key: str | None = option(None, "column of donors: 1 where the event was seen, else 0")
+    missing: str = option("refuse", "donors without time or event", choices=("refuse", "drop"))
+    n_folds: int = option(5, "folds of the donors", minimum=2)
+    n_repeats: int = option(3, "divisions into folds, over which results are averaged", minimum=1)
+    n_features: int = option(500, "features of a training fold, most variable first", minimum=1)
+    n_components: int = option(15, "most principal components, one for five events", minimum=1)
+    n_permutations: int = option(20, "permutations of the times", minimum=1)
+    seed: int = option(0, "seed of folds and permutations", minimum=0, maximum=MAX_SEED)

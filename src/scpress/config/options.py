@@ -4,7 +4,12 @@ from dataclasses import dataclass
 
 from scpress.config.anomaly import AnomalyOptions
 from scpress.config.archive import PackOptions
-from scpress.config.cohort import BiomarkersOptions, ClassifyOptions, CohortOptions
+from scpress.config.cohort import (
+    BiomarkersOptions,
+    ClassifyOptions,
+    CohortOptions,
+    SurvivalOptions,
+)
 from scpress.config.fields import MAX_SEED, Options, option
 from scpress.config.genes import FLAVORS, GenesOptions
 from scpress.config.output import AssembleOptions, DenoiseOptions
@@ -295,6 +300,7 @@ VERBS: dict[str, type[Options]] = {
     "cohort": CohortOptions,
     "biomarkers": BiomarkersOptions,
     "classify": ClassifyOptions,
+    "survival": SurvivalOptions,
     "false_signals": FalseSignalsOptions,
     "anomaly": AnomalyOptions,
     "compress": CompressOptions,

@@ -89,11 +89,19 @@ def features_of(
     if view == COVARIATES:
         table = comparison.nuisance
         return sparse.csr_matrix(table.to_numpy(dtype=float)), [str(name) for name in table]
-    n_cells = cohort.obsm[TYPE_CELLS].iloc[rows].to_numpy()
     if view == "composition":
         if len(record.types) < 2:
             return sparse.csr_matrix((len(rows), 0)), []
+        n_cells = cohort.obsm[TYPE_CELLS].iloc[rows].to_numpy()
         return sparse.csr_matrix(log_ratios(n_cells)), list(record.types)
+    return pseudobulk_of(cohort, record, rows)
+
+
+def pseudobulk_of(
+    cohort: ad.AnnData, record: CohortRecord, rows: np.ndarray
+) -> tuple[sparse.csr_matrix, list[str]]:
+    """[units, features] Log counts by type and gene, and their names."""
+    n_cells = cohort.obsm[TYPE_CELLS].iloc[rows].to_numpy()
     # Types that each unit has enough cells of; of the others a value would have to be made up.
     types = [
         name
