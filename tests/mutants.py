@@ -2100,6 +2100,30 @@ MUTANTS = [
     ),
     # steps ----------------------------------------------------------------------------------------
     *_in(
+        "steps/generate",
+        ("a draw has no deviation", "mean + deviation * noise", "mean + 0 * noise"),
+        (
+            "the prior is the posterior",
+            'options.source == "prior":\n            z',
+            "False:\n            z",
+        ),
+        ("one draw is all draws", "np.random.default_rng(seed)", "np.random.default_rng(0)"),
+        (
+            "a cell is drawn by luck",
+            "rng.permutation(given) for",
+            "rng.choice(given, len(given)) for",
+        ),
+        ("counts are of Poisson", "if likelihood.has_theta:", "if False:"),
+        ("extra zeros are left out", "if likelihood.has_pi:", "if False:"),
+        ("size is each cell's own", "total=cells.total * ratio", "total=cells.total * ratio**0"),
+        ("all given cells are chosen", "return found.isin(groups)", "return ~found.isin([])"),
+        ("any prior is normal", 'model.config.prior != "kl"', 'model.config.prior == ""'),
+    ),
+    *_in(
+        "verbs/generate",
+        ("a seed is not passed on", "seed=arguments.seed", "seed=0"),
+    ),
+    *_in(
         "steps/anomaly",
         ("the whole is trained on", "is_reference & (fold != k)", "fold != k"),
         ("a model has seen what it scores", "is_reference & (fold != k)", "is_reference"),

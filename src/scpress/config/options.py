@@ -11,6 +11,7 @@ from scpress.config.cohort import (
     SurvivalOptions,
 )
 from scpress.config.fields import MAX_SEED, Options, option
+from scpress.config.generate import GenerateOptions
 from scpress.config.genes import FLAVORS, GenesOptions
 from scpress.config.output import AssembleOptions, DenoiseOptions
 from scpress.config.scores import (
@@ -307,5 +308,6 @@ VERBS: dict[str, type[Options]] = {
     "pack": PackOptions,
     "assemble": AssembleOptions,
     "report": ReportOptions,
+    "generate": GenerateOptions,
     "simulate": SimulateOptions,
 }

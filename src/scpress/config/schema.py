@@ -13,7 +13,7 @@ from scpress.config.options import VERBS
 from scpress.settings import DEVICES
 
 # Verbs that no target of the workflow runs by itself; `denoise` is a rule on request.
-_NOT_IN_WORKFLOW = ("simulate",)
+_NOT_IN_WORKFLOW = ("generate", "simulate")
 
 HEADER = "# Written by `make schema` from src/scpress/config; edit options.py or schema.py there.\n"
 
