@@ -22,7 +22,9 @@ INGEST_COLUMNS = ("format", "layer", "orientation", "genome", "rounding", "label
 AUTO = "auto"
 # Sizes of latent that are tried where one is `auto`; as many as `steps/search.py` has.
 N_SIZES = 5
-_VERB_COLUMNS = ("sample", "path", *INGEST_COLUMNS)
+# Column that names tables of receptor chains, joined by this.
+RECEPTORS_COLUMN, BETWEEN_FILES = "receptors", ";"
+_VERB_COLUMNS = ("sample", "path", RECEPTORS_COLUMN, *INGEST_COLUMNS)
 # Verbs that compare donors where this key names a column, and what they write.
 COMPARISONS = {
     "biomarkers": ("condition_key", "biomarkers.json"),
@@ -446,9 +448,11 @@ def read_samples(path, schema, *, exists=os.path.exists):
             problem = (
                 f"sample '{row['sample']}' is twice in '{path}'; give every sample its own name."
             )
-        if not problem and not exists(row["path"]):
+        files = [row.get("path"), *list_receptors(row)]
+        missing = [file for file in files if not problem and not exists(file)]
+        if missing:
             problem = (
-                f"no such file: '{row['path']}' ({where}); paths are relative to the directory "
+                f"no such file: '{missing[0]}' ({where}); paths are relative to the directory "
                 f"snakemake runs in, {os.getcwd()}."
             )
         if problem:
@@ -459,6 +463,11 @@ def read_samples(path, schema, *, exists=os.path.exists):
     if not rows:
         problems.append(f"'{path}' lists no samples; add a line per sample.")
     return samples, problems
+
+
+def list_receptors(row):
+    """Tables of receptor chains of one sample."""
+    return [one.strip() for one in row.get(RECEPTORS_COLUMN, "").split(BETWEEN_FILES) if one.strip()]
 
 
 def _read_table(path):
@@ -518,7 +527,7 @@ def _check_row(row, where, schema):
 
 def _check_row_texts(row, where):
     for key, text in row.items():
-        why = _explain_text(text, key == "path")
+        why = _explain_text(text, key in ("path", RECEPTORS_COLUMN))
         # Metadata are KEY=VALUE words, which begin with the key.
         if why and (key in _VERB_COLUMNS or not text.startswith("-")):
             return f"'{key}' in {where} {why}"

@@ -71,6 +71,8 @@ COSTS = {
     "survival": Cost(4000, 0, 8, 120, 0.0),
     # A training for each seed and fold, on a part of the cells, and two scores of all of them.
     "anomaly": Cost(1500, 2_000, 60, 240, 3.0),
+    # A pass over the sequences of 1,000 cells takes seconds, and there are up to 150.
+    "receptors": Cost(1500, 10_000, 0, 60, 10.0),
     "compress": Cost(1500, 2_000, 24, 30, 0.2),
     "pack": Cost(1500, 2_000, 8, 20, 0.5),
     "assemble": Cost(1500, 2_000, 10, 20, 0.1),

@@ -103,6 +103,24 @@ SUBTYPE_CONFIDENCE = _obs(
     high=1,
     may_lack=True,
 )
+# Of receptors.h5ad alone. A receptor has a chain of V and J and one of V, D and J.
+RECEPTOR_CHAIN = {
+    (arm, name): _obs(
+        f"receptor_{arm.lower()}_{name}", "category", f"{text} of the {arm} chain.", may_lack=True
+    )
+    for arm in ("VJ", "VDJ")
+    for name, text in (
+        ("chain", "Name (TRA, IGH and so on)"),
+        ("cdr3", "CDR3, amino acids,"),
+        ("v_gene", "V gene"),
+        ("j_gene", "J gene"),
+    )
+}
+RECEPTOR_CHAINS = _obs("receptor_n_chains", "int64", "Productive chains of the cell.", low=0)
+RECEPTOR_NOTE = _obs("receptor_note", "category", "What is not clear of its receptor, or ''.")
+RECEPTOR_GROUP = _obs(
+    "receptor_group", "category", "Cells with receptors that are alike.", may_lack=True
+)
 FOLD = _obs("fold", "int64", "Fold of the molecules, from 1, in folds.h5ad alone.", low=1)
 NLL = _obs("nll_{model}", "float32", "Negative log-likelihood of the cell, nats.")
 IS_VALIDATION = _obs("is_validation_{model}", "bool", "Held out to decide when to stop.")
@@ -189,6 +207,14 @@ LATENT = Slot("obsm", "X_{model}", "[cells, n_latent]", "float32", "Posterior me
 LATENT_SD = Slot(
     "obsm", "X_{model}_sd", "[cells, n_latent]", "float32", "Posterior deviation.", low=0
 )
+RECEPTOR = Slot(
+    "obsm",
+    "X_receptor",
+    "[cells, n_latent]",
+    "float32",
+    "Codes of the VJ and the VDJ chain, in receptors.h5ad alone; NaN without one.",
+    may_lack=True,
+)
 UMAP = Slot("obsm", "X_umap", "[cells, 2]", "float32", "Layout for looking at, not for measuring.")
 DISTANCES = Slot("obsp", "distances", "[cells, cells]", "float32", "Neighbours graph.", low=0)
 CONNECTIVITIES = Slot("obsp", "connectivities", "[cells, cells]", "float32", "Fuzzy graph.", low=0)
@@ -201,7 +227,10 @@ FORMAT_VERSION = 1
 # uns["scpress"] is a dictionary; its entries are named in docs/formats.md.
 RECORD = Slot("uns", "scpress", "dict", "", "What was run: digests, options, versions, tables.")
 
-SLOTS = tuple(value for value in list(globals().values()) if isinstance(value, Slot))
+SLOTS = (
+    *(value for value in list(globals().values()) if isinstance(value, Slot)),
+    *RECEPTOR_CHAIN.values(),
+)
 
 # Keys of DCA and scvi-tools, written when asked for and never read. They are none of ours, so that
 # a file that comes with them keeps them until then.

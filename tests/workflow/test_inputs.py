@@ -421,6 +421,14 @@ def test_a_second_file_lies_over_the_first_as_snakemake_joins_them(below, above)
         ("sample\tpath\ns1\t\n", "column 'path' is missing or empty in row 1"),
         ("sample\tpath\n\traw.h5ad\n", "column 'sample' is missing or empty in row 1"),
         ("sample\tpath\ns1\tno.h5ad\n", "no such file: 'no.h5ad' (row 1 of 'samples.tsv')"),
+        (
+            "sample\tpath\treceptors\ns1\traw.h5ad\traw.h5ad; no.csv\n",
+            "no such file: 'no.csv' (row 1 of 'samples.tsv')",
+        ),
+        (
+            "sample\tpath\treceptors\ns1\traw.h5ad\t{a}\n",
+            "'receptors' in row 1 of 'samples.tsv' is '{a}'; Snakemake reads",
+        ),
         ("sample\tpath\ns1\traw.h5ad\ns1\traw.h5ad\n", "sample 's1' is twice"),
         ("sample\tpath\ns/1\traw.h5ad\n", "'s/1' is not a possible name"),
         ("sample\tpath\tformat\ns1\traw.h5ad\tcvs\n", "did you mean 'csv'?"),

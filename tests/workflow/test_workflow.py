@@ -23,6 +23,7 @@ from scpress.config.options import VERBS, ClusterOptions, SubtypeOptions
 SHIPPED = yaml.safe_load((ROOT / "config/config.yaml").read_text())
 # Verbs that the shipped configuration does not ask for.
 ON_REQUEST = {"anomaly", "denoise", "false_signals", "genes", "learning_curve", "search"}
+ON_REQUEST |= {"receptors"}
 # Verbs of donors, whom the shipped sample sheet does not name.
 ON_REQUEST |= {"cohort", "biomarkers", "classify", "survival"}
 # Small enough for a test; every rule runs, and a network trains.
@@ -216,7 +217,13 @@ def test_the_primary_model_is_chosen_among_all_that_are_scored(tmp_path):
         annotate={"max_fdr": 0.01},
     )
     ad.AnnData(sparse.random(500, 200, density=0.1, format="csr")).write_h5ad(tmp_path / "raw.h5ad")
+    (tmp_path / "samples.tsv").write_text("sample\tpath\treceptors\ns1\traw.h5ad\ta.csv; b.tsv\n")
+    for name in ("a.csv", "b.tsv"):
+        (tmp_path / name).touch()
     jobs = dry_run(tmp_path)
+    (receptors,) = jobs["receptors"]
+    assert values_of("--receptors", receptors) == ["s1=a.csv", "s1=b.tsv"]
+    assert not any("a.csv" in word for word in jobs["ingest"][0]["words"])
     runs = ("pca/all/7", "vae/all/7", "vae/all/3")
     latents = [f"results/models/{run}/latent.h5ad" for run in runs]
     (cluster,), (choose,), (assemble,) = (jobs[n] for n in ("cluster", "choose", "assemble"))

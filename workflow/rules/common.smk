@@ -87,6 +87,11 @@ FALSE_SIGNALS = (
 # What is said of donors: nothing where the sheet names fewer than two.
 DONOR_FILES = [f"{RESULTS}/{name}" for name in inputs.list_donor_files(config, SAMPLES)]
 ANOMALY = [f"{RESULTS}/anomaly.h5ad"] if config["anomaly"]["folds"] else []
+# (sample, file) of the tables of receptor chains that the sample sheet names.
+RECEPTOR_FILES = [
+    (name, path) for name, row in SAMPLES.items() for path in inputs.list_receptors(row)
+]
+RECEPTORS = [f"{RESULTS}/receptors.h5ad"] if RECEPTOR_FILES else []
 # Files the configuration names are inputs: they must exist, and a change of one counts.
 GENE_LIST = named_file("normalize", "gene_list")
 PANEL = named_file("annotate", "panel")
@@ -133,7 +138,8 @@ def ingest_flags(wildcards):
     metadata = [
         f"{k}={v}"
         for k, v in row.items()
-        if k not in ("sample", "path", *inputs.INGEST_COLUMNS)
+        if k
+        not in ("sample", "path", inputs.RECEPTORS_COLUMN, *inputs.INGEST_COLUMNS)
     ]
     words = flags(
         "ingest", {key: row[key] for key in inputs.INGEST_COLUMNS if key in row}

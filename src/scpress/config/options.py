@@ -14,6 +14,7 @@ from scpress.config.fields import MAX_SEED, Options, option
 from scpress.config.generate import GenerateOptions
 from scpress.config.genes import FLAVORS, GenesOptions
 from scpress.config.output import AssembleOptions, DenoiseOptions
+from scpress.config.receptors import ReceptorsOptions
 from scpress.config.scores import (
     AUTO,
     BaselinesOptions,
@@ -304,6 +305,7 @@ VERBS: dict[str, type[Options]] = {
     "survival": SurvivalOptions,
     "false_signals": FalseSignalsOptions,
     "anomaly": AnomalyOptions,
+    "receptors": ReceptorsOptions,
     "compress": CompressOptions,
     "pack": PackOptions,
     "assemble": AssembleOptions,
