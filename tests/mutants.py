@@ -1548,14 +1548,26 @@ MUTANTS = [
     *_in(
         "cells/doublets",
         ("a cell is its own neighbour", "distances[itself, at + itself] = np.inf", "pass"),
-        (
-            "a limit that is too near is believed",
-            "few = n_found < n_neighbors",
-            "few = n_found < 0",
-        ),
         ("variances are not made equal", "scaled.data /= sd[scaled.indices]", "pass"),
         ("doublets are not brought to one depth", "_per_million(X[some[:, 0]]", "(X[some[:, 0]]"),
         ("the ratio of doublets is one", "ratio = len(pairs) / n_cells", "ratio = 1.0"),
+    ),
+    *_in(
+        "cells/neighbors",
+        ("a point is its own nearest other", "and start + j != i", "and start + j >= 0"),
+        ("too few points of near groups are enough", "where) < n_neighbors", "where) < 0"),
+        ("rows of the ordered points", "order[rows], squares)", "rows, squares)"),
+        (
+            "the last of several blocks starts anew",
+            "rows[i - starts[begin]]",
+            "rows[i - starts[group]]",
+        ),
+        ("squared distances", "np.sqrt(np.take_along_axis(", "(np.take_along_axis("),
+        (
+            "the last dimension is left out",
+            "+ (f[j] - w) * (f[j] - w)\n                )\n        else",
+            ")\n        else",
+        ),
     ),
     *_in(
         "cells/graph",

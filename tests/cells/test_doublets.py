@@ -5,7 +5,7 @@ import scanpy as sc
 from scipy import sparse
 from sklearn.neighbors import NearestNeighbors
 
-from scpress.cells import doublets
+from scpress.cells import doublets, neighbors
 from scpress.cells.doublets import count_neighbours, score_doublets
 
 
@@ -46,19 +46,23 @@ def test_a_histogram_of_one_mode_has_no_threshold():
     assert 0.2 < doublets._threshold(two) < 0.5
 
 
-@pytest.mark.parametrize("most_in_double", [10, 10_000])
 @pytest.mark.parametrize("n_neighbors", [1, 7, 60, 500])
-@pytest.mark.parametrize("sampled", [20, 4096])
-def test_neighbours_are_counted_exactly(monkeypatch, most_in_double, n_neighbors, sampled):
-    monkeypatch.setattr(doublets, "_MOST_IN_DOUBLE", most_in_double)
-    monkeypatch.setattr(doublets, "_SAMPLED", sampled)
+def test_neighbours_of_few_points_are_counted_exactly(monkeypatch, n_neighbors):
     monkeypatch.setattr(doublets, "_DISTANCES_AT_A_TIME", 700 * 64)
     rng = np.random.default_rng(n_neighbors)
-    # Groups of very different widths: a limit of the sample's is too near for some points.
     points = rng.standard_normal((700, 6)) * rng.choice([0.1, 1, 30], 700)[:, None] + 5
     found = count_neighbours(points, n_neighbors, 400)
     nearest = NearestNeighbors(n_neighbors=n_neighbors).fit(points).kneighbors()[1]
     np.testing.assert_array_equal(found, (nearest >= 400).sum(axis=1))
+
+
+def test_scores_hardly_change_where_neighbours_are_approximate(monkeypatch, counts):
+    exact = score_doublets(counts, expected_rate=0.08, seed=3)
+    monkeypatch.setattr(doublets, "_MOST_EXACT", 100)
+    monkeypatch.setattr(neighbors, "_FEWEST_COMPARED", 10)
+    found = score_doublets(counts, expected_rate=0.08, seed=3)
+    assert 0 < np.abs(found.simulated - exact.simulated).mean() < 0.01
+    assert np.corrcoef(found.score, exact.score)[0, 1] > 0.98
 
 
 def test_fewer_points_than_neighbours_are_all_counted():

@@ -145,7 +145,7 @@ def test_few_cells_have_no_doublet_score():
 
 
 def test_a_failing_scrublet_is_a_message(monkeypatch):
-    def fail(X, options):
+    def fail(*_):
         raise ValueError("n_components must be between 1 and 3\nand more")
 
     monkeypatch.setattr(step, "_run_scrublet", fail)
@@ -178,7 +178,7 @@ def test_planted_doublets_score_higher(pbmc):
 
 
 def test_threshold_that_drops_a_large_part_is_not_used(monkeypatch):
-    def claim(X, options):
+    def claim(*_):
         table = pd.DataFrame({"doublet_score": 0.5, "predicted_doublet": True}, index=range(120))
         return table.set_axis([str(i) for i in range(120)], axis=0)
 
@@ -250,7 +250,7 @@ def _scores(monkeypatch, scores, predicted):
     """Scrublet's answer for the first cells; the others were dropped by it."""
     table = pd.DataFrame({"doublet_score": scores, "predicted_doublet": predicted})
     table.index = table.index.astype(str)
-    monkeypatch.setattr(step, "_run_scrublet", lambda X, options: table)
+    monkeypatch.setattr(step, "_run_scrublet", lambda *_: table)
 
 
 def test_a_score_at_the_limit_passes_and_so_does_a_cell_without_one(monkeypatch):
@@ -278,8 +278,8 @@ def test_with_a_filter_column_doublets_are_scored_and_none_is_dropped(monkeypatc
 def test_doublets_are_looked_for_among_the_cells_that_pass(monkeypatch):
     seen = []
 
-    def remember(X, options):
-        seen.append(X.shape[0])
+    def remember(counts, rows, options):
+        seen.append(len(rows))
         return pd.DataFrame({"doublet_score": [0.9], "predicted_doublet": [True]}, index=["1"])
 
     monkeypatch.setattr(step, "_run_scrublet", remember)

@@ -56,7 +56,7 @@ rule qc:
         mem_mb=memory("qc", sample_size),
         runtime=minutes("qc", sample_size),
     params:
-        step_version=1,
+        step_version=2,
         flags=flags("qc"),
     shell:
         """

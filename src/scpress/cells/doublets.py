@@ -1,9 +1,9 @@
 """Scrublet: cells among whose neighbours there are many simulated doublets (Wolock et al. 2019).
 
-The same computation as `scanpy.pp.scrublet` with `mean_center=False`, and the same scores: scanpy
-finds neighbours approximately where there are many, here they are exact. Nothing of the size of
-cells by genes is dense, simulated doublets only ever exist a few thousand at a time, and of the
-neighbours only their number is kept.
+The same computation as `scanpy.pp.scrublet` with `mean_center=False`, and the same scores. Where
+cells are many the neighbours are approximate, as scanpy's are. Nothing of the size of cells by
+genes is dense, simulated doublets only ever exist a few thousand at a time, and of the neighbours
+only their number is kept.
 """
 
 import warnings
@@ -12,17 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from scpress.cells.neighbors import count_late
 from scpress.counts.sizes import library_sizes
 
 _DOUBLETS_PER_CELL = 2
 _N_COMPONENTS = 30
 _FEWEST_CELLS, _FEWEST_GENES = 3, 3
 _DOUBLETS_AT_A_TIME = 5_000
-# More points are kept in single precision, where half of the time is saved.
-_MOST_IN_DOUBLE = 12_000
+# Up to so many points all distances are computed, which takes a second.
+_MOST_EXACT = 12_000
 _DISTANCES_AT_A_TIME = 1 << 21
-# Points, evenly spaced, that tell how near the nearest ones are.
-_SAMPLED = 4_096
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,9 @@ def _variable_genes(X: sparse.csr_matrix) -> np.ndarray:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations inside scanpy
-        adata = ad.AnnData(X.astype(np.float32))
+        # Only the values are copied: scanpy leaves the indices as they are.
+        values = X.data.astype(np.float32)
+        adata = ad.AnnData(sparse.csr_matrix((values, X.indices, X.indptr), shape=X.shape))
         sc.pp.normalize_total(adata)
         sc.pp.log1p(adata)
         sc.pp.highly_variable_genes(adata)
@@ -141,41 +142,20 @@ def _threshold(simulated: np.ndarray) -> float | None:
 
 
 def count_neighbours(points: np.ndarray, n_neighbors: int, first: int) -> np.ndarray:
-    """[points] How many of a point's nearest others are `first` or come after it.
-
-    All distances are computed, some rows at a time. Sorting them is what would take long: only
-    those below a limit that some of the points give are looked at, about twice `n_neighbors`.
-    """
+    """[points] How many of a point's nearest others are `first` or come after it."""
     n = len(points)
-    points = points - points.mean(axis=0)
-    if n > _MOST_IN_DOUBLE:
-        points = points.astype(np.float32)
     n_neighbors = min(n_neighbors, n - 1)
-    doubled, squares = np.ascontiguousarray(-2 * points.T), (points**2).sum(axis=1)
-    comes_after = np.arange(n) >= first
-    step = max(1, n // _SAMPLED)
-    expected = n_neighbors / step
-    rank = min(int(expected + 4 * np.sqrt(expected)) + 1, len(squares[::step]) - 1)
+    if n > _MOST_EXACT:
+        return count_late(points, n_neighbors, first)
+    points = points - points.mean(axis=0)
+    squares = (points**2).sum(axis=1)
     count = np.zeros(n, np.int64)
     rows = max(1, _DISTANCES_AT_A_TIME // n)
     for at in range(0, n, rows):
         part = points[at : at + rows]
-        distances = part @ doubled
-        distances += squares
+        distances = squares - 2 * (part @ points.T)
         itself = np.arange(len(part))
         distances[itself, at + itself] = np.inf
-        limit = np.partition(distances[:, ::step], rank, axis=1)[:, [rank]]
-        row, column = np.divmod(np.flatnonzero(distances <= limit), n)
-        n_found = np.bincount(row, minlength=len(part))
-        place = np.arange(len(row)) - np.repeat(np.cumsum(n_found) - n_found, n_found)
-        near = np.full((len(part), n_found.max()), np.inf, distances.dtype)
-        after = np.zeros(near.shape, bool)
-        near[row, place], after[row, place] = distances[row, column], comes_after[column]
-        few = n_found < n_neighbors
-        if few.any():
-            near, after = near[~few], after[~few]
-            nearest = np.argpartition(distances[few], n_neighbors - 1, axis=1)[:, :n_neighbors]
-            count[at : at + rows][few] = comes_after[nearest].sum(axis=1)
-        nearest = np.argpartition(near, n_neighbors - 1, axis=1)[:, :n_neighbors]
-        count[at : at + rows][~few] = np.take_along_axis(after, nearest, axis=1).sum(axis=1)
+        nearest = np.argpartition(distances, n_neighbors - 1, axis=1)[:, :n_neighbors]
+        count[at : at + rows] = (nearest >= first).sum(axis=1)
     return count

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 import anndata as ad
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from scpress import slots
 from scpress.cells.doublets import score_doublets
@@ -228,7 +227,7 @@ def _score_doublets(
         )
         return score, None
     try:
-        result = _run_scrublet(select_rows(counts.X, np.flatnonzero(basis)), options)
+        result = _run_scrublet(counts, np.flatnonzero(basis), options)
     except Exception as error:
         # Scrublet fails in many ways on small or flat data; a score is not worth a sample.
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -257,8 +256,11 @@ def _score_doublets(
     return score, predicted
 
 
-def _run_scrublet(X: sparse.csr_matrix, options: QcOptions) -> pd.DataFrame:
-    found = score_doublets(X, expected_rate=options.expected_doublet_rate, seed=options.seed)
+def _run_scrublet(counts: ad.AnnData, rows: np.ndarray, options: QcOptions) -> pd.DataFrame:
+    # Nobody else holds what is read, so it goes as soon as the genes are chosen.
+    found = score_doublets(
+        select_rows(counts.X, rows), expected_rate=options.expected_doublet_rate, seed=options.seed
+    )
     table = pd.DataFrame({"doublet_score": found.score}, index=found.cells)
     if found.threshold is not None:
         table["predicted_doublet"] = found.score > found.threshold
