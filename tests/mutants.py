@@ -1067,8 +1067,14 @@ MUTANTS = [
         ),
         (
             "the weight of the KL is always one",
-            "total = reconstruction + kl_weight * kl",
-            "total = reconstruction + kl",
+            "total = reconstruction + kl_weight * kl\n",
+            "total = reconstruction + kl\n",
+        ),
+        (
+            "theta is no part of the decoder",
+            '("decoder.", "eta.", "pi_logits.", "log_theta", "continuous_")',
+            '("decoder.", "eta.", "pi_logits.", "continuous_")',
+            "tests/model/test_fitted.py",
         ),
         (
             "the input is corrupted after training",
@@ -1205,11 +1211,6 @@ MUTANTS = [
             "covariates are shifted and not scaled",
             "return (continuous - self.network.continuous_mean) / self.network.continuous_scale",
             "return continuous - self.network.continuous_mean",
-        ),
-        (
-            "theta is no part of the decoder",
-            'parts = ("decoder.", "eta.", "pi_logits.", "log_theta", "continuous_")',
-            'parts = ("decoder.", "eta.", "pi_logits.", "continuous_")',
         ),
     ),
     *_in(
@@ -2618,8 +2619,9 @@ MUTANTS = [
         "steps/annotate",
         (
             "what is tested can be denoised",
-            "from scpress.counts.sizes import log_normalize\n",
-            "from scpress.counts.sizes import log_normalize\nimport scpress.steps.denoise\n",
+            "from scpress.counts.matrix import select_columns, select_rows\n",
+            "from scpress.counts.matrix import select_columns, select_rows\n"
+            "import scpress.steps.denoise\n",
             "tests/test_architecture.py smoothed",
         ),
     ),
@@ -2678,7 +2680,7 @@ MUTANTS = [
         ("sizes begin with a rung of few steps", "draw.steps[-1:] if by_size", "draw.steps if 0"),
         (
             "chosen settings replace what is said for one training",
-            "if own[key] == found.given.get(key)",
+            "if own.get(key) == found.given.get(key)",
             "if True",
         ),
     ),

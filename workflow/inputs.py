@@ -467,7 +467,8 @@ def read_samples(path, schema, *, exists=os.path.exists):
 
 def list_receptors(row):
     """Tables of receptor chains of one sample."""
-    return [one.strip() for one in row.get(RECEPTORS_COLUMN, "").split(BETWEEN_FILES) if one.strip()]
+    words = row.get(RECEPTORS_COLUMN, "").split(BETWEEN_FILES)
+    return [word.strip() for word in words if word.strip()]
 
 
 def _read_table(path):
