@@ -1583,6 +1583,11 @@ MUTANTS = [
             "distance[rows - start, rows - start] = np.inf",
         ),
         (
+            "a cell of many is not among its own neighbours",
+            "distances = np.column_stack([np.zeros(n_obs, np.float32), distances])",
+            "distances = np.column_stack([distances, np.zeros(n_obs, np.float32)])",
+        ),
+        (
             "a neighbour of another cell counts as recalled",
             "np.isin(reference + offset, neighbors + offset)",
             "np.isin(reference, neighbors)",

@@ -47,6 +47,18 @@ def test_neighbours_of_ten_thousand_cells():
     assert (truth[rows] == truth[columns]).mean() > 0.99
 
 
+def test_graphs_of_many_cells_are_those_of_few(monkeypatch):
+    points = np.random.default_rng(0).normal(size=(500, 6)).astype(np.float32)
+    points[3] = points[4]
+    exact = graph.build_graph(points, n_neighbors=15, seed=0, key="X_model")
+    monkeypatch.setattr(graph, "_EXACT_CELLS", 100)
+    found = graph.build_graph(points, n_neighbors=15, seed=0, key="X_model")
+    for key in ("distances", "connectivities"):
+        a, b = (one.obsp[key].toarray() for one in (exact, found))
+        np.testing.assert_allclose(a, b, atol=2e-3)
+        np.testing.assert_array_equal(a > 0, b > 0)
+
+
 def test_a_link_of_one_graph_alone_is_half_as_strong_in_the_average_of_two():
     rng = np.random.default_rng(0)
     graphs = [

@@ -8,7 +8,10 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import scanpy as sc
+from scipy import sparse
 from sklearn.neighbors import KNeighborsTransformer
+
+from scpress.cells.neighbors import nearest
 
 
 def nearest_neighbors(z: np.ndarray, n_neighbors: int) -> np.ndarray:
@@ -60,8 +63,23 @@ def cluster_neighbors(neighbors: np.ndarray, *, resolution: float = 1.0, seed: i
 
 # Cells whose distances to all others are computed at a time.
 _BLOCK_CELLS = 500
-# Up to here an exact search is faster than compiling and running pynndescent's approximate one.
+# Up to here an exact search takes a few seconds.
 _EXACT_CELLS = 20_000
+
+
+class _GroupedTransformer(KNeighborsTransformer):
+    """What scanpy asks for neighbours: as its base, by `nearest`."""
+
+    def fit_transform(self, X: np.ndarray, y: None = None) -> sparse.csr_matrix:
+        """[cells, cells] Distances of a cell's nearest, itself among them."""
+        n_obs, count = len(X), self.n_neighbors + 1
+        rows, distances = nearest(X, self.n_neighbors)
+        rows = np.column_stack([np.arange(n_obs), rows])
+        distances = np.column_stack([np.zeros(n_obs, np.float32), distances])
+        indptr = np.arange(0, n_obs * count + 1, count)
+        return sparse.csr_matrix(
+            (distances.ravel().astype(np.float64), rows.ravel(), indptr), shape=(n_obs, n_obs)
+        )
 
 
 def build_graph(points: np.ndarray, *, n_neighbors: int, seed: int, key: str) -> ad.AnnData:
@@ -69,14 +87,16 @@ def build_graph(points: np.ndarray, *, n_neighbors: int, seed: int, key: str) ->
     graph = ad.AnnData(obs=pd.DataFrame(index=[str(row) for row in range(len(points))]))
     graph.obsm[key] = points
     n_neighbors = min(n_neighbors, len(points) - 1)
-    exact = KNeighborsTransformer(n_neighbors=n_neighbors) if len(points) <= _EXACT_CELLS else None
+    kind = KNeighborsTransformer if len(points) <= _EXACT_CELLS else _GroupedTransformer
     with warnings.catch_warnings():
-        # umap says that a fixed seed excludes threads; the seed is what we want.
-        warnings.filterwarnings("ignore", message="n_jobs value")
         # Cells at the same place: scanpy stores their distance of 0 one by one.
         warnings.filterwarnings("ignore", message="Changing the sparsity structure")
         sc.pp.neighbors(
-            graph, n_neighbors=n_neighbors, use_rep=key, transformer=exact, random_state=seed
+            graph,
+            n_neighbors=n_neighbors,
+            use_rep=key,
+            transformer=kind(n_neighbors=n_neighbors),
+            random_state=seed,
         )
     return graph
 
