@@ -16,7 +16,8 @@ from archive import counts_of
 
 from scpress.archive import loops
 from scpress.archive.codec import CountsCodec
-from scpress.archive.numpy_reader import E_MAX, ZERO_BITS
+from scpress.archive.encoding import push
+from scpress.archive.numpy_reader import E_MAX, LANES, ZERO_BITS
 from scpress.archive.survey import level_of, library_of
 
 
@@ -50,34 +51,40 @@ def symbols_of(path: Path) -> tuple[np.ndarray, np.ndarray]:
     X = counts_of(path)
     codec = CountsCodec.fit(lambda: iter([X]), X.shape)
     p = codec.parameters
-    n_e, e_first, nonzero = codec._model[:3]
+    e_first, nonzero = codec._model[:2]
     e = level_of(library_of(X))[:, None] + p.b[p.direct]
-    rows = p.t[p.direct] * n_e + np.clip(e, e_first, E_MAX) - e_first
-    flags = (X[:, p.direct] > 0).toarray().ravel()
+    # A second lane has as many symbols as the first.
+    e = e[: len(e) // LANES * LANES]
+    rows = codec._direct[1] + np.clip(e, e_first, E_MAX)
+    flags = (X[: len(e), p.direct] > 0).toarray().ravel()
     return flags, np.clip(nonzero[rows].ravel(), 1 << 6, (1 << ZERO_BITS) - (1 << 6))
 
 
 def rans(flags: np.ndarray, nonzero: np.ndarray) -> tuple:
-    """Encode and decode by the loops of the archive."""
+    """Encode and decode by the loops of the archive, half of the symbols in each lane."""
     zero = (1 << ZERO_BITS) - nonzero
-    rows = np.arange(len(flags))
+    rows = np.arange(len(flags)).reshape(LANES, -1)
 
     def encode() -> np.ndarray:
         start, size = np.where(flags, zero, 0), np.where(flags, nonzero, zero)
         symbols = start.astype(np.uint64) | size.astype(np.uint64) << np.uint64(28)
         symbols |= np.uint64(ZERO_BITS) << np.uint64(57)
-        words = np.empty(len(flags) + 2, np.uint32)
-        used = loops._push(symbols, len(symbols), words)
-        return words[len(words) - used :]
+        words, lanes = np.empty(len(flags) + 2, np.uint32), []
+        for lane in symbols.reshape(LANES, -1):
+            used = push(lane, len(lane), words)
+            lanes.append(words[len(words) - used :].copy())
+        return np.concatenate([lanes[0], lanes[1][::-1]])
 
     def decode(words: np.ndarray) -> np.ndarray:
-        padded = np.append(words, np.uint32(0))
-        state = np.uint64(int(words[1]) << 32 | int(words[0]))
-        found = np.empty(len(flags) + 1, np.int64)
-        n, _, _ = loops._pop_flags(state, padded, 2, len(words), nonzero, rows, found)
-        out = np.zeros(len(flags), bool)
-        out[found[:n]] = True
-        return out
+        ends = ((words[1], words[0]), (words[-2], words[-1]))
+        states = tuple(np.uint64(int(high) << 32 | int(low)) for high, low in ends)
+        found = np.empty((LANES, rows.shape[1] + 1), np.int32)
+        places = 2, len(words) - 3
+        n, _, _ = loops._pop_flags(states, words, places, nonzero, rows, found)
+        out = np.zeros(rows.shape, bool)
+        for lane in range(LANES):
+            out[lane, found[lane, : n[lane]]] = True
+        return out.ravel()
 
     return encode, decode
 

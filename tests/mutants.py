@@ -223,6 +223,7 @@ MUTANTS = [
     *_in(
         "archive/probabilities",
         ("a block never ends by its genes", "j - first < BLOCK_GENES and ", ""),
+        ("the guide is one value late", "guide[row, q] = j\n", "guide[row, q] = j + 1\n"),
         ("large odds overflow", "if odds < 1 << 30:", "if odds < 1 << 62:"),
         ("what is missing goes to the last value", "if weights[j] > weights[most]:", "if True:"),
         (
@@ -241,7 +242,8 @@ MUTANTS = [
         ("a weighted gene is rare", " | self.w[:, order].any(axis=0)", ""),
         ("latents do not widen the means", "(b - reach).min()", "b.min()"),
         ("a chunk may end anywhere", " or (lanes.state != FLOOR).any()", ""),
-        ("words may be left over", "(lanes.at != lanes.ends).any() or ", ""),
+        ("words may be left over", "lanes.left().any() or ", ""),
+        ("levels are rounded down", "(level + (1 << RARE_SHIFT >> 1))", "level"),
         (
             "counts of zero are counts",
             "found_values.min() < 1 or ",
@@ -254,13 +256,13 @@ MUTANTS = [
         "archive/loops",
         (
             "larger counts lose their low bits",
-            "        if lost[j]:\n",
-            "        if False:\n",
+            "            if lost[0, j]:\n",
+            "            if False:\n",
             "tests/archive/test_codec.py any_counts",
         ),
         (
             "what is left over is not seen",
-            "    if at < end:\n        return TOO_LONG",
+            "    if places[0] < places[1] + 1:\n        return TOO_LONG",
             "    if False:\n        return TOO_LONG",
             "tests/archive/test_codec.py another_length",
         ),
@@ -271,15 +273,29 @@ MUTANTS = [
             "tests/archive/test_codec.py another_number",
         ),
         (
-            "a later word is not read",
-            "            at += 1\n        value = np.int64(ranges",
-            "        value = np.int64(ranges",
+            "a cell that is not there takes words",
+            "        if not is_pair:\n",
+            "        if False:\n",
             "tests/archive/test_codec.py any_counts",
         ),
         (
             "what is left of a block is as much as at its beginning",
-            "            scale = _ONE // whole\n",
-            "",
+            "            whole = uint64(survival[b, c_b])\n",
+            "            whole = uint64(survival[b, 0])\n",
+            "tests/archive/test_codec.py real_counts",
+        ),
+    ),
+    *_in(
+        "archive/encoding",
+        (
+            "each lane has all cells",
+            "for i in range(lane, n_cells, LANES):",
+            "for i in range(n_cells):",
+        ),
+        (
+            "rare genes have the level of their cell",
+            "e = min(max(rare_level + b_rare[r], e_first), E_MAX)",
+            "e = min(max(level + b_rare[r], e_first), E_MAX)",
             "tests/archive/test_codec.py real_counts",
         ),
     ),
@@ -300,6 +316,7 @@ MUTANTS = [
             "0 * sd",
         ),
         ("a sample of blocks", "np.arange(-at % step, ", "np.arange(0, "),
+        ("a level of rare genes is free", "if saved.sum() <= cost:", "if saved.sum() <= 0:"),
     ),
     *_in(
         "archive/costs",

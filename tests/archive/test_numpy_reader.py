@@ -15,6 +15,10 @@ from scpress.archive.fit import pack_parameters
 from scpress.archive.numbers import frequencies
 from scpress.archive.numpy_reader import ABSENT, E_MAX, CountsReader, Parameters, order_of
 
+# A cell's rare genes have its level.
+ONE = frequencies(np.ones(1))
+NO_MORE = np.zeros(1, int), ONE
+
 
 def parameters(**changes):
     """Parameters of five genes, as bytes."""
@@ -24,7 +28,7 @@ def parameters(**changes):
         "t": np.array([8, 0, 10, 9, 10]),
         "w": np.zeros((0, 5), int),
         "direct_b": -30,
-        "tables": [table],
+        "tables": [table, NO_MORE],
     }
     return pack_parameters(**(words | changes))
 
@@ -78,15 +82,29 @@ def test_a_gene_with_a_weight_is_direct_and_widens_the_means():
     w = np.array([[3, 0, 0, 0, 0], [0, 0, -2, 0, 0]])
     level = np.arange(90, 100), frequencies(np.ones(10))
     z = [(np.arange(-4, 3), frequencies(np.ones(7))), (np.arange(2), frequencies(np.ones(2)))]
-    p = Parameters(parameters(w=w, tables=[level, *z]), 5)
+    p = Parameters(parameters(w=w, tables=[level, NO_MORE, *z]), 5)
     np.testing.assert_array_equal(p.w, w)
     assert (p.direct.tolist(), p.rare.tolist()) == ([2, 4, 0], [3])
-    assert p.mean_range() == (-90 + 90 - 3 * 4, -20 + 99 + 2)
+    # The rare genes of a cell of level 99 have 100.
+    assert p.mean_range() == (-90 + 90 - 3 * 4, -20 + 100 + 2)
+
+
+def test_levels_of_rare_genes_are_multiples_of_four_without_a_gap():
+    level, more = (np.array([165, 175]), frequencies(np.ones(2))), (np.array([-1, 2]), ONE)
+    p = Parameters(parameters(tables=[level, (more[0], level[1])]), 5)
+    assert p.rare_levels().tolist() == list(range(160, 188, 4))
+    # 165 lies nearest to 164, 166 as near to 168 as to 164.
+    assert numpy_reader.rare_level_of(np.array([165, 166]), np.array([-1, 0])).tolist() == [
+        160,
+        168,
+    ]
+    # They widen the means as a level does: here down to that of the rarest gene.
+    assert p.mean_range()[0] == -90 + 160
 
 
 def test_means_above_the_tables_take_those_of_their_last_octave():
     table = np.array([400]), frequencies(np.ones(1))
-    p = Parameters(parameters(tables=[table]), 5)
+    p = Parameters(parameters(tables=[table, NO_MORE]), 5)
     assert p.mean_range() == (128, 143)
     assert numpy_reader.table_mean(np.array([143, 144, 160, 495])).tolist() == [143, 128, 128, 143]
     assert numpy_reader.lost_bits(np.array([143, 144, 159, 160])).tolist() == [0, 1, 1, 2]
@@ -99,12 +117,13 @@ def test_means_above_the_tables_take_those_of_their_last_octave():
         ({"b": np.array([ABSENT - 1, ABSENT, 0, 0, 0])}, "a gene's parameters are out of range"),
         ({"t": np.array([20, 0, 10, 9, 10])}, "a gene's parameters are out of range"),
         ({"w": np.full((1, 5), 1 << 16)}, "a weight, a latent or a level is out of range"),
-        ({"tables": [(np.array([1 << 16]), np.array([0, 1 << 14]))]}, "a level is out of range"),
-        ({"tables": [(np.empty(0, int), np.zeros(1, int))]}, "a table is empty"),
+        ({"tables": [(np.array([1025]), ONE), NO_MORE]}, "a level is out of range"),
+        ({"tables": [NO_MORE, (np.array([65]), ONE)]}, "a level is out of range"),
+        ({"tables": [(np.empty(0, int), np.zeros(1, int)), NO_MORE]}, "a table is empty"),
     ],
 )
 def test_parameters_out_of_range_are_refused(changes, says):
-    tables = [(np.arange(9), frequencies(np.ones(9)))] * (1 + ("w" in changes))
+    tables = [(np.arange(9), frequencies(np.ones(9)))] * (2 + ("w" in changes))
     data = parameters(**({"tables": tables} | changes))
     with pytest.raises(ValueError, match=says):
         Parameters(data, 5)
@@ -125,7 +144,7 @@ def test_a_chunk_must_end_with_its_words_and_in_the_first_state():
     codec, (chunk,), n_cells, _ = coded(X)
     reader = CountsReader(codec.to_bytes(), 5)
     with pytest.raises(ValueError, match="does not end as it should"):
-        reader.decode([chunk + bytes(4)], n_cells)
+        reader.decode([chunk[:-8] + bytes(4) + chunk[-8:]], n_cells)
     for bit in range(8):
         with pytest.raises(ValueError, match=r"does not end as it should|too early"):
             reader.decode([bytes([chunk[0] ^ 1 << bit]) + chunk[1:]], n_cells)

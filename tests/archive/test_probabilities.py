@@ -59,6 +59,16 @@ def test_numpy_walks_to_the_same_integers():
                 np.testing.assert_array_equal(ours.pool[here : here + n + 2], theirs.starts[t][i])
 
 
+def test_the_guide_is_the_last_value_whose_start_is_not_above_the_upper_bits():
+    tables = Tables(np.array([3, 19]), -20, 60)
+    for row in np.flatnonzero(tables.ranges[:, 1]):
+        here, n = tables.ranges[row, :2]
+        slots = np.arange(tables.guide.shape[1]) << probabilities.GUIDE_SHIFT
+        wanted = np.searchsorted(tables.pool[here : here + n + 1], slots, side="right") - 1
+        np.testing.assert_array_equal(tables.guide[row], wanted)
+        assert (tables.pool[here + n + 1 :][: 1 + probabilities.NEXT_PLACES] == 1 << 16).all()
+
+
 def test_thetas_that_are_not_asked_for_are_left_out():
     tables = Tables(np.array([3, 3, 7]), 0, 9)
     filled = np.flatnonzero(tables.nonzero.reshape(N_T, -1).any(axis=1))
@@ -72,13 +82,14 @@ def test_what_is_left_falls_from_gene_to_gene_and_begins_anew_with_a_block():
     n_blocks = probabilities.fill_survival(
         50, np.full(n, -20), np.zeros(n, np.int64), 100, 0, nonzero, left, ends
     )
-    # 127 genes leave nearly all of it: the number of genes ends a block.
-    assert ends[:n_blocks].tolist() == [127, 254, 300]
-    exact = 2.0**28 * (1 - 2.0**-10) ** np.arange(128)
-    np.testing.assert_allclose(left[0], exact, atol=128)
+    # 126 genes leave nearly all of it: the number of genes ends a block.
+    assert ends[:n_blocks].tolist() == [126, 252, 300]
+    exact = 2.0**28 * (1 - 2.0**-10) ** np.arange(127)
+    np.testing.assert_allclose(left[0, :127], exact, atol=128)
+    assert left[0, 127] == 0
     np.testing.assert_array_equal(left[1], left[0])
-    np.testing.assert_array_equal(left[2, :47], left[0, :47])
-    assert not left[2, 47:].any()
+    np.testing.assert_array_equal(left[2, :49], left[0, :49])
+    assert not left[2, 49:].any()
     nonzero[:] = 1 << 27  # a half: the block ends after the gene that brings it below 2^22
     n_blocks = probabilities.fill_survival(
         50, np.full(10, -20), np.zeros(10, np.int64), 100, 0, nonzero, left, ends

@@ -9,10 +9,11 @@ import numpy as np
 from scipy import sparse
 
 from scpress.archive import loops
+from scpress.archive.encoding import encode_lane
 from scpress.archive.fit import Fitted, fit_parameters
-from scpress.archive.numpy_reader import HEAD_BITS, Parameters
+from scpress.archive.numpy_reader import HEAD_BITS, LANES, RARE_SHIFT, Parameters, rare_level_of
 from scpress.archive.probabilities import BLOCK_PLACES, Tables, fill_survival
-from scpress.archive.survey import ReadBlocks, level_of, library_of
+from scpress.archive.survey import ReadBlocks, level_of, library_of, rare_steps
 
 CELLS_PER_CHUNK = 24
 _DAMAGE = {
@@ -43,10 +44,15 @@ class CountsCodec:
         self._rank = np.full(n_vars, -1)
         self._rank[self._genes] = np.arange(len(self._genes))
         tables = Tables(p.t[p.order], *p.mean_range())
-        self._model = tables.n_e, tables.e_first, tables.nonzero, tables.ranges, tables.pool
-        self._direct = tuple(one.astype(np.int32) for one in (p.b[p.direct], p.t[p.direct]))
-        self._direct += (p.w[:, p.direct].astype(np.int32),)
-        self._rare = self._survivals(p.b[p.rare], p.t[p.rare], p.tables[0][0], tables)
+        self._model = (
+            tables.e_first, tables.nonzero, tables.ranges, tables.guide, tables.pool,
+        )  # fmt: skip
+        base = p.t[p.direct] * tables.n_e - tables.e_first
+        self._direct = (
+            p.b[p.direct].astype(np.int32), base.astype(np.int32),
+            p.w[:, p.direct].astype(np.int16),
+        )  # fmt: skip
+        self._rare = self._survivals(p.b[p.rare], p.t[p.rare], p.rare_levels(), tables)
         width = max(len(values) for values, _ in p.tables)
         self._head_starts = np.full((len(p.tables), width + 1), 1 << HEAD_BITS)
         self._head_values = np.zeros((len(p.tables), width), np.int64)
@@ -56,7 +62,7 @@ class CountsCodec:
 
     @staticmethod
     def _survivals(b: np.ndarray, t: np.ndarray, levels: np.ndarray, tables: Tables) -> tuple:
-        survivals, ends = [], []
+        survivals, begins, ends = [], [], []
         survival = np.empty((len(b), BLOCK_PLACES), np.int32)
         end = np.empty(len(b), np.int32)
         for level in levels:
@@ -65,9 +71,13 @@ class CountsCodec:
             )
             survivals.append(survival[:n].copy())
             ends.append(end[:n].copy())
+            begins.append(np.append(np.int32(0), end[:n])[:n])
         first = np.cumsum([0, *map(len, ends)])
         b, row = b.astype(np.int32), (t * tables.n_e - tables.e_first).astype(np.int32)
-        return b, row, np.concatenate(survivals), first, np.concatenate(ends)
+        return (
+            b, row, np.concatenate(survivals), levels[0] >> RARE_SHIFT, first,
+            np.concatenate(begins), np.concatenate(ends),
+        )  # fmt: skip
 
     @classmethod
     def fit(
@@ -116,11 +126,15 @@ class CountsCodec:
         heads = np.clip(np.searchsorted(known, levels), 0, len(known) - 1)[:, None]
         if (known[heads[:, 0]] != levels).any() or (self._rank[block.indices] < 0).any():
             raise ValueError("there are cells or genes that the codec was not fitted to")
-        latents = np.zeros((len(levels), max(len(self._head_values) - 1, 1)), np.int64)
+        known = self.parameters.tables[1][0]
+        more = np.clip(rare_steps(block, levels, self.parameters), known[0], known[-1])
+        heads = np.concatenate([heads, np.searchsorted(known, more)[:, None]], axis=1)
+        both = np.stack([levels, rare_level_of(levels, more)], axis=1)
+        latents = np.zeros((len(levels), max(len(self._head_values) - 2, 1)), np.int64)
         if self._fitted.latent is not None:
             places = self._fitted.latent.places(block, levels, first_cell)
             heads = np.concatenate([heads, places], axis=1)
-            for k, values in enumerate(self._head_values[1:]):
+            for k, values in enumerate(self._head_values[2:]):
                 latents[:, k] = values[places[:, k]]
         indptr = block.indptr.astype(np.int64)
 
@@ -130,13 +144,16 @@ class CountsCodec:
             here = slice(ends[0], ends[-1])
             n = cells.stop - cells.start
             room = n * (heads.shape[1] + len(self._genes) + 1) + 8 * int(ends[-1] - ends[0]) + 2
-            words = np.empty(room, np.uint32)
-            used = loops.encode_chunk(
-                ends - ends[0], block.indices[here], block.data[here], heads[cells],
-                levels[cells], latents[cells], self._head_starts, self._rank,
-                self._direct, self._rare, self._model, words,
-            )  # fmt: skip
-            return words[room - used :].astype("<u4").tobytes()
+            words, found = np.empty(room, np.uint32), []
+            for lane in range(LANES):
+                used = encode_lane(
+                    lane, ends - ends[0], block.indices[here], block.data[here], heads[cells],
+                    both[cells], latents[cells], self._head_starts, self._rank,
+                    self._direct, self._rare, self._model, words,
+                )  # fmt: skip
+                found.append(words[room - used :].copy())
+            # One lane is read from the front, the other from the end.
+            return np.concatenate([found[0], found[1][::-1]]).astype("<u4").tobytes()
 
         with ThreadPoolExecutor(self.threads) as pool:
             return list(pool.map(work, range(0, block.shape[0], self.cells_per_chunk)))
@@ -160,12 +177,12 @@ class CountsCodec:
         def work(part: range) -> None:
             dense = np.zeros(n_vars, np.int32)
             for i in part:
-                words = np.frombuffer(chunks[i] + bytes(4), dtype="<u4")
+                words = np.frombuffer(chunks[i], dtype="<u4")
                 ends = np.empty(n_cells[i] + 1, np.int64)
                 here = slice(at[i], at[i + 1])
                 problem = loops.decode_chunk(
-                    words, n_cells[i], self._head_starts, self._head_values[0],
-                    self._head_values, self._genes, self._direct, self._rare, self._model,
+                    words, n_cells[i], self._head_starts, self._head_values,
+                    self._genes, self._direct, self._rare, self._model,
                     dense, ends, indices[here], data[here],
                 )  # fmt: skip
                 if problem != loops.OK:

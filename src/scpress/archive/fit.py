@@ -7,10 +7,16 @@ import numpy as np
 
 from scpress.archive.costs import THETA_BITS, Costs, sparse_bits
 from scpress.archive.latents import Latent
-from scpress.archive.numbers import pack_numbers, pack_table, write_signed, write_varint
-from scpress.archive.numpy_reader import ABSENT, T_LOW, T_POISSON, order_of
+from scpress.archive.numbers import (
+    frequencies,
+    pack_numbers,
+    pack_table,
+    write_signed,
+    write_varint,
+)
+from scpress.archive.numpy_reader import ABSENT, T_LOW, T_POISSON, Parameters, order_of
 from scpress.archive.rungs import choose_latent
-from scpress.archive.survey import ReadBlocks, Seen, direct_from, look, shares_of
+from scpress.archive.survey import ReadBlocks, Seen, direct_from, look, rare_table, shares_of
 
 _OCTAVE = 16
 
@@ -59,7 +65,12 @@ def fit_parameters(
         sizes = {name: round(bits / 8) for name, bits in rungs.items()}
         story = {"rungs": sizes, "chosen": chosen, "why": "fewest bytes in all, by a sample"}
     direct_b = direct_from(seen.level_table)
-    return Fitted(pack_parameters(b, t, w, direct_b, tables), found, story)
+    # Which genes are rare is known from all but the table of how much higher their level is.
+    nothing = np.zeros(1, np.int64), frequencies(np.ones(1, np.int64))
+    packed = pack_parameters(b, t, w, direct_b, [tables[0], nothing, *tables[1:]])
+    more = rare_table(seen, Parameters(packed, n_vars))
+    packed = pack_parameters(b, t, w, direct_b, [tables[0], more, *tables[1:]])
+    return Fitted(packed, found, story)
 
 
 # theta -------------------------------------------------------------------------------------------

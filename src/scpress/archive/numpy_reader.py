@@ -12,6 +12,7 @@ import numpy as np
 
 FLOOR = 1 << 32
 HEAD_BITS, ZERO_BITS, VALUE_BITS = 14, 28, 16
+LANES = 2  # coders of a chunk: its cells are dealt out to them in turn
 
 # Means are 2^(e / 16) for whole numbers e; these are round(2^(k / 16) * 2^30).
 STEPS = [
@@ -26,7 +27,8 @@ ABSENT = E_LOW - 1
 T_LOW, T_POISSON = -6, 19
 CUT_BITS, MOST_VALUES = 20, 4096
 # Where a block of rare genes ends.
-BLOCK_FLOOR, BLOCK_GENES = 1 << 22, 127
+BLOCK_FLOOR, BLOCK_GENES = 1 << 22, 126
+RARE_SHIFT = 2  # the level of rare genes is a multiple of 4
 # Chunks that are decoded side by side.
 _LANES = 512
 
@@ -180,7 +182,8 @@ class Parameters:
     direct_b
         From this b on, or with a weight, a gene is coded in every cell.
     tables
-        Values and starts of the numbers at the head of a cell: the level and the latents.
+        Values and starts of the numbers at the head of a cell: the level, how much higher that of
+        its rare genes is, in steps, and the latents.
 
     Raises
     ------
@@ -207,32 +210,44 @@ class Parameters:
             raise ValueError(f"weights of {n_weighted} genes, of {len(order)}")
         for row in self.w:
             row[order[:n_weighted]] = unpack_numbers(reader, n_weighted)
-        self.tables = [unpack_table(reader, 1 << HEAD_BITS) for _ in range(1 + n_latent)]
+        self.tables = [unpack_table(reader, 1 << HEAD_BITS) for _ in range(2 + n_latent)]
         if reader.at < len(data):
             raise ValueError("bytes are left over")
         if n_vars and (b.min() < ABSENT or b.max() > E_MAX or t.min() < 0 or t.max() > T_POISSON):
             raise ValueError("a gene's parameters are out of range")
         largest = [np.abs(values).max(initial=0) for values, _ in self.tables]
-        if max(largest) > 1 << 15 or np.abs(self.w).max(initial=0) > 1 << 15:
+        most = [1 << 10, 1 << 6] + [1 << 15] * n_latent
+        if (np.array(largest) > most).any() or np.abs(self.w).max(initial=0) >= 1 << 15:
             raise ValueError("a weight, a latent or a level is out of range")
         if not all(len(values) for values, _ in self.tables):
             raise ValueError("a table is empty")
         is_direct = (b[order] >= self.direct_b) | self.w[:, order].any(axis=0)
         self.direct, self.rare = order[is_direct], order[~is_direct]
 
+    def rare_levels(self) -> np.ndarray:
+        """All levels that rare genes can have, rising without a gap."""
+        (levels, _), (more, _) = self.tables[:2]
+        first, last = rare_level_of(levels[[0, -1]], more[[0, -1]]) >> RARE_SHIFT
+        return np.arange(first, last + 1) << RARE_SHIFT
+
     def mean_range(self) -> tuple[int, int]:
         """The lowest and the highest mean that its tables are needed for."""
-        levels = self.tables[0][0]
+        levels = np.concatenate([self.tables[0][0], self.rare_levels()])
         reach = np.zeros(len(self.b), np.int64)
-        for row, (values, _) in zip(self.w, self.tables[1:], strict=True):
+        for row, (values, _) in zip(self.w, self.tables[2:], strict=True):
             reach += np.abs(row) * int(np.abs(values).max())
         b, reach = self.b[self.order], reach[self.order]
-        low = int((b - reach).min() + levels[0]) if len(b) else 0
-        high = int((b + reach).max() + levels[-1]) if len(b) else 0
+        low = int((b - reach).min() + levels.min()) if len(b) else 0
+        high = int((b + reach).max() + levels.max()) if len(b) else 0
         low, high = min(max(low, E_LOW), E_MAX), min(max(high, E_LOW), E_MAX)
         if high >= E_TOP:
             return min(low, E_TOP - 16), E_TOP - 1
         return low, high
+
+
+def rare_level_of(level: np.ndarray, more: np.ndarray) -> np.ndarray:
+    """The level of the rare genes of a cell."""
+    return (((level + (1 << RARE_SHIFT >> 1)) >> RARE_SHIFT) + more) << RARE_SHIFT
 
 
 def order_of(b: np.ndarray) -> np.ndarray:
@@ -391,28 +406,21 @@ class Blocks:
 
 
 class _Lanes:
-    """The coder of several chunks, side by side.
+    """The coders of several chunks, side by side; the second of a chunk reads from its end.
 
-    Parameters
-    ----------
-    room
-        Words that a cell can take at most: so many may be read past the end before it is noticed.
-
-    Raises
-    ------
-    ValueError
-        A chunk ends too early.
+    A cell can take `room` words at most: so many may be read past the end before it is noticed.
     """
 
     def __init__(self, chunks: Sequence[bytes], room: int):
         words = [np.frombuffer(chunk, dtype="<u4") for chunk in chunks]
-        if any(len(one) < 2 for one in words):
+        if any(len(one) < 2 * LANES for one in words):
             raise ValueError("a chunk ends too early")
-        self.words = np.concatenate([*words, np.zeros(room, np.uint32)]).astype(np.uint64)
-        self.ends = np.cumsum([len(one) for one in words])
-        self.at = self.ends - np.array([len(one) for one in words])
-        self.state = (self.words[self.at + 1] << np.uint64(32)) | self.words[self.at]
-        self.at += 2
+        self.n_words = np.array([len(one) for one in words])
+        both = [lane for one in words for lane in (one, one[::-1])]
+        self.words = np.concatenate([*both, np.zeros(room, np.uint32)]).astype(np.uint64)
+        self.first = np.cumsum([0, *np.repeat(self.n_words, LANES)])[:-1]
+        self.at = self.first + 2
+        self.state = (self.words[self.first + 1] << np.uint64(32)) | self.words[self.first]
 
     def slot(self, lanes: np.ndarray, bits: int) -> np.ndarray:
         """Where in the scale of 2^bits the next symbol of some lanes lies."""
@@ -436,9 +444,13 @@ class _Lanes:
             self.at[of] = at + 1
         return state
 
+    def left(self) -> np.ndarray:
+        """Words of each chunk that were not read yet, below 0 for too few."""
+        return self.n_words - (self.at - self.first).reshape(-1, LANES).sum(axis=1)
+
     def check(self) -> None:
         """Notice that a chunk ended too early, after each cell."""
-        if (self.at > self.ends).any():
+        if (self.left() < 0).any():
             raise ValueError("a chunk ends too early")
 
     def raw(self, lanes: np.ndarray, n_bits: np.ndarray) -> np.ndarray:
@@ -466,7 +478,7 @@ class CountsReader:
     def __init__(self, parameters: bytes, n_vars: int):
         p = self.parameters = Parameters(parameters, n_vars)
         self.tables = Tables(p.t[p.order], *p.mean_range())
-        e = np.clip(p.tables[0][0][:, None] + p.b[p.rare], self.tables.e_first, E_MAX)
+        e = np.clip(p.rare_levels()[:, None] + p.b[p.rare], self.tables.e_first, E_MAX)
         row = table_mean(e) - self.tables.e_first
         self._blocks = Blocks(self.tables.nonzero[p.t[p.rare], row])
 
@@ -492,13 +504,16 @@ class CountsReader:
 
     def _decode_side_by_side(self, chunks, n_cells, first):  # type: ignore[no-untyped-def]
         lanes = _Lanes(chunks, 8 * len(self.parameters.b) + 300)
+        lane_of = np.arange(LANES * len(n_cells)) % LANES
+        first = np.repeat(first[: len(n_cells)], LANES) + lane_of
+        n_cells = (np.repeat(n_cells, LANES) - lane_of + LANES - 1) // LANES
         found = []
         for i in range(max(n_cells, default=0)):
             active = np.flatnonzero(n_cells > i)
             lane, gene, value = self._decode_cells(lanes, active)
             lanes.check()
-            found.append((first[lane] + i, gene, value))
-        if (lanes.at != lanes.ends).any() or (lanes.state != FLOOR).any():
+            found.append((first[lane] + LANES * i, gene, value))
+        if lanes.left().any() or (lanes.state != FLOOR).any():
             raise ValueError("a chunk does not end as it should")
         return [np.concatenate(parts) for parts in zip(*found, strict=True)] or [
             np.empty(0, int)
@@ -507,7 +522,7 @@ class CountsReader:
     def _decode_cells(self, lanes: _Lanes, active: np.ndarray):  # type: ignore[no-untyped-def]
         """One cell of each active lane: lanes, genes and values of its counts above zero."""
         p = self.parameters
-        symbols, heads = [], []
+        heads = []
         for values, starts in p.tables:
             symbol = np.zeros(len(active), np.int64)
             if len(values) > 1:
@@ -515,12 +530,12 @@ class CountsReader:
                 symbol = np.searchsorted(starts, slot, side="right") - 1
                 size = starts[symbol + 1] - starts[symbol]
                 lanes.pop(active, slot, starts[symbol], size, HEAD_BITS)
-            symbols.append(symbol)
             heads.append(values[symbol])
-        level, z = heads[0], np.array(heads[1:], np.int64).reshape(len(heads) - 1, len(active))
+        level, z = heads[0], np.array(heads[2:], np.int64).reshape(len(heads) - 2, len(active))
+        rare_level = rare_level_of(level, heads[1])
         e_direct = level[:, None] + p.b[p.direct] + z.T @ p.w[:, p.direct]
         e_direct = np.clip(e_direct, self.tables.e_first, E_MAX)
-        hits = self._pop_flags(lanes, active, e_direct), self._pop_rare(lanes, active, symbols[0])
+        hits = self._pop_flags(lanes, active, e_direct), self._pop_rare(lanes, active, rare_level)
         place, gene_at = (np.concatenate(both) for both in zip(*hits, strict=True))
         # In the order in which they were found, lane by lane.
         order = np.argsort(place, kind="stable")
@@ -528,7 +543,7 @@ class CountsReader:
         n_direct = len(p.direct)
         genes = np.concatenate([p.direct, p.rare])[gene_at]
         is_direct = gene_at < n_direct
-        e = np.clip(level[place] + p.b[genes], self.tables.e_first, E_MAX)
+        e = np.clip(rare_level[place] + p.b[genes], self.tables.e_first, E_MAX)
         e[is_direct] = e_direct[place[is_direct], gene_at[is_direct]]
         values = self._pop_values(lanes, active, place, e, p.t[genes])
         return active[place], genes, values
@@ -555,7 +570,7 @@ class CountsReader:
     def _pop_rare(self, lanes, active, level):  # type: ignore[no-untyped-def]
         """Places of lanes and of rare genes where there is a count."""
         blocks, n_direct = self._blocks, len(self.parameters.direct)
-        block, end = blocks.bounds[level].T
+        block, end = blocks.bounds[(level - self.parameters.rare_levels()[0]) >> RARE_SHIFT].T
         place = np.flatnonzero(block < end)
         block, end = block[place], end[place]
         c = np.zeros(len(place), np.int64)

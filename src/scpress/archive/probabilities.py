@@ -13,6 +13,7 @@ from scpress.archive.numpy_reader import (
     E_MAX,
     E_TOP,
     MOST_VALUES,
+    RARE_SHIFT,
     STEPS,
     T_LOW,
     T_POISSON,
@@ -23,8 +24,11 @@ from scpress.archive.numpy_reader import (
 # As the compiled loops know it.
 _STEPS = np.array(STEPS, dtype=np.int64)
 N_T = T_POISSON + 1
-# One before the first gene of a block, and one after each.
-BLOCK_PLACES = BLOCK_GENES + 1
+# One before the first gene of a block, one after each, and zero.
+BLOCK_PLACES = BLOCK_GENES + 2
+# A value is looked for from a place on that the upper bits of a slot say; so many starts after that
+# are read at once, whether a table has them or not.
+GUIDE_SHIFT, NEXT_PLACES = VALUE_BITS - 4, 3
 
 
 @njit(cache=True)
@@ -109,7 +113,7 @@ def weigh_values(e, t, weights):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _fill(used, e_first, n_e, nonzero, ranges, pool):  # type: ignore[no-untyped-def]
+def _fill(used, e_first, n_e, nonzero, ranges, guide, pool):  # type: ignore[no-untyped-def]
     """Fill the tables; the pool's length that they need, whether it was enough or not."""
     weights = np.empty(MOST_VALUES, np.int64)
     at = 0
@@ -118,7 +122,8 @@ def _fill(used, e_first, n_e, nonzero, ranges, pool):  # type: ignore[no-untyped
             row = used[k] * n_e + i
             low, n, nonzero[row] = weigh_values(e_first + i, used[k], weights)
             ranges[row, 0], ranges[row, 1], ranges[row, 2] = at, n, low
-            if at + n + 2 <= pool.shape[0]:
+            room = n + 2 + NEXT_PLACES
+            if at + room <= pool.shape[0]:
                 total = 0
                 most = 0
                 for j in range(n):
@@ -137,8 +142,13 @@ def _fill(used, e_first, n_e, nonzero, ranges, pool):  # type: ignore[no-untyped
                     if j == most:
                         start += (1 << VALUE_BITS) - given
                 pool[at + n] = start
-                pool[at + n + 1] = 1 << VALUE_BITS
-            at += n + 2
+                pool[at + n + 1 : at + room] = 1 << VALUE_BITS
+                j = 0
+                for q in range(guide.shape[1]):
+                    while pool[at + j + 1] <= q << GUIDE_SHIFT:
+                        j += 1
+                    guide[row, q] = j
+            at += room
     return at
 
 
@@ -159,6 +169,9 @@ class Tables:
     ranges
         [theta * means, 4] Where its starts stand in the pool, how many values are kept, the first
         of them, and nothing.
+    guide
+        [theta * means, 16] By the upper bits of a slot: the last value whose start is not above
+        them.
     pool
         Starts, of 2^16: one for each value kept, one for the escape, and the end.
     """
@@ -168,14 +181,17 @@ class Tables:
         self.n_e = e_last - e_first + 1
         used = np.unique(np.asarray(thetas, dtype=np.int64))
         rows = N_T * self.n_e
-        self.nonzero = np.zeros(rows, np.int64)
+        self.nonzero = np.zeros(rows, np.int32)
         self.ranges = np.zeros((rows, 4), np.int32)
+        self.guide = np.zeros((rows, 1 << (VALUE_BITS - GUIDE_SHIFT)), np.int16)
         self.pool = np.zeros(300 * rows, np.int32)
         needed = 1 << 60
         while needed > len(self.pool):
             if needed < 1 << 60:
                 self.pool = np.zeros(needed, np.int32)
-            needed = _fill(used, self.e_first, self.n_e, self.nonzero, self.ranges, self.pool)
+            needed = _fill(
+                used, self.e_first, self.n_e, self.nonzero, self.ranges, self.guide, self.pool
+            )
 
 
 # where the next count is --------------------------------------------------------------------------
@@ -218,3 +234,15 @@ def table_mean(e):  # type: ignore[no-untyped-def]
 def lost_bits(e):  # type: ignore[no-untyped-def]
     """Give how many low bits of a count are coded as they are."""
     return 0 if e < E_TOP else (e >> 4) - (E_TOP >> 4) + 1
+
+
+@njit(inline="always")
+def rare_place(level):  # type: ignore[no-untyped-def]
+    """Give which one of all possible levels of rare genes a level is."""
+    return level >> RARE_SHIFT
+
+
+@njit(inline="always")
+def rare_level_of(level, more):  # type: ignore[no-untyped-def]
+    """Give the level of the rare genes of a cell."""
+    return (((level + (1 << RARE_SHIFT >> 1)) >> RARE_SHIFT) + more) << RARE_SHIFT

@@ -7,7 +7,14 @@ import numpy as np
 from scipy import sparse
 
 from scpress.archive.numbers import frequencies
-from scpress.archive.numpy_reader import ABSENT, E_LOW, E_MAX
+from scpress.archive.numpy_reader import (
+    ABSENT,
+    E_LOW,
+    E_MAX,
+    RARE_SHIFT,
+    Parameters,
+    rare_level_of,
+)
 
 ReadBlocks = Callable[[], Iterator[sparse.csr_matrix]]
 _OCTAVE = 16
@@ -95,3 +102,45 @@ def direct_from(level_table: tuple[np.ndarray, np.ndarray]) -> int:
     values, starts = level_table
     median = int(values[np.searchsorted(starts, starts[-1] // 2, side="right") - 1])
     return int(np.rint(_OCTAVE * np.log2(-np.log1p(-_DIRECT_NONZERO)))) - median
+
+
+# Molecules of rare genes that a cell is taken to have as expected, beside those it has.
+_RARE_PRIOR = 16.0
+
+
+def rare_steps(block: sparse.csr_matrix, levels: np.ndarray, parameters: Parameters) -> np.ndarray:
+    """[cells] Steps by which the level of rare genes is above that of the cell."""
+    found, expected = _rare_molecules(block, levels, parameters)
+    up = _OCTAVE * np.log2((found + _RARE_PRIOR) / (expected + _RARE_PRIOR))
+    step = 1 << RARE_SHIFT
+    zero = rare_level_of(levels, np.zeros_like(levels))
+    return (
+        np.floor((levels + up) / step + 0.5).astype(np.int64) << RARE_SHIFT
+    ) - zero >> RARE_SHIFT
+
+
+def _rare_molecules(block, levels, parameters):  # type: ignore[no-untyped-def]
+    """[cells] both: those found, and those expected by the cell's level."""
+    share = np.zeros(block.shape[1])
+    share[parameters.rare] = 2.0 ** (parameters.b[parameters.rare] / _OCTAVE)
+    found = np.asarray(block @ (share > 0).astype(np.float64)).ravel()
+    return found, share.sum() * 2.0 ** (levels / _OCTAVE)
+
+
+def rare_table(seen: Seen, parameters: Parameters) -> tuple[np.ndarray, np.ndarray]:
+    """Steps that cells have and their frequencies; none but 0 where they do not pay."""
+    steps = np.clip(rare_steps(seen.sample, seen.levels, parameters), -20, 20)
+    found, expected = _rare_molecules(seen.sample, seen.levels, parameters)
+    zero = rare_level_of(seen.levels, np.zeros_like(steps))
+    # Bits that a Poisson count of all rare molecules is shorter by.
+    with_it = expected * 2.0 ** ((rare_level_of(seen.levels, steps) - seen.levels) / _OCTAVE)
+    without = expected * 2.0 ** ((zero - seen.levels) / _OCTAVE)
+    safe = np.maximum(without, 1e-300)
+    saved = found * np.log2(np.maximum(with_it, 1e-300) / safe) - (with_it - without) / np.log(2)
+    values, counts = np.unique(steps, return_counts=True)
+    cost = -(counts * np.log2(counts / max(counts.sum(), 1))).sum() + 16 * len(values)
+    if saved.sum() <= cost:
+        return np.zeros(1, np.int64), frequencies(np.ones(1, np.int64))
+    low, high = max(int(values[0]) - 1, -20), min(int(values[-1]) + 1, 20)
+    between = np.arange(low, high + 1)
+    return between, frequencies(np.bincount(steps - low, minlength=len(between)))
