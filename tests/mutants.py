@@ -2148,38 +2148,6 @@ MUTANTS = [
             "rng.permutation(given) for",
             "rng.choice(given, len(given)) for",
         ),
-        ("counts are of Poisson", "if likelihood.has_theta:", "if False:"),
-        ("extra zeros are left out", "if likelihood.has_pi:", "if False:"),
-        ("size is each cell's own", "total=cells.total * ratio", "total=cells.total * ratio**0"),
-        ("all given cells are chosen", "return found.isin(groups)", "return ~found.isin([])"),
-        ("any prior is normal", 'model.config.prior != "kl"', 'model.config.prior == ""'),
-    ),
-    *_in(
-        "verbs/generate",
-        ("a seed is not passed on", "seed=arguments.seed", "seed=0"),
-    ),
-    *_in(
-        "steps/anomaly",
-        ("the whole is trained on", "is_reference & (fold != k)", "fold != k"),
-        ("a model has seen what it scores", "is_reference & (fold != k)", "is_reference"),
-        (
-            "one seed is all",
-            "seed=seed,\n                device",
-            "seed=seeds[0],\n                device",
-        ),
-        (
-            "the reference is tested",
-            "is_tested = np.full_like(is_reference, True) if",
-            "is_tested = np.full_like(is_reference, True) if True or",
-        ),
-        ("fewer molecules are more", "few = x < total.mu", "few = x > total.mu"),
-        (
-            "too large a reference_key",
-            "found.isin(values).to_numpy()",
-            "~found.isin(values).to_numpy()",
-        ),
-        ("genes of another cell are named", "p_gene[cell - rows.start]", "p_gene[0]"),
-        ("all genes are outliers", "adjusted <= max_fdr, signed", "adjusted <= 1, signed"),
     ),
     *_in(
         "steps/compress",
@@ -2595,11 +2563,6 @@ MUTANTS = [
             "if one.n_genes == choice.n_all else one.flavor",
             "if False else one.flavor",
         ),
-    ),
-    *_in(
-        "verbs/anomaly",
-        ("an ensemble is of any models", "if other != training:", "if False:"),
-        ("checkpoints are left", "    checkpoints.remove()\n", ""),
     ),
     *_in(
         "verbs/genes",
