@@ -2133,6 +2133,83 @@ MUTANTS = [
         ("the last point need not be of all cells", "sizes[-1] != found.n_cells", "False"),
         ("points may repeat", "sorted(set(sizes))", "sorted(sizes)"),
     ),
+    # receptors ------------------------------------------------------------------------------------
+    *_in(
+        "receptors/contigs",
+        (
+            "receptor chains of low confidence are used",
+            "            if not self.is_true(name):",
+            '            if name == "is_cell" and not self.is_true(name):',
+        ),
+        (
+            "the molecules of a receptor chain's copies are lost",
+            "found[chain[:5]][0] += molecules",
+            "found[chain[:5]][0] += 0",
+        ),
+        (
+            "two alleles of a receptor gene are two genes",
+            "return list(dict.fromkeys(found))",
+            "return found",
+        ),
+    ),
+    *_in(
+        "receptors/cells",
+        (
+            "the receptor chain with the fewest molecules is the cell's",
+            'ascending=[one != "molecules" for one in order]',
+            "ascending=True",
+        ),
+        ("later blocks of receptors link the first ones", "row[same] + start", "row[same]"),
+        (
+            "receptors of other chains are alike",
+            "others.append(column[same])",
+            "others.append(column[same | True])",
+        ),
+    ),
+    *_in(
+        "receptors/distances",
+        ("gaps of a CDR3 are free", "* (of_a @ of_b.T) + paid", "* (of_a @ of_b.T)"),
+        ("receptor genes that are not known are the same", " & known\n    near", "\n    near"),
+    ),
+    *_in(
+        "receptors/network",
+        (
+            "the receptor decoder is told all residues",
+            "torch.where(told, residues, UNTOLD)",
+            "residues",
+        ),
+    ),
+    *_in(
+        "receptors/training",
+        (
+            "the last pass over receptors is kept and not the best",
+            "network.load_state_dict(best_state)",
+            "network.eval()",
+        ),
+        (
+            "copies of a receptor sequence are on both sides",
+            "np.unique(sequences.residues, axis=0, return_inverse=True)",
+            "(0, np.arange(len(sequences)))",
+        ),
+    ),
+    *_in(
+        "steps/receptors",
+        (
+            "the two chains of a receptor change places",
+            "enumerate(ARM_NAMES)",
+            "enumerate(ARM_NAMES[::-1])",
+        ),
+        ("the second nearest receptor is the nearest", "rows[near[:, 0]]", "rows[near[:, 1]]"),
+    ),
+    *_workflow(
+        "inputs.py",
+        "tests/workflow/test_inputs.py",
+        (
+            "tables of receptors need not be there",
+            'files = [row.get("path"), *list_receptors(row)]',
+            'files = [row.get("path")]',
+        ),
+    ),
     # steps ----------------------------------------------------------------------------------------
     *_in(
         "steps/generate",
