@@ -1814,8 +1814,8 @@ MUTANTS = [
         ),
         (
             "a decoder may lack its hidden layers",
-            '_NOT_DECODING = ("encoder.",',
-            '_NOT_DECODING = ("decoder.", "encoder.",',
+            '    *("encoder.", "z_mean.",',
+            '    *("decoder.", "encoder.", "z_mean.",',
         ),
         ("what the cells are told may be missing", " if name not in library]", " if name is None]"),
         (

@@ -138,8 +138,7 @@ def ingest_flags(wildcards):
     metadata = [
         f"{k}={v}"
         for k, v in row.items()
-        if k
-        not in ("sample", "path", inputs.RECEPTORS_COLUMN, *inputs.INGEST_COLUMNS)
+        if k not in ("sample", "path", inputs.RECEPTORS_COLUMN, *inputs.INGEST_COLUMNS)
     ]
     words = flags(
         "ingest", {key: row[key] for key in inputs.INGEST_COLUMNS if key in row}
