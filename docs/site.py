@@ -12,6 +12,7 @@ PAGES = {
     "README.md": "README.md",
     "CONTRIBUTING.md": "contributing.md",
     "config/README.md": "config.md",
+    "resources/markers/README.md": "markers.md",
 }
 # What pages link to and is no page.
 FILES = {"config/samples.tsv": "samples.tsv"}

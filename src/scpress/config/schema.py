@@ -28,7 +28,7 @@ _MODELS = {
 # What was found to matter on 1,000 cells (docs/choices.md).
 _SEARCH_AXES = {
     "hidden": [[64], [128]],
-    "dropout_rate": [0.1, 0.3],
+    "gene_mask": [0, 0.5],
     "epsilon": [0.03, 0.3],
     "decoder": ["mlp", "linear"],
 }
