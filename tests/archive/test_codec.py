@@ -197,6 +197,21 @@ def test_a_chunk_of_another_length_is_an_error(states, change, says):
         CountsReader(codec.to_bytes(), 300).decode([change(chunks[0])], [n_cells[0]])
 
 
+def test_a_word_that_no_coder_reads_is_an_error_of_another_length(states):
+    X, _ = states
+    codec, chunks, n_cells, n_nonzeros = coded(X)
+    said = set()
+    for at in range(0, len(chunks[0]) + 1, 4):
+        longer = chunks[0][:at] + bytes(4) + chunks[0][at:]
+        with pytest.raises(
+            ValueError, match=r"early|left over|does not end|entries|none"
+        ) as caught:
+            codec.decode([longer], [n_cells[0]], [n_nonzeros[0]])
+        said.add(str(caught.value))
+    # It is said of the one place where the two meet.
+    assert "bytes are left over" in said
+
+
 def test_another_number_of_nonzeros_is_an_error(states):
     X, _ = states
     codec, chunks, n_cells, n_nonzeros = coded(X)
