@@ -19,15 +19,21 @@ def test_the_site_has_every_page():
     pages = [page for entry in entries for page in entry.values()]
     assert len(pages) == len(set(pages))
     of_folder = {path.name for path in DOCS.glob("*.md")}
-    assert set(pages) == of_folder | {"README.md", "contributing.md", "config.md"}
+    assert set(pages) == of_folder | {
+        "README.md",
+        "contributing.md",
+        "config.md",
+        "markers.md",
+    }
 
 
 def test_a_link_that_leads_nowhere_stops_the_site(tmp_path):
     pytest.importorskip("mkdocs", reason="mkdocs is not installed")
     for name in ("docs", "config"):
         shutil.copytree(ROOT / name, tmp_path / name)
-    for name in ("mkdocs.yml", "README.md", "CONTRIBUTING.md"):
-        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "resources/markers").mkdir(parents=True)
+    for name in ("mkdocs.yml", "README.md", "CONTRIBUTING.md", "resources/markers/README.md"):
+        shutil.copy(ROOT / name, tmp_path / name)
 
     def build():
         words = [sys.executable, "-m", "mkdocs", "build", "--strict"]
