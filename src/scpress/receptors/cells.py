@@ -66,9 +66,8 @@ def group_cells(chosen: Mapping[str, pd.DataFrame], max_distance: float) -> pd.S
     Receptors are linked where the distances of their two chains add up to no more than
     `max_distance`; a group is what links join. Copies of one receptor are a group, too.
     """
-    pairs = chosen["VJ"][IDENTITY].join(
-        chosen["VDJ"][IDENTITY], how="inner", lsuffix="_VJ", rsuffix="_VDJ"
-    )
+    of_arms = [chosen[arm][IDENTITY].add_suffix(f"_{arm}") for arm in ARM_NAMES]
+    pairs = of_arms[0].join(of_arms[1], how="inner")
     if pairs.empty:
         return pd.Series(0, index=pairs.index, dtype="int64")
     receptors = pairs.drop_duplicates().reset_index(drop=True)

@@ -77,4 +77,4 @@ def decode(residues: np.ndarray) -> list[str]:
 def _numbered(genes: pd.Series) -> tuple[np.ndarray, tuple[str, ...]]:
     names = ("", *sorted(set(genes) - {""}))
     numbers = {name: number for number, name in enumerate(names)}
-    return genes.map(numbers).to_numpy(dtype=np.int64), names
+    return genes.map(numbers).to_numpy(dtype=np.int64, copy=True), names
