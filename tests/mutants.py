@@ -772,6 +772,7 @@ MUTANTS = [
         "io/rows",
         ("a line may be short", "if len(line) != len(header):", "if len(line) > len(header):"),
         ("a column may be there twice", "header.count(name) != 1", "name not in header"),
+        ("no column may lack", "f.default is dataclasses.MISSING or", "True or"),
     ),
     *_in(
         "counts/stored",

@@ -1,5 +1,7 @@
 """Tables of rows come back as they were written, and each damaged field is one line."""
 
+import dataclasses
+
 import pandas as pd
 import pytest
 
@@ -8,6 +10,7 @@ from scpress.errors import InputError
 from scpress.io.files import save_table
 from scpress.io.rows import read_rows
 from scpress.tables.markers import Marker
+from scpress.tables.training import HistoryRow
 
 ROW = {"group": "0", "gene": "G", "gene_symbol": "S", "log2_fold_change": -1.5, "z": 3.0}
 ROW |= {"p_value": 1e-300, "fdr": 0.04, "fraction_in_group": 1.0, "fraction_in_others": 0.0}
@@ -30,6 +33,14 @@ def test_a_table_without_rows_has_its_columns(tmp_path):
 def test_columns_of_a_newer_version_are_passed_over(tmp_path):
     save_table(pd.DataFrame([ROW | {"new": "word"}]), tmp_path / "t.tsv")
     assert list(read_rows(tmp_path / "t.tsv", Marker).columns) == list(ROW)
+
+
+def test_a_column_with_a_default_may_lack_and_is_read_where_it_is(tmp_path):
+    row = dict.fromkeys((f.name for f in dataclasses.fields(HistoryRow)), 1)
+    for name in ("there.tsv", "lacking.tsv"):
+        save_table(pd.DataFrame([row]), tmp_path / name)
+        assert list(read_rows(tmp_path / name, HistoryRow).columns) == list(row)
+        row.pop("validation_penalty", None)
 
 
 HEADER = "\t".join(ROW)

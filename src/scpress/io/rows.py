@@ -26,7 +26,9 @@ def read_rows(path: Path, kind: type[Record]) -> pd.DataFrame:
     except (ValueError, IsADirectoryError, csv.Error) as error:
         raise kind.refusal(f"'{path}' is not a table separated by tabs ({error})") from error
     header = lines[0] if lines else []
-    wanted = [item.name for item in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+    # A column that has a default may lack: not every table has something to say there.
+    wanted = [f.name for f in fields if f.default is dataclasses.MISSING or f.name in header]
     lacking = [name for name in wanted if header.count(name) != 1]
     if lacking:
         has = ", ".join(header) or "nothing"
