@@ -109,7 +109,7 @@ def test_subsamples_are_stated_in_the_records_and_on_the_page(ten_thousand):
     assert f"Shown are 3,000 cells drawn at random from {n_obs}." in words
     assert f"Measured on 2,000 of {n_obs} cells." in words
     assert f"scored against known labels on 1,000 of {n_obs} cells" in words
-    assert f"Distortion is measured on 1,000 of {n_obs} cells." in words
+    assert f"It is measured on 1,000 of {n_obs} cells." in words
 
 
 # memory ----------------------------------------------------------------------------------------
