@@ -24,6 +24,7 @@ from scpress.io.h5ad import read_h5ad
 from scpress.model.molecules import HeldOutFold, Predict, score_means
 from scpress.steps.baselines import score_baselines
 from scpress.steps.choose import paired_error
+from scpress.steps.ensemble import mean_of
 from scpress.steps.ingest import ingest
 from scpress.steps.normalize import normalize
 from scpress.steps.score import held_out_folds, means_of, without_fold
@@ -144,11 +145,6 @@ def gap(losses: np.ndarray, rival: np.ndarray) -> str:
 def poisson_of(means: list[Predict], fold: HeldOutFold) -> Iterator[tuple[float, ...]]:
     """[blocks] Poisson loss of each prediction of one fold."""
     return (score_means(fold, predict).poisson for predict in means)
-
-
-def mean_of(means: list[Predict]) -> Predict:
-    """What several trainings expect in the mean."""
-    return lambda rows: np.mean([predict(rows) for predict in means], axis=0)
 
 
 if __name__ == "__main__":
