@@ -1781,6 +1781,8 @@ MUTANTS = [
             "total[:, position] += best",
         ),
         ("no type is in no cell", "np.exp(_NONE - top))", "0)"),
+        ("tissues that the panel lacks have names", "said -= _UNKNOWN *", "said -= 0 *"),
+        ("types of few markers have no name", "/ _ENOUGH) ** 2", "/ 3.0) ** 2"),
         ("an off gene has the spread of an on one", "+ np.log1p(off)", ""),
         (
             "evidence is carried between clusters",

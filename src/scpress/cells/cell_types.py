@@ -40,6 +40,10 @@ _PARENT_REFUTED = -2.0
 _POWER = 0.8
 # What "none of them" has, in nats.
 _NONE = 1.2
+# At the root it stands for tissues that the panel lacks, too, and has so many nats more: where
+# names of genes are shuffled, and no type is right, half of the cells would have a name without
+# them. They fade where a quarter of the types have so few markers that all of them say less.
+_UNKNOWN, _ENOUGH = 3.3, 6.0
 # Marker genes smoothed at a time, so that memory does not grow with the panel.
 _GENES_AT_A_TIME = 16
 
@@ -204,9 +208,19 @@ def weigh_types(
             on = expit(np.clip(of_pool, -_MAX_POOL, _MAX_POOL) + of_cell)
             in_type, in_others = (part * on + (1 - part) * (1 - on) for part in often)
             evidence += np.log(in_type / in_others) @ marks[:, genes[listed]].T
-    evidence = add_children(evidence, family, panel)
-    chosen = evidence[:, np.searchsorted(family, types)]
-    return np.sign(chosen) * ((1 + np.abs(chosen)) ** _POWER - 1) / _POWER
+    columns = np.searchsorted(family, types)
+    said = damped(add_children(evidence, family, panel)[:, columns])
+    if is_root:
+        in_type, in_others = _POSITIVE
+        all_on = (positive.sum(axis=1) * np.log(in_type / in_others))[None]
+        most = damped(add_children(all_on, family, panel)[:, columns])
+        said -= _UNKNOWN * min(1.0, float(np.quantile(most, 0.25)) / _ENOUGH) ** 2
+    return said
+
+
+def damped(nats: np.ndarray) -> np.ndarray:
+    """[...] What evidence is worth whose parts err together."""
+    return np.sign(nats) * ((1 + np.abs(nats)) ** _POWER - 1) / _POWER
 
 
 def log_odds_on(counts: np.ndarray, high: np.ndarray, *, shape: float) -> np.ndarray:
