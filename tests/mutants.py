@@ -1719,7 +1719,7 @@ MUTANTS = [
         ("no continuity correction", "np.abs(difference) - 0.5", "np.abs(difference)"),
         (
             "a false discovery rate falls where p rises",
-            "np.minimum.accumulate(scaled[::-1])[::-1]",
+            "np.minimum.accumulate(scaled[..., ::-1], axis=-1)[..., ::-1]",
             "scaled",
         ),
         ("nothing is added to the mean of the others", "(outside + _PSEUDO_COUNT)", "outside"),

@@ -5,7 +5,6 @@ import pytest
 from scipy import stats
 
 from scpress.cells.anomalies import (
-    adjust_rows,
     count_p_values,
     cross_conformal_p,
     place_of,
@@ -130,9 +129,3 @@ def test_p_values_of_counts_are_twice_the_smaller_tail(theta, pi):
     of_theta = None if theta is None else np.full_like(mu, theta)
     of_pi = None if pi is None else np.full_like(mu, pi)
     np.testing.assert_allclose(count_p_values(x, mu, of_theta, of_pi), expected, rtol=1e-9)
-
-
-def test_each_row_is_adjusted_by_itself():
-    p = np.random.default_rng(5).uniform(size=(6, 40)) ** 3
-    expected = np.stack([stats.false_discovery_control(row) for row in p])
-    np.testing.assert_allclose(adjust_rows(p), expected)

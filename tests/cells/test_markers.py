@@ -42,6 +42,12 @@ def test_adjusted_p_values_are_benjamini_and_hochbergs(values):
     )
 
 
+def test_each_row_is_adjusted_by_itself():
+    p = np.random.default_rng(5).uniform(size=(6, 40)) ** 3
+    expected = np.stack([false_discovery_control(row) for row in p])
+    np.testing.assert_allclose(adjust_p_values(p), expected)
+
+
 def test_fold_change_does_not_depend_on_depth():
     rng = np.random.default_rng(0)
     deep = np.arange(400) < 200

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scpress.counts.frames import plain_frame, require_storable
+from scpress.counts.frames import cells_with, plain_frame, require_storable
 from scpress.errors import InputError
 
 TEXT = ["string", pd.StringDtype("python", na_value=np.nan), object, "category"]
@@ -78,3 +78,13 @@ def test_a_text_that_no_h5ad_can_hold_is_refused(dtype):
         with pytest.raises(InputError, match=r"'y\\x00z' in (the names of cells|text) has a NUL"):
             require_storable(table, "cells")
     require_storable(table_of(dtype), "cells")
+
+
+def test_cells_are_those_with_one_of_the_values_and_both_names_are_said():
+    obs = pd.DataFrame({"n": [1, 2, 1]}, index=list("abc"))
+    names = {"key_name": "where", "values_name": "which"}
+    assert cells_with(obs, "n", ["1"], **names).tolist() == [True, False, True]
+    with pytest.raises(InputError, match=r"where 'm' is no obs column; there are n\."):
+        cells_with(obs, "m", ["1"], **names)
+    with pytest.raises(InputError, match=r"which: no cell has '3' in obs\['n'\]; it holds 1, 2\."):
+        cells_with(obs, "n", ["1", "3"], **names)

@@ -10,6 +10,7 @@ from scpress.donors.classification import (
     area_under_curve,
     fit_logistic,
     make_folds,
+    permutation_p,
     permute_labels,
 )
 
@@ -148,3 +149,8 @@ def test_labels_are_permuted_among_donors_or_within_them():
     found = permute_labels(paired, donor, rng)
     assert (found[::2] != found[1::2]).all()
     assert not np.array_equal(found, paired)
+
+
+def test_a_permutation_as_good_as_what_was_found_counts_and_so_does_that_itself():
+    assert permutation_p(0.7, np.array([0.5, 0.7, 0.6])) == 0.5
+    assert permutation_p(0.9, np.array([0.5, 0.7, 0.6])) == 0.25

@@ -138,14 +138,3 @@ def count_p_values(
         at_most = pi + (1 - pi) * at_most
         at_least = np.where(x > 0, (1 - pi) * at_least, 1.0)
     return np.minimum(2 * np.minimum(at_most, at_least), 1.0)
-
-
-def adjust_rows(p: np.ndarray) -> np.ndarray:
-    """[cells, genes] p-values adjusted within each row (Benjamini and Hochberg 1995)."""
-    n = p.shape[1]
-    order = np.argsort(p, axis=1)
-    ranked = np.take_along_axis(p, order, axis=1) * (n / np.arange(1, n + 1))
-    ranked = np.minimum.accumulate(ranked[:, ::-1], axis=1)[:, ::-1]
-    out = np.empty_like(ranked)
-    np.put_along_axis(out, order, np.minimum(ranked, 1.0), axis=1)
-    return out

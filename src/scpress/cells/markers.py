@@ -103,15 +103,15 @@ def _rank_sums(values: sparse.csc_matrix, in_group: np.ndarray) -> tuple[np.ndar
 
 
 def adjust_p_values(p_value: np.ndarray) -> np.ndarray:
-    """[...] False discovery rates of all the p-values together. Benjamini and Hochberg 1995."""
-    flat = np.asarray(p_value, dtype=np.float64).ravel()
-    if not len(flat):
-        return np.asarray(p_value, dtype=np.float64)
-    order = np.argsort(flat)
-    scaled = flat[order] * len(flat) / np.arange(1, len(flat) + 1)
-    adjusted = np.empty_like(flat)
-    adjusted[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
-    return adjusted.reshape(np.shape(p_value))
+    """[..., tests] False discovery rates of each row's p-values. Benjamini and Hochberg 1995."""
+    p_value = np.asarray(p_value, dtype=np.float64)
+    n = p_value.shape[-1]
+    order = np.argsort(p_value, axis=-1)
+    scaled = np.take_along_axis(p_value, order, axis=-1) * n / np.arange(1, n + 1)
+    not_falling = np.minimum.accumulate(scaled[..., ::-1], axis=-1)[..., ::-1]
+    adjusted = np.empty_like(p_value)
+    np.put_along_axis(adjusted, order, np.minimum(not_falling, 1.0), axis=-1)
+    return adjusted
 
 
 def log2_fold_changes(

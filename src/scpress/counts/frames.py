@@ -1,5 +1,6 @@
 """How a table of cells or genes becomes one that every release of anndata stores alike."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -63,3 +64,28 @@ def _plain_column(column: pd.Series, index: pd.Index) -> Any:
 
 def _plain_index(index: pd.Index) -> pd.Index:
     return index.astype(object) if isinstance(index.dtype, pd.StringDtype) else index
+
+
+def cells_with(
+    obs: pd.DataFrame, key: str, values: Sequence[str], *, key_name: str, values_name: str
+) -> np.ndarray:
+    """[cells] Whether a column has one of some values; the names are those of the two options.
+
+    Raises
+    ------
+    InputError
+        The column or a value is not there.
+    """
+    if key not in obs:
+        raise InputError(
+            f"{key_name} {key!r} is no obs column; there are "
+            f"{', '.join(map(str, obs.columns[:8])) or 'none'}."
+        )
+    found = obs[key].astype(str)
+    absent = [value for value in values if value not in set(found)]
+    if absent:
+        raise InputError(
+            f"{values_name}: no cell has {absent[0]!r} in obs[{key!r}]; it holds "
+            f"{', '.join(map(str, found.unique()[:8]))}."
+        )
+    return found.isin(values).to_numpy()

@@ -235,3 +235,11 @@ def permute_labels(is_case: np.ndarray, donor: np.ndarray, rng: np.random.Genera
         rows = np.flatnonzero(code == one)
         result[rows] = is_case[rng.permutation(rows)]
     return result
+
+
+def permutation_p(found: float, permuted: np.ndarray) -> float:
+    """Share of permutations that are as good as what was found, itself among them.
+
+    Phipson and Smyth 2010: never 0.
+    """
+    return float((1 + (permuted >= found - 1e-12).sum()) / (1 + len(permuted)))

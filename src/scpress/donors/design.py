@@ -110,8 +110,7 @@ def compare(
     levels = _levels(condition[known].astype(str), options)
     rows = np.flatnonzero(known & condition.astype(str).isin(levels).to_numpy())
     is_case = (condition.iloc[rows].astype(str) == levels[1]).to_numpy()
-    names = obs[record.donor_key] if record.donor_key in obs else obs.index.to_series()
-    donor = names.iloc[rows].astype(str).to_numpy()
+    donor = donors_of(obs, record)[rows]
     group = donor
     if group_key is not None:
         group = _column(obs, varying, group_key, "group_key").iloc[rows].astype(str).to_numpy()
@@ -139,10 +138,27 @@ def _column(obs: pd.DataFrame, varying: Mapping[str, str], name: str, key: str) 
             f"{name!r} is no property of a donor: {varying[name]}. Correct the sheet, or divide "
             f"donors with `--split-by {name}` of `scpress cohort`."
         )
-    if name not in obs:
+    return column_of(obs, name, key)
+
+
+def column_of(obs: pd.DataFrame, name: str | None, key: str) -> pd.Series:
+    """[units] The column that an option names.
+
+    Raises
+    ------
+    InputError
+        There is none of that name.
+    """
+    if name is None or name not in obs:
         has = ", ".join(map(str, obs.columns)) or "nothing"
         raise InputError(f"{key} names {name!r}, and the donors have {has:.200}. Name one of them.")
     return obs[name]
+
+
+def donors_of(obs: pd.DataFrame, record: CohortRecord) -> np.ndarray:
+    """[units] Donor of each; a unit that is no part of one is its own."""
+    names = obs[record.donor_key] if record.donor_key in obs else obs.index.to_series()
+    return names.astype(str).to_numpy()
 
 
 def _levels(condition: pd.Series, options: ComparisonOptions) -> tuple[str, str]:

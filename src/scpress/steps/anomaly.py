@@ -12,7 +12,6 @@ from scipy.spatial import cKDTree
 
 from scpress import slots
 from scpress.cells.anomalies import (
-    adjust_rows,
     count_p_values,
     cross_conformal_p,
     place_of,
@@ -20,9 +19,11 @@ from scpress.cells.anomalies import (
     stated_fdr,
     without_trend,
 )
+from scpress.cells.markers import adjust_p_values
 from scpress.config.anomaly import AnomalyOptions
 from scpress.config.options import TrainOptions
 from scpress.config.scores import CANDIDATES
+from scpress.counts.frames import cells_with
 from scpress.counts.genes import gene_symbols
 from scpress.errors import InputError
 from scpress.model.axes import resolve_config
@@ -205,20 +206,10 @@ def reference_cells(obs: pd.DataFrame, options: AnomalyOptions) -> np.ndarray:
         )
     if key is None:
         is_reference = np.full(len(obs), True)
-    elif key not in obs:
-        raise InputError(
-            f"reference_key {key!r} is no obs column; there are "
-            f"{', '.join(map(str, obs.columns[:8])) or 'none'}."
-        )
     else:
-        found = obs[key].astype(str)
-        absent = [value for value in values if value not in set(found)]
-        if absent:
-            raise InputError(
-                f"reference_values: no cell has {absent[0]!r} in obs[{key!r}]; it holds "
-                f"{', '.join(map(str, found.unique()[:8]))}."
-            )
-        is_reference = found.isin(values).to_numpy()
+        is_reference = cells_with(
+            obs, key, values, key_name="reference_key", values_name="reference_values"
+        )
     least = options.folds * (options.n_like + 1)
     if is_reference.sum() < least:
         raise InputError(
@@ -290,7 +281,7 @@ def _gene_outliers(
                     total.add(model, part, cells, x.shape)
                 n_models[cells] += len(of_fold)
         p = count_p_values(x, *total.means(n_models))
-        adjusted = adjust_rows(p)
+        adjusted = adjust_p_values(p)
         few = x < total.mu
         signed = np.where(few, 1.0, -1.0) * np.log10(np.maximum(adjusted, 1e-300))
         # An adjusted p-value of 1 would be a stored zero, and is none at any level.

@@ -15,6 +15,7 @@ from scpress.donors.classification import (
     area_interval,
     area_under_curve,
     make_folds,
+    permutation_p,
     permute_labels,
 )
 from scpress.donors.design import Comparison, compare
@@ -165,7 +166,7 @@ def _classify(
         auc=area,
         auc_low=low,
         auc_high=high,
-        p_value=float((1 + (permuted >= area - 1e-12).sum()) / (1 + len(permuted))),
+        p_value=permutation_p(area, permuted),
         permuted_auc=float(permuted.mean()),
         accuracy=float(((probability > 0.5) == is_case).mean()),
         brier=float(np.mean((probability - is_case) ** 2)),

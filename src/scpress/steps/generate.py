@@ -12,6 +12,7 @@ from scipy import sparse
 from scpress import slots
 from scpress.config.generate import GenerateOptions
 from scpress.config.scores import CANDIDATES
+from scpress.counts.frames import cells_with
 from scpress.counts.matrix import stack_rows
 from scpress.errors import InputError
 from scpress.model.fitted import TrainedModel, record_options
@@ -95,19 +96,7 @@ def _chosen_cells(obs: pd.DataFrame, options: GenerateOptions) -> np.ndarray:
             f"key is {key!r} and groups has {len(groups)} values; cells are chosen by a column "
             "and what is in it. Give both or neither."
         )
-    if key not in obs:
-        raise InputError(
-            f"key {key!r} is no obs column; there are "
-            f"{', '.join(map(str, obs.columns[:8])) or 'none'}."
-        )
-    found = obs[key].astype(str)
-    absent = [value for value in groups if value not in set(found)]
-    if absent:
-        raise InputError(
-            f"groups: no cell has {absent[0]!r} in obs[{key!r}]; it holds "
-            f"{', '.join(map(str, found.unique()[:8]))}."
-        )
-    return found.isin(groups).to_numpy()
+    return cells_with(obs, key, groups, key_name="key", values_name="groups")
 
 
 def _draw_blocks(

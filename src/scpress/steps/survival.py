@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from scpress.config.cohort import SurvivalOptions
-from scpress.donors.classification import make_folds
+from scpress.donors.classification import make_folds, permutation_p
+from scpress.donors.design import column_of, donors_of
 from scpress.donors.survival import (
     concordance,
     concordance_interval,
@@ -55,8 +56,7 @@ def survival(
     time, event, names = time[rows], event[rows], cohort.obs_names[rows].to_numpy().astype(str)
     require_times(time, event, names)
     values, _ = pseudobulk_of(cohort, record, rows)
-    key = record.donor_key
-    donor = cohort.obs[key].astype(str).to_numpy()[rows] if key in cohort.obs else names
+    donor = donors_of(cohort.obs, record)[rows]
     words = {"n_features": options.n_features, "n_components": options.n_components}
     folds = np.array(
         [
@@ -104,7 +104,7 @@ def survival(
         concordance=found,
         concordance_low=low,
         concordance_high=high,
-        p_value=float((1 + (permuted >= found - 1e-12).sum()) / (1 + len(permuted))),
+        p_value=permutation_p(found, permuted),
         permuted=float(permuted.mean()),
         log_rank_chi2=chi2,
         log_rank_p=log_rank_p,
@@ -114,12 +114,7 @@ def survival(
 
 def _numbers(cohort: ad.AnnData, column: str | None, key: str) -> np.ndarray:
     """[donors] A column of numbers; NaN where a donor has none."""
-    if column is None or column not in cohort.obs:
-        has = ", ".join(map(str, cohort.obs.columns)) or "nothing"
-        raise InputError(
-            f"{key} names {column!r}, and the donors have {has:.200}. Name one of them."
-        )
-    texts = cohort.obs[column].astype(object)
+    texts = column_of(cohort.obs, column, key).astype(object)
     found = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=float)
     words = texts[texts.notna().to_numpy() & np.isnan(found)]
     if len(words):

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from scpress.config.anomaly import AnomalyOptions
-from scpress.settings import DEVICES
+from scpress.config.flags import add_training_flags, checkpoints_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,12 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "each fold, with its options",
     )
     parser.add_argument("--model", default="model", help="name of the model [model]")
-    parser.add_argument("--device", choices=DEVICES, default="auto", help="where to train [auto]")
-    parser.add_argument(
-        "--checkpoints",
-        type=Path,
-        help="folder of unfinished trainings [checkpoints beside the output]",
-    )
+    add_training_flags(parser)
     parser.add_argument("--output", type=Path, required=True, help="anomaly.h5ad to write")
 
 
@@ -47,10 +42,7 @@ def run(arguments: argparse.Namespace, options: AnomalyOptions) -> None:
                 f"'{path}' was trained with other options than '{arguments.model_files[0]}'; "
                 "an ensemble is of one model. Give the files of its seeds."
             )
-    checkpoints = Checkpoints(
-        arguments.checkpoints or arguments.output.parent / "checkpoints",
-        minutes=training.checkpoint_minutes,
-    )
+    checkpoints = Checkpoints(checkpoints_folder(arguments), minutes=training.checkpoint_minutes)
     out = anomaly(
         read_counts(arguments.counts),
         read_result(arguments.normalized, results.NORMALIZED),
