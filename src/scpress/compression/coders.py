@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from scpress.compression.decoder import DISPERSION, StoredDecoder, library_arrays
 from scpress.counts.matrix import gene_totals
+from scpress.counts.sizes import library_sizes
 from scpress.model.baselines import FLOOR, Pca, fit_pca, truncate_pca
 from scpress.model.fitted import TrainedModel
 from scpress.model.modelled import ModelledCounts
@@ -54,7 +55,7 @@ class Coder(Protocol):
 
 def totals(data: ModelledCounts) -> np.ndarray:
     """[cells] Molecules of the modelled genes, at least 1, float64."""
-    return np.maximum(np.asarray(data.X.sum(axis=1)).ravel(), 1).astype(np.float64)
+    return np.maximum(library_sizes(data.X), 1).astype(np.float64)
 
 
 class _OfTotals:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from scpress.counts.sizes import library_sizes
 from scpress.model.axes import ModelConfig
 from scpress.model.batches import Cells
 from scpress.model.fitted import TrainedModel
@@ -31,7 +32,7 @@ def library_arrays(model: TrainedModel, data: ModelledCounts) -> dict[str, np.nd
     """
     arrays = {}
     if model.config.library == "observed":
-        arrays["total"] = np.asarray(data.X.sum(axis=1), dtype=np.float32).ravel()
+        arrays["total"] = library_sizes(data.X).astype(np.float32)
     else:
         arrays["size_factor"] = data.size_factor.astype(np.float32)
     if data.batch is not None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -120,11 +121,17 @@ def fit_pca(X: Any, size_factor: np.ndarray, n_components: int) -> Pca:
     total = np.zeros(n_vars)
     for start, stop, block in iter_chunks(X):
         values = log_normalize(block, size_factor[start:stop]).astype(np.float64)
-        gram += (values.T @ values).toarray()
+        _add_symmetric(gram, values.T @ values)
         total += np.asarray(values.sum(axis=0)).ravel()
     mean = total / n_obs
-    covariance = (gram - n_obs * np.outer(mean, mean)) / (n_obs - 1)
+    # It becomes the covariance where it is: no second array of genes x genes.
+    covariance = gram
+    for gene in range(n_vars):
+        covariance[gene] -= n_obs * (mean[gene] * mean)
+    covariance /= n_obs - 1
+    total_variance = float(np.trace(covariance))
     variance, vectors = linalg.eigh(covariance, subset_by_index=[n_vars - n_components, n_vars - 1])
+    del gram, covariance
     components = vectors.T[::-1]
     peak = np.abs(components).argmax(axis=1)
     components = components * np.sign(components[np.arange(n_components), peak])[:, None]
@@ -132,11 +139,17 @@ def fit_pca(X: Any, size_factor: np.ndarray, n_components: int) -> Pca:
         mean.astype(np.float32),
         components.astype(np.float32),
         np.maximum(variance[::-1], 0).astype(np.float32),
-        float(np.trace(covariance)),
+        total_variance,
         fit_gene_mean(X, size_factor).rate.astype(np.float32),
         np.ones(n_vars, dtype=np.float32),
     )
     return _with_scale(pca, X, size_factor)
+
+
+def _add_symmetric(total: np.ndarray, part: sparse.csr_matrix | sparse.csc_matrix) -> None:
+    """Add a sparse matrix, whose rows are its columns, without a dense copy of it."""
+    for row, (start, stop) in enumerate(pairwise(part.indptr)):
+        total[row, part.indices[start:stop]] += part.data[start:stop]
 
 
 def truncate_pca(pca: Pca, X: Any, size_factor: np.ndarray, n_components: int) -> Pca:
