@@ -1575,7 +1575,8 @@ MUTANTS = [
         "cells/neighbors",
         ("a point is its own nearest other", "and start + j != i", "and start + j >= 0"),
         ("too few points of near groups are enough", "where) < n_neighbors", "where) < 0"),
-        ("rows of the ordered points", "order[rows], squares)", "rows, squares)"),
+        ("rows of the ordered points", "groups.order[rows], squares)", "rows, squares)"),
+        ("a place where a point is is not near it", "itself = i if is_own else -1", "itself = i"),
         (
             "the last of several blocks starts anew",
             "rows[i - starts[begin]]",
@@ -1602,9 +1603,21 @@ MUTANTS = [
         ),
         (
             "a cell of many is not among its own neighbours",
-            "distances = np.column_stack([np.zeros(n_obs, np.float32), distances])",
-            "distances = np.column_stack([distances, np.zeros(n_obs, np.float32)])",
+            "np.column_stack([np.zeros(n_obs), distances])",
+            "np.column_stack([distances, np.zeros(n_obs)])",
         ),
+        (
+            "scanpy's last neighbour is a link",
+            "rows[:, :n_neighbors], distances[:, :n_neighbors].astype",
+            "rows, distances.astype",
+        ),
+        (
+            "what is near both ways counts twice",
+            "one_way + other_way - one_way.multiply(other_way)",
+            "one_way + other_way",
+        ),
+        ("links add up to more", "np.log2(n_links))", "np.log2(n_links + 1))"),
+        ("communities of another seed", "RandomState(seed)", "RandomState(seed + 1)"),
         (
             "a neighbour of another cell counts as recalled",
             "np.isin(reference + offset, neighbors + offset)",
@@ -2315,6 +2328,12 @@ MUTANTS = [
             '(stability["n_clusters"] > 0)',
         ),
         ("a drawn cell follows its neighbours", "everywhere[rows] = labels", "pass"),
+        ("one neighbour is as good as most", "labels[drawn]] += 1", "labels[drawn]] = 1"),
+        (
+            "cells lie where the drawn neighbours of others are",
+            "of_drawn[place] *",
+            "of_drawn[place[::-1]] *",
+        ),
         (
             "clusters are those that come back best, the coarsest",
             'sort_values(["ari_overall", "resolution"]',

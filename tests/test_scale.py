@@ -42,7 +42,10 @@ _SHORT = {
     "ingest": ["--label-key", "label"],
     "qc": ["--min-genes", "20", "--no-doublets"],
     "train": ["--max-steps", "300", "--validate-every", "100", "--learning-rate", "0.005"],
-    "cluster": ["--n-subsamples", "2", "--resolutions", "0.4", "--max-cells", "2000"],
+    "cluster": [
+        *("--n-subsamples", "2", "--resolutions", "0.4", "--max-cells", "2000"),
+        *("--umap-max-cells", "4000"),
+    ],
     "subtype": ["--max-subtypes", "2", "--n-subsamples", "3"],
     "compress": [
         *("--pca-ranks", "5", "--nmf-ranks", "2", "--precisions", "int8"),
@@ -104,9 +107,11 @@ def test_subsamples_are_stated_in_the_records_and_on_the_page(ten_thousand):
     n_obs = f"{result.n_obs:,}"
     record = result.uns["scpress"]["cluster"]
     assert (record["n_stability_cells"], record["n_subsampled"]) == (2000, 1600)
+    assert record["n_umap_cells"] == 4000
     page = (folder / "report.html").read_text()
     words = re.sub(r"\s+", " ", page)
     assert f"Shown are 3,000 cells drawn at random from {n_obs}." in words
+    assert "UMAP laid out 4,000 of them all, drawn at random;" in words
     assert f"Measured on 2,000 of {n_obs} cells." in words
     assert f"scored against known labels on 1,000 of {n_obs} cells" in words
     assert f"It is measured on 1,000 of {n_obs} cells." in words

@@ -1,7 +1,12 @@
 """Neighbours against all distances, recall against sets."""
 
+import warnings
+
+import anndata as ad
 import numpy as np
 import pytest
+import scanpy as sc
+from sklearn.neighbors import KNeighborsTransformer
 
 from scpress.cells import graph
 
@@ -45,6 +50,47 @@ def test_neighbours_of_ten_thousand_cells():
     built = graph.build_graph(points.astype(np.float32), n_neighbors=15, seed=0, key="X_model")
     rows, columns = built.obsp["distances"].nonzero()
     assert (truth[rows] == truth[columns]).mean() > 0.99
+
+
+@pytest.mark.parametrize("kind", ["cloud", "doubles", "few", "two"])
+def test_the_graph_and_its_communities_are_scanpys(kind):
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=({"few": 12, "two": 3}.get(kind, 400), 5)).astype(np.float32)
+    points[: len(points) // 2] *= 40
+    if kind == "doubles":
+        # Cells at the same place, more of them than a cell has neighbours.
+        points[:30] = points[0]
+    n_neighbors = min(15, len(points) - 1)
+    transformer = KNeighborsTransformer(n_neighbors=n_neighbors)
+    expected = ad.AnnData(obsm={"X_model": points})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        sc.pp.neighbors(
+            expected, n_neighbors, use_rep="X_model", transformer=transformer, random_state=3
+        )
+    found = graph.build_graph(points, n_neighbors=15, seed=3, key="X_model")
+    assert found.uns["neighbors"] == expected.uns["neighbors"]
+    assert (found.obsp["distances"] != expected.obsp["distances"]).nnz == 0
+    for key in ("distances", "connectivities"):
+        assert found.obsp[key].dtype == expected.obsp[key].dtype
+    ours, theirs = found.obsp["connectivities"], expected.obsp["connectivities"]
+    np.testing.assert_array_equal(ours.toarray() > 0, theirs.toarray() > 0)
+    np.testing.assert_allclose(ours.toarray(), theirs.toarray(), atol=1e-6)
+    communities = graph.Communities(found)
+    for resolution in (0.3, 1.0, 3.0):
+        words = {"flavor": "igraph", "n_iterations": 2, "directed": False, "random_state": 3}
+        sc.tl.leiden(expected, resolution, **words)
+        wanted = expected.obs["leiden"].to_numpy().astype(int)
+        np.testing.assert_array_equal(communities.find(resolution, seed=3), wanted)
+        np.testing.assert_array_equal(graph.leiden(found, resolution, seed=3), wanted)
+
+
+def test_widths_of_blocks_are_those_of_all(monkeypatch):
+    points = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
+    whole = graph.build_graph(points, n_neighbors=5, seed=0, key="X_model")
+    monkeypatch.setattr(graph, "_WIDTHS_AT_A_TIME", 7)
+    parts = graph.build_graph(points, n_neighbors=5, seed=0, key="X_model")
+    assert (whole.obsp["connectivities"] != parts.obsp["connectivities"]).nnz == 0
 
 
 def test_graphs_of_many_cells_are_those_of_few(monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 from sklearn.neighbors import NearestNeighbors
 
 from scpress.cells import neighbors
-from scpress.cells.neighbors import count_late, nearest
+from scpress.cells.neighbors import count_late, nearest, nearest_among
 
 
 @pytest.fixture
@@ -48,6 +48,22 @@ def test_most_neighbours_are_found_where_points_are_many(monkeypatch, points):
     np.testing.assert_allclose(far, np.linalg.norm(steps, axis=2), rtol=1e-3)
     assert (found != np.arange(3000)[:, None]).all()
     assert all(len(set(row)) == 15 for row in found.tolist())
+
+
+def test_neighbours_among_some_places(monkeypatch, points):
+    places = points[::3]
+    search = NearestNeighbors(n_neighbors=9).fit(places)
+    distances, expected = search.kneighbors(points)
+    found, far = nearest_among(places, points, 9)
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_allclose(far, distances, rtol=1e-3, atol=1e-3)
+    assert (far[::3, 0] == 0).all()
+    compare_few(monkeypatch)
+    found, far = nearest_among(places, points, 9)
+    recall = np.mean([np.isin(*pair).mean() for pair in zip(found, expected, strict=True)])
+    assert 0.85 < recall < 1
+    with pytest.raises(ValueError, match="5 points have no 5 others"):
+        nearest_among(places[:5], points, 5)
 
 
 def test_counts_are_of_the_same_neighbours_some_groups_at_a_time(monkeypatch, points):

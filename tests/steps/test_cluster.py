@@ -3,6 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scanpy as sc
+from sklearn.neighbors import NearestNeighbors
 
 from scpress.cells.graph import build_graph
 from scpress.cells.stability import adjusted_rand_index
@@ -11,7 +12,13 @@ from scpress.counts.sizes import library_sizes, log_normalize, size_factors
 from scpress.errors import InputError
 from scpress.io.h5ad import read_h5ad, write_h5ad
 from scpress.steps import cluster as step
-from scpress.steps.cluster import _choose_resolution, _extend, _unconfirmed, cluster
+from scpress.steps.cluster import (
+    _choose_resolution,
+    _extend,
+    _nearest_drawn,
+    _unconfirmed,
+    cluster,
+)
 from scpress.steps.simulate import simulate
 
 QUICK = ClusterOptions(umap=False, n_subsamples=5, resolutions=(0.2, 0.6, 1.4))
@@ -58,7 +65,7 @@ def test_cells_that_were_not_drawn_go_with_most_of_their_nearest_drawn_ones():
     # One drawn cell is of another cluster than all around it, and stays so.
     labels = truth[rows].copy()
     labels[0] = (labels[0] + 1) % 3
-    extended = _extend(points, rows, labels, 15)
+    extended = _extend(rows, labels, _nearest_drawn(points, rows, 15))
     expected = truth.copy()
     expected[0] = labels[0]
     assert adjusted_rand_index(expected, extended) == pytest.approx(1.0)
@@ -164,6 +171,27 @@ def test_many_cells_are_measured_on_a_stated_subsample(caplog):
     assert adjusted_rand_index(truth, found.obs["leiden"].to_numpy()) > 0.98
     assert found.obs["leiden_confidence"].notna().sum() >= 580
     assert found.obs["leiden_confidence"].mean() > 0.95
+
+
+def test_umap_lays_out_some_cells_and_the_others_lie_among_their_neighbours(caplog):
+    points, truth = _clouds(3, 600)
+    options = ClusterOptions(n_subsamples=2, resolutions=(0.4,), umap_max_cells=200)
+    with caplog.at_level("INFO", logger="scpress"):
+        found = cluster(_latent(points), options, model="model", seed=0)
+    assert "UMAP lays out 200 cells drawn from 600" in caplog.text
+    assert found.uns["scpress"]["cluster"]["n_umap_cells"] == 200
+    layout = found.obsm["X_umap"]
+    assert layout.shape == (600, 2)
+    middles = np.array([layout[truth == one].mean(axis=0) for one in range(3)])
+    nearest = np.linalg.norm(layout[:, None] - middles, axis=2).argmin(axis=1)
+    np.testing.assert_array_equal(nearest, truth)
+    rows = np.sort(np.random.default_rng([0, 3]).choice(600, 200, replace=False))
+    assert len(np.unique(layout[rows], axis=0)) == 200
+    apart = NearestNeighbors(n_neighbors=2).fit(points[rows]).kneighbors(points)[1]
+    # A cell lies nearer to the drawn cells that are nearest than to any others, by and large.
+    own = np.linalg.norm(layout - layout[rows][apart[:, 1]], axis=1)
+    other = np.linalg.norm(layout - layout[rows][(apart[:, 1] + 100) % 200], axis=1)
+    assert (own < other).mean() > 0.95
 
 
 def test_a_cell_between_two_clusters_is_less_sure_than_those_within():

@@ -52,9 +52,12 @@ def test_the_best_resolution_is_the_labels_and_the_chosen_one_is_stabilitys(monk
     known = truth != ""
     seen = {}
 
-    def leiden(graph, resolution, *, seed):
-        assert graph.n_obs == known.sum()
-        return clusters[resolution][known]
+    class Communities:
+        def __init__(self, graph):
+            assert graph.n_obs == known.sum()
+
+        def find(self, resolution, *, seed):
+            return clusters[resolution][known]
 
     def cluster(latent, options, *, model, seed):
         seen["resolutions"] = options.resolutions
@@ -62,7 +65,7 @@ def test_the_best_resolution_is_the_labels_and_the_chosen_one_is_stabilitys(monk
         record = {"chosen_resolution": 0.2}
         return ad.AnnData(obs=obs, uns={"scpress": {"cluster": record}})
 
-    monkeypatch.setattr(step, "leiden", leiden)
+    monkeypatch.setattr(step, "Communities", Communities)
     monkeypatch.setattr(step, "build_graph", lambda points, **_: ad.AnnData(points))
     monkeypatch.setattr(step, "cluster", cluster)
     options = EvaluateOptions(resolutions=(0.2, 1.0, 2.0))

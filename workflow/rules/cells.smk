@@ -23,7 +23,7 @@ rule cluster:
         mem_mb=memory("cluster"),
         runtime=minutes("cluster"),
     params:
-        step_version=4,
+        step_version=5,
         model=primary_flag,
         seed=seeds(PRIMARY[0])[0],
         flags=flags("cluster"),

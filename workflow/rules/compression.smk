@@ -26,7 +26,7 @@ rule compress:
         mem_mb=memory("compress"),
         runtime=minutes("compress"),
     params:
-        step_version=3,
+        step_version=4,
         sizes=lambda wildcards, input: (
             ["--other-model-files", *input.sizes] if input.sizes else []
         ),

@@ -158,7 +158,7 @@ rule evaluate:
         mem_mb=memory("evaluate"),
         runtime=minutes("evaluate"),
     params:
-        step_version=1,
+        step_version=2,
         flags=flags("evaluate"),
     shell:
         """

@@ -55,16 +55,20 @@ def nearest(points: np.ndarray, n_neighbors: int) -> tuple[np.ndarray, np.ndarra
     ValueError
         There are not as many other points.
     """
-    found = np.empty((len(points), n_neighbors), np.int32)
-    distances = np.empty(found.shape, np.float32)
+    return _nearest(points, None, n_neighbors)
 
-    def keep(at: np.ndarray, rows: np.ndarray, squares: np.ndarray) -> None:
-        order = np.lexsort((rows, squares), axis=1)
-        found[at] = np.take_along_axis(rows, order, axis=1)
-        distances[at] = np.sqrt(np.take_along_axis(squares, order, axis=1))
 
-    _search_all(points, n_neighbors, keep)
-    return found, distances
+def nearest_among(
+    places: np.ndarray, points: np.ndarray, n_neighbors: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """[points, n_neighbors] As `nearest`, the nearest of some places, of which a point may be one.
+
+    Raises
+    ------
+    ValueError
+        There are not more places than neighbours.
+    """
+    return _nearest(points, places, n_neighbors)
 
 
 def count_late(points: np.ndarray, n_neighbors: int, first: int) -> np.ndarray:
@@ -78,34 +82,70 @@ def count_late(points: np.ndarray, n_neighbors: int, first: int) -> np.ndarray:
     return count
 
 
+def _nearest(
+    points: np.ndarray, places: np.ndarray | None, n_neighbors: int
+) -> tuple[np.ndarray, np.ndarray]:
+    found = np.empty((len(points), n_neighbors), np.int32)
+    distances = np.empty(found.shape, np.float32)
+
+    def keep(at: np.ndarray, rows: np.ndarray, squares: np.ndarray) -> None:
+        order = np.lexsort((rows, squares), axis=1)
+        found[at] = np.take_along_axis(rows, order, axis=1)
+        distances[at] = np.sqrt(np.take_along_axis(squares, order, axis=1))
+
+    _search_all(points, n_neighbors, keep, places)
+    return found, distances
+
+
 def _search_all(
     points: np.ndarray,
     n_neighbors: int,
     keep: Callable[[np.ndarray, np.ndarray, np.ndarray], None],
+    places: np.ndarray | None = None,
 ) -> None:
-    """Hand over [some] points, [some, n_neighbors] their nearest others and squared distances."""
+    """Hand over [some] points, [some, n_neighbors] their nearest and squared distances.
+
+    They are looked for among the places, or where there are none among the other points.
+    """
+    among = points if places is None else places
+    middle = among.mean(axis=0)
     with ThreadPoolExecutor(numba.get_num_threads()) as threads:
-        groups = _group(points, n_neighbors, threads)
-        starts, order = groups.starts, groups.order
+        groups = _group(_as_columns(among, middle), n_neighbors, threads)
+        columns, order, starts = groups.columns, groups.order, groups.starts
+        if places is not None:
+            columns = _as_columns(points, middle)
+            centers = np.ascontiguousarray(groups.centers.T)
+            order, starts = _sort(_assign_all(columns, centers, threads), len(groups.near))
+            columns = columns[:, order]
 
         def search(begin: int, end: int) -> None:
             shape = starts[end] - starts[begin], n_neighbors
             rows, squares = np.empty(shape, np.int32), np.empty(shape, np.float32)
-            _search(groups, begin, end, rows, squares)
-            keep(order[starts[begin] : starts[end]], order[rows], squares)
+            _search(groups, columns, starts, places is None, begin, end, rows, squares)
+            keep(order[starts[begin] : starts[end]], groups.order[rows], squares)
 
         wanted = np.arange(0, len(points), max(1, _FOUND_AT_A_TIME // n_neighbors))
         bounds = np.unique(np.append(np.searchsorted(starts, wanted), len(starts) - 1))
         list(threads.map(search, bounds[:-1], bounds[1:]))
 
 
-def _group(points: np.ndarray, n_neighbors: int, threads: ThreadPoolExecutor) -> Groups:
+def _as_columns(points: np.ndarray, middle: np.ndarray) -> np.ndarray:
     n, n_dimensions = points.shape
+    columns = np.zeros((-(-n_dimensions // _UNROLLED) * _UNROLLED, n), np.float32)
+    columns[:n_dimensions] = (points - middle).T
+    return columns
+
+
+def _sort(group: np.ndarray, n_groups: int) -> tuple[np.ndarray, np.ndarray]:
+    """[points] The rows of the groups one after the other, and [groups + 1] where each starts."""
+    order = np.argsort(group, kind="stable").astype(np.int32)
+    return order, np.searchsorted(group[order], np.arange(n_groups + 1))
+
+
+def _group(columns: np.ndarray, n_neighbors: int, threads: ThreadPoolExecutor) -> Groups:
+    n = columns.shape[1]
     if n <= n_neighbors:
         raise ValueError(f"{n} points have no {n_neighbors} others")
-    padded = -(-n_dimensions // _UNROLLED) * _UNROLLED
-    columns = np.zeros((padded, n), np.float32)
-    columns[:n_dimensions] = (points - points.mean(axis=0)).T
     size = max(n_neighbors, _SMALLEST_GROUP, np.sqrt(n) / _GROUPS_PER_ROOT)
     n_groups = max(1, int(n / size))
     compared = max(_FEWEST_COMPARED, _COMPARED_PER_NEIGHBOR * n_neighbors)
@@ -119,9 +159,7 @@ def _group(points: np.ndarray, n_neighbors: int, threads: ThreadPoolExecutor) ->
         sums = [np.bincount(of_sample, one, minlength=n_groups) for one in sample]
         centers = np.where(total > 0, np.array(sums) / np.maximum(total, 1), centers)
         centers = centers.astype(np.float32)
-    group = _assign_all(columns, centers, threads)
-    order = np.argsort(group, kind="stable").astype(np.int32)
-    starts = np.searchsorted(group[order], np.arange(n_groups + 1))
+    order, starts = _sort(_assign_all(columns, centers, threads), n_groups)
     n_probed = min(n_groups, -(-compared * n_groups // n))
     centers = np.ascontiguousarray(centers.T)
     near = np.empty((n_groups, min(n_groups, _SHORTLISTED * n_probed)), np.int32)
@@ -248,11 +286,14 @@ def _find(i, chosen, groups, point, out, squares, rows):  # type: ignore[no-unty
 
 
 @_alone
-def _search(groups, begin, end, rows, squares):  # type: ignore[no-untyped-def]
-    """Fill [points of groups `begin` to `end`, neighbours] where the nearest are and how far."""
-    columns, starts, n_neighbors = groups.columns, groups.starts, rows.shape[1]
+def _search(groups, columns, starts, is_own, begin, end, rows, squares):  # type: ignore[no-untyped-def]
+    """Fill [points of groups `begin` to `end`, neighbours] where the nearest are and how far.
+
+    Columns and starts are of the points in the order of their groups, the groups' own or others.
+    """
+    n_neighbors = rows.shape[1]
     everything = np.arange(len(starts) - 1).astype(np.int32)
-    largest = np.max(starts[1:] - starts[:-1])
+    largest = np.max(groups.starts[1:] - groups.starts[:-1])
     ids = np.empty(groups.near.shape[1], np.int32)
     to_center = np.empty(len(ids), np.float32)
     point, out = np.empty(len(columns), np.float32), np.empty(largest, np.float32)
@@ -261,7 +302,8 @@ def _search(groups, begin, end, rows, squares):  # type: ignore[no-untyped-def]
         for i in range(starts[group], starts[group + 1]):
             point[:] = columns[:, i]
             chosen = _choose(group, groups, ids, to_center, point)
-            while _find(i, chosen, groups, point, out, near, where) < n_neighbors:
+            itself = i if is_own else -1
+            while _find(itself, chosen, groups, point, out, near, where) < n_neighbors:
                 chosen = everything
             rows[i - starts[begin]] = where[:n_neighbors]
             squares[i - starts[begin]] = near[:n_neighbors]

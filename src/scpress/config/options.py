@@ -179,10 +179,16 @@ class ClusterOptions(Options):
         maximum=1,
     )
     max_cells: int = option(
-        50_000, "cells above which stability is measured on a subsample of this size", minimum=100
+        20_000, "cells above which stability is measured on a subsample of this size", minimum=100
     )
     umap: bool = option(True, "compute the UMAP layout")
     umap_min_dist: float = option(0.3, "umap's min_dist", minimum=0, maximum=1)
+    umap_max_cells: int = option(
+        50_000,
+        "cells above which UMAP lays out a subsample of this size, and the other cells lie among "
+        "their neighbours of it",
+        minimum=100,
+    )
 
 
 @dataclass(frozen=True)
@@ -197,7 +203,7 @@ class EvaluateOptions(Options):
         minimum=0,
     )
     max_cells: int = option(
-        50_000, "cells above which silhouettes and mixing use a subsample of this size", minimum=100
+        20_000, "cells above which all scores use a subsample of this size", minimum=100
     )
 
 
@@ -265,7 +271,7 @@ class CompressOptions(Options):
     )
     n_neighbors: int = option(15, "neighbours whose recall is measured", minimum=2)
     max_cells: int = option(
-        20_000, "cells above which distortion is measured on a subsample of this size", minimum=100
+        10_000, "cells above which distortion is measured on a subsample of this size", minimum=100
     )
 
 

@@ -14,6 +14,7 @@ from scpress.counts.matrix import iter_chunks
 from scpress.report import figures
 from scpress.report.expression import collect_genes
 from scpress.report.inputs import ReportInputs
+from scpress.tables.records import plain
 
 # A column with more categories has no legend a reader could use.
 _MAX_CATEGORIES = 60
@@ -59,6 +60,7 @@ def collect_map(inputs: ReportInputs, *, max_cells: int) -> dict[str, Any] | Non
         "genes": collect_genes(inputs, rows),
         "n_cells": inputs.cells.n_obs,
         "n_shown": len(rows),
+        "n_laid_out": plain(inputs.record.get("cluster", {})).get("n_umap_cells"),
     }
 
 

@@ -9,11 +9,10 @@ from typing import Any
 import anndata as ad
 import numpy as np
 import pandas as pd
-import scanpy as sc
-from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 from scpress import slots
-from scpress.cells.graph import average_graphs, build_graph, leiden
+from scpress.cells.graph import Communities, average_graphs, build_graph, leiden
+from scpress.cells.neighbors import nearest_among
 from scpress.cells.seeds import neighbor_agreement
 from scpress.cells.stability import (
     adjusted_rand_index,
@@ -29,6 +28,9 @@ from scpress.config.options import ClusterOptions
 from scpress.errors import InputError
 
 log = logging.getLogger("scpress")
+
+# Passes of UMAP over the links of few cells and of many.
+_EPOCHS, _EPOCHS_OF_MANY, _EPOCHS_CELLS = 500, 200, 10_000
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def cluster(
     does not find again), neighbor_chance (agreement of neighbours drawn at random, of several
     seeds), min_stability, chosen_resolution (NaN where none was), stability (one array per column,
     one entry per resolution), n_stability_cells and n_subsampled (the cells of one subsample of
-    them).
+    them), n_umap_cells (the cells that UMAP laid out; the others lie among their neighbours).
 
     Raises
     ------
@@ -95,7 +97,14 @@ def cluster(
             f"clustering needs at least 3 cells; found {len(points)}. Loosen the thresholds of qc?"
         )
     graphs = _build_graphs(latents, options, seed, key)
-    measured_rows = _draw_measured(len(points), options, seed)
+    measured_rows = _draw(len(points), options.max_cells, [seed, 2])
+    if len(measured_rows) < len(points):
+        log.info(
+            "cluster: stability is measured on %d cells drawn from %d (max_cells).",
+            len(measured_rows),
+            len(points),
+        )
+    near = _nearest_drawn(points, measured_rows, options.n_neighbors)
     candidates = _measure_stability(latents, graphs, measured_rows, options, seed, key)
     stability = pd.DataFrame([candidate.row for candidate in candidates])
     chosen = options.resolution
@@ -115,14 +124,11 @@ def cluster(
         if given:
             labels = sort_by_size(leiden(average_graphs(graphs), chosen, seed=seed))
         else:
-            labels = _extend(points, measured_rows, candidate.labels, options.n_neighbors)
+            labels = _extend(measured_rows, candidate.labels, near)
         of_measured = labels[measured_rows]
         confidence = found_again(of_measured, candidate.subsamples)
         unconfirmed = _unconfirmed(of_measured, candidate.subsamples, len(latents))
-        if len(measured_rows) < len(points):
-            confidence = _extend_confidence(
-                points, measured_rows, labels, confidence, options.n_neighbors
-            )
+        confidence = _extend_confidence(measured_rows, labels, confidence, near)
         log.info(
             "cluster: %d clusters at %sresolution %g.",
             labels.max() + 1,
@@ -143,8 +149,9 @@ def cluster(
     result.obsp[slots.DISTANCES.name] = graph.obsp["distances"]
     result.obsp[slots.CONNECTIVITIES.name] = graph.obsp["connectivities"]
     result.uns["neighbors"] = graph.uns["neighbors"]
+    laid_out = _draw(len(points), options.umap_max_cells, [seed, 3])
     if options.umap:
-        result.obsm[slots.UMAP.name] = _lay_out(graph, options.umap_min_dist, seed)
+        result.obsm[slots.UMAP.name] = _lay_out_some(graph, points, laid_out, options, seed)
     result.uns[slots.RECORD.name] = {
         "cluster": {
             "model": model,
@@ -155,6 +162,7 @@ def cluster(
             "stability": {name: stability[name].to_numpy() for name in stability},
             "n_subsampled": max(2, round(options.subsample_fraction * len(measured_rows))),
             "n_stability_cells": len(measured_rows),
+            "n_umap_cells": len(laid_out) if options.umap else 0,
             "min_stability": options.min_stability,
         }
     }
@@ -174,17 +182,11 @@ def _build_graphs(
     ]
 
 
-def _draw_measured(n_obs: int, options: ClusterOptions, seed: int) -> np.ndarray:
-    """Sorted row numbers of the cells on which stability is measured."""
-    if n_obs <= options.max_cells:
+def _draw(n_obs: int, max_cells: int, seed: list[int]) -> np.ndarray:
+    """Sorted row numbers of at most so many cells."""
+    if n_obs <= max_cells:
         return np.arange(n_obs)
-    log.info(
-        "cluster: stability is measured on %d cells drawn from %d (max_cells).",
-        options.max_cells,
-        n_obs,
-    )
-    rng = np.random.default_rng([seed, 2])
-    return np.sort(rng.choice(n_obs, options.max_cells, replace=False))
+    return np.sort(np.random.default_rng(seed).choice(n_obs, max_cells, replace=False))
 
 
 def _measure_stability(
@@ -198,7 +200,7 @@ def _measure_stability(
     if len(measured_rows) < len(latents[0]):
         latents = [points[measured_rows] for points in latents]
         graphs = _build_graphs(latents, options, seed, key)
-    points, graph = latents[0], average_graphs(graphs)
+    points, communities_of_whole = latents[0], Communities(average_graphs(graphs))
     resolutions = sorted(set(options.resolutions))
     if options.resolution is not None:
         resolutions = sorted({*resolutions, options.resolution})
@@ -215,12 +217,13 @@ def _measure_stability(
         # The seeds take turns: what one of them alone supports is lost in the others' subsamples.
         of_one_seed = latents[number % len(latents)][rows]
         part = build_graph(of_one_seed, n_neighbors=options.n_neighbors, seed=seed, key=key)
+        communities = Communities(part)
         for resolution in resolutions:
-            found[resolution].append((rows, leiden(part, resolution, seed=seed)))
+            found[resolution].append((rows, communities.find(resolution, seed=seed)))
     everything = [one for of_resolution in found.values() for one in of_resolution]
     candidates = []
     for resolution in resolutions:
-        found_whole = leiden(graph, resolution, seed=seed)
+        found_whole = communities_of_whole.find(resolution, seed=seed)
         whole = merge_unseparated(points, found_whole, min_gap=SLIGHT_GAP)
         islands = merge_unseparated(points, whole)
         pairs = found[resolution]
@@ -270,43 +273,88 @@ def _unconfirmed(
     return [str(name) for name in sorted(names)]
 
 
-def _extend(
-    points: np.ndarray, rows: np.ndarray, labels: np.ndarray, n_neighbors: int
-) -> np.ndarray:
-    """[cells] Clusters of all cells: those not drawn go with most of their nearest drawn cells."""
+def _nearest_drawn(points: np.ndarray, rows: np.ndarray, n_neighbors: int) -> np.ndarray:
+    """[cells, neighbours] Places in `rows` of the drawn cells that are nearest; none if all are."""
     if len(rows) == len(points):
+        return np.empty((len(points), 0), dtype=np.int32)
+    return nearest_among(points[rows], points, min(n_neighbors, len(rows) - 1))[0]
+
+
+def _extend(rows: np.ndarray, labels: np.ndarray, near: np.ndarray) -> np.ndarray:
+    """[cells] Clusters of all cells: those not drawn go with most of their nearest drawn cells."""
+    if len(rows) == len(near):
         return labels
-    classifier = KNeighborsClassifier(n_neighbors=min(n_neighbors, len(rows)))
-    everywhere = classifier.fit(points[rows], labels).predict(points)
+    votes = np.zeros((len(near), int(labels.max()) + 1), dtype=np.int32)
+    cells = np.arange(len(near))
+    for drawn in near.T:
+        votes[cells, labels[drawn]] += 1
+    everywhere = votes.argmax(axis=1)
     everywhere[rows] = labels
     return sort_by_size(everywhere)
 
 
 def _extend_confidence(
-    points: np.ndarray,
-    rows: np.ndarray,
-    labels: np.ndarray,
-    confidence: np.ndarray,
-    n_neighbors: int,
+    rows: np.ndarray, labels: np.ndarray, confidence: np.ndarray, near: np.ndarray
 ) -> np.ndarray:
     """[cells] That of the drawn cells, else what the nearest drawn cells give for its cluster."""
-    count = min(n_neighbors, len(rows))
-    near = NearestNeighbors(n_neighbors=count).fit(points[rows]).kneighbors(points)[1]
-    everywhere = np.zeros(len(points))
+    if len(rows) == len(near):
+        return confidence
+    everywhere = np.zeros(len(near))
     # One neighbour at a time: no table of cells by neighbours beside the places.
     for drawn in near.T:
         same = labels[rows[drawn]] == labels
-        everywhere += np.where(same, np.nan_to_num(confidence[drawn]), 0) / count
+        everywhere += np.where(same, np.nan_to_num(confidence[drawn]), 0) / near.shape[1]
     everywhere[rows] = confidence
     return everywhere
 
 
-def _lay_out(graph: ad.AnnData, min_dist: float, seed: int) -> np.ndarray:
-    """[cells, 2] UMAP; with too few cells for its spectral start, it starts at random."""
-    few = graph.n_obs < 10
+def _lay_out_some(
+    graph: ad.AnnData, points: np.ndarray, rows: np.ndarray, options: ClusterOptions, seed: int
+) -> np.ndarray:
+    """[cells, 2] UMAP of the drawn cells; the others at the mean of those that are nearest.
+
+    The nearer one of these is, the more it counts.
+    """
+    if len(rows) == len(points):
+        return _lay_out(graph, points, options.umap_min_dist, seed)
+    log.info("cluster: UMAP lays out %d cells drawn from %d.", len(rows), len(points))
+    drawn = points[rows]
+    part = build_graph(drawn, n_neighbors=options.n_neighbors, seed=seed, key="X_drawn")
+    of_drawn = _lay_out(part, drawn, options.umap_min_dist, seed)
+    near, distances = nearest_among(drawn, points, min(options.n_neighbors, len(rows) - 1))
+    weights = 1 / np.maximum(distances, 1e-6 * (distances[:, -1:] + 1e-12))
+    total = weights.sum(axis=1)
+    layout = np.zeros((len(points), 2), dtype=np.float32)
+    for place, weight in zip(near.T, weights.T, strict=True):
+        layout += of_drawn[place] * (weight / total)[:, None]
+    layout[rows] = of_drawn
+    return layout
+
+
+def _lay_out(graph: ad.AnnData, points: np.ndarray, min_dist: float, seed: int) -> np.ndarray:
+    """[cells, 2] UMAP as scanpy has it; with too few cells for its spectral start, at random."""
     with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Tensorflow not installed")
         warnings.filterwarnings("ignore", message="n_jobs value")
-        sc.tl.umap(
-            graph, min_dist=min_dist, random_state=seed, init_pos="random" if few else "spectral"
+        from umap.umap_ import find_ab_params, simplicial_set_embedding
+
+        a, b = find_ab_params(1.0, min_dist)
+        layout, _ = simplicial_set_embedding(
+            data=points,
+            graph=graph.obsp["connectivities"].tocoo(),
+            n_components=2,
+            initial_alpha=1.0,
+            a=a,
+            b=b,
+            gamma=1.0,
+            negative_sample_rate=5,
+            n_epochs=_EPOCHS if graph.n_obs <= _EPOCHS_CELLS else _EPOCHS_OF_MANY,
+            init="random" if graph.n_obs < 10 else "spectral",
+            random_state=np.random.RandomState(seed),
+            metric="euclidean",
+            metric_kwds={},
+            densmap=False,
+            densmap_kwds={},
+            output_dens=False,
         )
-    return np.asarray(graph.obsm["X_umap"], dtype=np.float32)
+    return np.asarray(layout, dtype=np.float32)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from scpress import slots
-from scpress.cells.graph import build_graph, leiden
+from scpress.cells.graph import Communities, build_graph, find_neighbors
 from scpress.cells.stability import adjusted_rand_index
 from scpress.config.options import ClusterOptions, EvaluateOptions
 from scpress.errors import InputError
@@ -128,8 +128,9 @@ def _label_scores(
         return {}
     graph = build_graph(points, n_neighbors=options.n_neighbors, seed=0, key="X_latent")
     scores: dict[str, float | None] = {"ari_best": None, "nmi_best": None, "best_resolution": None}
+    communities = Communities(graph)
     for resolution in options.resolutions:
-        found = leiden(graph, resolution, seed=0)
+        found = communities.find(resolution, seed=0)
         ari = adjusted_rand_index(truth, found)
         if scores["ari_best"] is None or ari > scores["ari_best"]:
             scores |= {
@@ -170,13 +171,12 @@ def _batch_scores(
     # scib-metrics brings jax: only data with batches pay for its start.
     import scib_metrics
     from scib_metrics.nearest_neighbors import NeighborsResults
-    from sklearn.neighbors import NearestNeighbors
 
     n_neighbors = min(_MIXING_NEIGHBORS, len(points))
     if n_neighbors < 4 or len(np.unique(batch)) < 2:
         return {}
-    search = NearestNeighbors(n_neighbors=n_neighbors).fit(points)
-    distances, indices = search.kneighbors(points)
+    # scib-metrics counts a cell among its neighbours.
+    indices, distances = find_neighbors(points, n_neighbors - 1)
     neighbors = NeighborsResults(indices=indices, distances=distances.astype(np.float32))
     scores: dict[str, float | None] = {}
     with warnings.catch_warnings():

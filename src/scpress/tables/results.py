@@ -153,6 +153,7 @@ class ClusterRecord(Record):
     min_stability: float
     n_subsampled: int
     n_stability_cells: int
+    n_umap_cells: int | None = None
     n_seeds: int = 1
     unconfirmed: tuple[str, ...] = ()
     neighbor_chance: Share | None = None
