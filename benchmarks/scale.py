@@ -10,8 +10,8 @@ resident memory; of a verb that runs once for each sample the sum and the larges
 few steps and subsamples little, as tests/test_scale.py does; without it every option is as shipped.
 `--only` still runs what comes before the last of its verbs. `--scanpy` does what scanpy can do of
 the same, by the recipe of its tutorials, in one more process. `--keep` names a folder where the
-files stay, and what is there already is not made again: as an old version of the code, or one step
-of it, is timed on the same input by `--only` and PYTHONPATH.
+files stay: the raw files there are used again, and so is what a verb made that `--only` does not
+name. So one step of another version of the code (PYTHONPATH) is timed on the same input.
 """
 
 import argparse
@@ -403,7 +403,8 @@ def main() -> None:
     for n_cells in arguments.cells:
         with contextlib.ExitStack() as stack:
             temporary = tempfile.TemporaryDirectory(prefix="scpress-scale-")
-            folder = arguments.keep or Path(stack.enter_context(temporary))
+            parent = arguments.keep or Path(stack.enter_context(temporary))
+            folder = parent / f"{n_cells}_in_{arguments.samples}"
             folder.mkdir(parents=True, exist_ok=True)
             if arguments.source:
                 raws = write_samples(

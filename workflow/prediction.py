@@ -44,7 +44,8 @@ COSTS = {
     "train": Cost(1500, 1_000, 24, 120, 0.5),
     "embed": Cost(1500, 1_000, 12, 20, 0.1),
     "denoise": Cost(1500, 1_000, 12, 20, 0.5),
-    "evaluate": Cost(1500, 20_000, 4, 30, 0.2),
+    # Scores are of a subsample of the cells; latents are of all.
+    "evaluate": Cost(2000, 1_000, 4, 30, 0.2),
     # As a training, with one fold beside it; the folds are trained one after the other.
     "thin": Cost(1500, 2_000, 16, 20, 0.1),
     "likelihood": Cost(1500, 1_000, 40, 720, 3.0),

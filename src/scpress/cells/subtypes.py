@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
+from scipy import linalg, sparse
 from scipy.cluster.vq import kmeans2
 
 from scpress.cells.markers import find_markers, no_markers
@@ -136,8 +136,9 @@ def project_cells(
     mean = np.asarray(fitted.mean(axis=0)).ravel()
     # The covariance from sparse values: genes x genes, never cells x genes.
     covariance = (fitted.T @ fitted).toarray() / fitted.shape[0] - np.outer(mean, mean)
-    _, vectors = np.linalg.eigh(covariance)
-    loadings = vectors[:, ::-1][:, :_N_COMPONENTS]
+    first = max(0, len(mean) - _N_COMPONENTS)
+    _, vectors = linalg.eigh(covariance, subset_by_index=[first, len(mean) - 1])
+    loadings = vectors[:, ::-1]
     points = values @ loadings - mean @ loadings
     center_samples(points, sample, fit=fit)
     return points

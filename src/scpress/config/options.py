@@ -242,7 +242,7 @@ class SubtypeOptions(Options):
     min_log2_fold_change: float = option(0.5, "smallest log2 fold change of a marker", minimum=0)
     max_fdr: float = option(0.05, "largest adjusted p-value of a marker", minimum=0, maximum=1)
     max_cells: int = option(
-        50_000, "largest subsample of a group in which stability is measured, cells", minimum=100
+        20_000, "largest subsample of a group in which stability is measured, cells", minimum=100
     )
 
 
