@@ -2,6 +2,7 @@
 
     python benchmarks/cohort.py --seeds 20                  the simulator alone
     python benchmarks/cohort.py --seeds 5 --data FOLDER     and real cohorts, those that are there
+    python benchmarks/cohort.py --only subtypes             donor subtypes alone
 
 Simulated: 24 donors of 100 cells and 1,000 genes each. Without an effect the interval of the area
 should hold 0.5 in 19 of 20 seeds, a twofold effect should be told, the false discovery rate should
@@ -14,18 +15,26 @@ from pathlib import Path
 
 import anndata as ad
 import numpy as np
+from scipy import sparse
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.metrics import adjusted_rand_score
 
 from scpress.config.cohort import (
     BiomarkersOptions,
     ClassifyOptions,
     CohortOptions,
+    DonorSubtypesOptions,
     SurvivalOptions,
 )
 from scpress.config.simulation import SimulateOptions
+from scpress.donors.features import log_counts, log_ratios
 from scpress.errors import InputError
 from scpress.steps.biomarkers import biomarkers
 from scpress.steps.classify import classify
 from scpress.steps.cohort import cohort
+from scpress.steps.donor_subtypes import donor_subtypes
 from scpress.steps.simulate import simulate
 from scpress.steps.survival import survival
 
@@ -90,6 +99,127 @@ def measure_refusals(seeds):
         except InputError as error:
             refused += "coincides with batch" in str(error)
     print(f"  a condition that is a batch: refused in {refused}/{seeds} seeds")
+
+
+def measure_subtypes(seeds):
+    """Table of donor subtypes: seeds in which any are found, and how well they are the planted."""
+    planted = [("none", 0.25, SMALL), ("expression", 0.25, SMALL)]
+    # Frequencies need more cells, and none of the genes.
+    many = {**SMALL, "n_cells": 24 * 400, "n_genes": 40, "donor_genes": 10}
+    planted += [("composition", sd, many) for sd in (0.1, 0.25)]
+    for effect, sd, size in planted:
+        rows = []
+        for seed in range(seeds):
+            words = {**size, "donor_composition_sd": sd, "donor_subtype_effect": effect}
+            cells = simulate(SimulateOptions(**words), seed=seed)
+            donors = cohort(cells, options=CohortOptions(type_key="label"))
+            options = DonorSubtypesOptions(max_subtypes=5, type_key="label", seed=seed)
+            table, _ = donor_subtypes(donors, options, counts=cells)
+            truth = donors.obs["true_donor_kind"]
+            found = table["donor_subtype"]
+            rival, best = kmeans_of(donors, effect), oracle_of(donors, effect)
+            rows.append((found.nunique() > 1, *(agreement(truth, x) for x in (found, rival, best))))
+        hits, ours, other, oracle = np.array(rows, dtype=float).T
+        print(
+            f"  subtypes {effect:<11} donors' own sd {sd:.2f}: found in {hits.sum():.0f}/{seeds}, "
+            f"as planted (ARI 0.6 or more) in {np.sum(ours >= 0.6)}; where found ARI "
+            f"{ours[hits > 0].mean() if hits.any() else 0:.2f}; told that there are two, k-means "
+            f"{other.mean():.2f}, the best line through the truth {oracle.mean():.2f}",
+            flush=True,
+        )
+
+
+def features_of(donors, effect):
+    """[donors, features] What a user would cluster by hand: log frequencies or log CPM."""
+    if effect == "composition":
+        return log_ratios(donors.obsm["type_cells"].to_numpy())
+    return log_counts(donors.X).toarray()
+
+
+def kmeans_of(donors, effect):
+    values = features_of(donors, effect)
+    if values.shape[1] > 10:
+        values = PCA(10, random_state=0).fit_transform(values)
+    return KMeans(2, n_init=10, random_state=0).fit_predict(values)
+
+
+def oracle_of(donors, effect):
+    """Who knows both kinds, and the frequency or the genes that differ, and draws a line."""
+    values, truth = features_of(donors, effect), donors.obs["true_donor_kind"] == "kind1"
+    if values.shape[1] > 10:
+        values = PCA(10, random_state=0).fit_transform(values)
+    return LinearDiscriminantAnalysis().fit(values, truth).predict(values)
+
+
+def agreement(one, two):
+    return adjusted_rand_score(np.asarray(one).astype(str), np.asarray(two).astype(str))
+
+
+def measure_real_subtypes(folder):
+    """Real cohorts, beside k-means on components of log CPM, and with permuted features."""
+    cohorts = []
+    path = folder / "cohort_covid_blood_86.h5ad"
+    if path.exists():
+        cohorts.append(("COVID-19, blood", bulk(path), "condition", None, {}))
+    path = folder / "onek1k_7811.h5ad"
+    if path.exists():
+        cells = ad.read_h5ad(path)
+        cells.obs["indiv"] = cells.obs["indiv"].astype(str)
+        donors = cohort(cells, options=CohortOptions(donor_key="indiv"))
+        cohorts.append(("OneK1K", donors, "sex", cells, {}))
+    times = {"time_key": "OS_days", "event_key": "OS_event"}
+    for name, file, key in (
+        ("melanoma, microRNA", "skcm_mirna_survival", "sample_type"),
+        ("breast cancer, microRNA", "brca_mirna", "PAM50"),
+    ):
+        path = folder / f"cohort_tcga_{file}.h5ad"
+        if path.exists():
+            cohorts.append((name, bulk(path), key, None, times))
+    for name, donors, key, cells, words in cohorts:
+        begun = time.process_time()
+        options = DonorSubtypesOptions(max_subtypes=6, **words)
+        _, record = donor_subtypes(donors, options, counts=cells)
+        seconds = time.process_time() - begun
+        print(f"{name}, {donors.n_obs} donors: {record.verdict} {seconds:.0f} s")
+        labels = donors.obs[key]
+        known = labels.notna().to_numpy()
+        values = PCA(10, random_state=0).fit_transform(log_counts(donors.X).toarray())
+        n_labels = labels[known].nunique()
+        rival = KMeans(n_labels, n_init=10, random_state=0).fit_predict(values)
+        print(
+            f"  k-means, told that {key!r} has {n_labels}: ARI "
+            f"{agreement(labels[known], rival[known]):.3f}"
+        )
+        for view in record.views:
+            stability = (view.donors_stability, view.cells_stability)
+            print(
+                f"  {view.name}: {view.n_groups} groups, adjusted p {view.adjusted_p:.3f}, "
+                f"stability {stability}, ARI with {key!r} "
+                f"{agreement(labels[known], np.array(view.group)[known]):.3f}; {view.reason}"
+            )
+        for one in record.associations:
+            if one.of == "donor_subtype":
+                print(f"  subtypes and {one.column!r}: {one.test} FDR {one.fdr:.1e}")
+        if record.survival is not None:
+            print(f"  log-rank p of subtypes {record.survival.log_rank_p:.1e}")
+        if donors.n_obs < 100:
+            measure_permuted(donors, options)
+
+
+def measure_permuted(donors, options, n_copies=10):
+    """Each gene's, and each type's, values permuted over the donors by themselves."""
+    found = 0
+    for seed in range(n_copies):
+        rng = np.random.default_rng(seed)
+        made = donors.copy()
+        made.X = sparse.csr_matrix(rng.permuted(made.X.toarray(), axis=0))
+        for layer in list(made.layers):
+            made.layers[layer] = sparse.csr_matrix(
+                rng.permuted(made.layers[layer].toarray(), axis=0)
+            )
+        made.obsm["type_cells"] = made.obsm["type_cells"].apply(rng.permutation)
+        found += donor_subtypes(made, options)[1].view != ""
+    print(f"  features permuted: subtypes in {found}/{n_copies} copies", flush=True)
 
 
 def tell(name, donors, options):
@@ -161,12 +291,18 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20, help="simulated cohorts of each kind [20]")
     parser.add_argument("--data", type=Path, help="folder of real cohorts")
+    parser.add_argument("--only", choices=("subtypes", "comparisons"), help="one of the two [both]")
     parser.add_argument("--permutations", type=int, default=100, help="of real labels [100]")
     arguments = parser.parse_args()
-    if arguments.data:
+    if arguments.data and arguments.only != "subtypes":
         measure_real(arguments.data, arguments.permutations)
+    if arguments.data and arguments.only != "comparisons":
+        measure_real_subtypes(arguments.data)
     if arguments.seeds:
         print("simulated:")
+    if arguments.seeds and arguments.only != "comparisons":
+        measure_subtypes(arguments.seeds)
+    if arguments.seeds and arguments.only != "subtypes":
         measure_refusals(arguments.seeds)
         measure_discoveries(arguments.seeds)
         measure_areas(arguments.seeds)

@@ -130,7 +130,7 @@ MUTANTS = [
         ("the least variable features are taken", "np.argsort(-variance,", "np.argsort(variance,"),
         (
             "other donors are scaled by themselves",
-            "_with_ones(nuisance) @ self.of_nuisance",
+            "with_ones(nuisance) @ self.of_nuisance",
             "dense.mean(axis=0)",
         ),
     ),

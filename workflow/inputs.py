@@ -25,11 +25,12 @@ N_SIZES = 5
 # Column that names tables of receptor chains, joined by this.
 RECEPTORS_COLUMN, BETWEEN_FILES = "receptors", ";"
 _VERB_COLUMNS = ("sample", "path", RECEPTORS_COLUMN, *INGEST_COLUMNS)
-# Verbs that compare donors where this key names a column, and what they write.
+# Verbs that compare donors where this key names a column or is a number, and what they write.
 COMPARISONS = {
     "biomarkers": ("condition_key", "biomarkers.json"),
     "classify": ("condition_key", "classification.json"),
     "survival": ("time_key", "survival.json"),
+    "donor_subtypes": ("max_subtypes", "donor_subtypes.json"),
 }
 # Keys of the configuration that may name a file.
 FILE_KEYS = (("normalize", "gene_list"), ("annotate", "panel"))
@@ -324,7 +325,7 @@ def list_donor_files(config, samples):
     """Files of donors that a run makes; none where the sheet names fewer than two of them."""
     if count_donors(samples) < 2:
         return []
-    asked = [name for verb, (key, name) in COMPARISONS.items() if config[verb][key] is not None]
+    asked = [name for verb, (key, name) in COMPARISONS.items() if config[verb][key]]
     return ["cohort.h5ad", *asked]
 
 
@@ -333,9 +334,9 @@ def _check_donors(config, samples):
     n = count_donors(samples)
     return [
         f"'{verb}.{key}' compares donors, and the sample sheet names {n}; give it a column "
-        "'donor' with two or more, or set the key to null."
+        "'donor' with two or more, or leave the key out."
         for verb, (key, _) in COMPARISONS.items()
-        if config[verb][key] is not None and n < 2
+        if config[verb][key] and n < 2
     ]
 
 

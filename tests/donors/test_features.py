@@ -1,7 +1,7 @@
 import numpy as np
 from scipy import sparse
 
-from scpress.donors.features import learn_rotation, log_counts, log_ratios
+from scpress.donors.features import learn_rotation, log_counts, log_of_total, log_ratios
 
 
 def test_log_ratios_sum_to_zero_and_know_types_without_cells():
@@ -14,6 +14,22 @@ def test_log_ratios_sum_to_zero_and_know_types_without_cells():
 def test_log_counts_are_of_ten_thousand_molecules():
     found = log_counts(sparse.csr_matrix([[1, 3, 0], [0, 0, 0]]))
     np.testing.assert_allclose(found.toarray(), [np.log1p([2500, 7500, 0]), [0, 0, 0]])
+
+
+def test_some_genes_beside_all_molecules_are_as_among_all_genes():
+    counts = np.array([[1, 3, 6], [0, 0, 0]])
+    found = log_of_total(counts[:, 1:], counts.sum(axis=1))
+    np.testing.assert_allclose(found, log_counts(sparse.csr_matrix(counts)).toarray()[:, 1:])
+
+
+def test_features_keep_their_variance_where_they_are_not_scaled():
+    values = np.random.default_rng(0).normal(size=(9, 4)) * [1, 2, 3, 4]
+    nothing = np.empty((9, 0))
+    turned = learn_rotation(sparse.csr_matrix(values), nothing, n_features=4, is_scaled=False)
+    centred = values - values.mean(axis=0)
+    np.testing.assert_allclose(turned.standardize(sparse.csr_matrix(values), nothing), centred)
+    found = turned.apply(sparse.csr_matrix(values), nothing)
+    np.testing.assert_allclose(found @ found.T, centred @ centred.T, atol=1e-9)
 
 
 def test_a_rotation_keeps_what_a_ridge_sees():

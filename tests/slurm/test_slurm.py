@@ -155,7 +155,7 @@ def test_slurm_was_asked_for_what_is_predicted(cluster, finished):
     # Not asked for: scores (`thin: folds: 0`), and what is left to them.
     scores = {"thin", "score", "baselines", "choose", "likelihood", "learning_curve"}
     scores |= {"genes", "search", "trial", "rank", "ensemble"}
-    donors = {"cohort", "biomarkers", "classify", "survival"}
+    donors = {"cohort", "biomarkers", "classify", "survival", "donor_subtypes"}
     on_request = {"anomaly", "denoise", "false_signals", "receptors"}
     assert seen == set(prediction.COSTS) - scores - donors - on_request
 

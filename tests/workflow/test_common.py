@@ -107,6 +107,8 @@ def test_donors_are_summed_up_where_the_sheet_names_two_and_compared_where_asked
     assert load().DONOR_FILES == ["results/cohort.h5ad"]
     asked = load(biomarkers={"condition_key": "condition"})
     assert asked.DONOR_FILES == ["results/cohort.h5ad", "results/biomarkers.json"]
+    asked = load(donor_subtypes={"max_subtypes": 5})
+    assert asked.DONOR_FILES == ["results/cohort.h5ad", "results/donor_subtypes.json"]
 
 
 def test_a_comparison_without_donors_ends_the_run_in_one_line(load):

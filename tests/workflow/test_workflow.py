@@ -25,7 +25,7 @@ SHIPPED = yaml.safe_load((ROOT / "config/config.yaml").read_text())
 ON_REQUEST = {"anomaly", "denoise", "false_signals", "genes", "learning_curve", "search"}
 ON_REQUEST |= {"receptors"}
 # Verbs of donors, whom the shipped sample sheet does not name.
-ON_REQUEST |= {"cohort", "biomarkers", "classify", "survival"}
+ON_REQUEST |= {"cohort", "biomarkers", "classify", "survival", "donor_subtypes"}
 # Small enough for a test; every rule runs, and a network trains.
 SMALL = {
     "samples": "samples.tsv",

@@ -3,6 +3,7 @@
 #   biomarkers  cohort -> biomarkers.tsv, biomarkers.json  scpress biomarkers
 #   classify    cohort -> classification.json, classification.tsv  scpress classify
 #   survival    cohort -> survival.json, survival.tsv  scpress survival
+#   donor_subtypes  cohort, counts, annotation, latents -> donor_subtypes.json, donor_subtypes.tsv  scpress donor_subtypes
 
 
 rule cohort:
@@ -129,5 +130,44 @@ rule survival:
             {params.flags:q} \
             --output {output.record:q} \
             --risks {output.risks:q} \
+            2>{log:q}
+        """
+
+
+rule donor_subtypes:
+    """Find groups of donors that no chance, batch or depth explains, on request."""
+    input:
+        cohort=f"{RESULTS}/cohort.h5ad",
+        counts=f"{RESULTS}/counts.h5ad",
+        annotation=f"{RESULTS}/annotation.h5ad",
+        latents=model_files("latent.h5ad", PRIMARY),
+    output:
+        record=f"{RESULTS}/donor_subtypes.json",
+        table=f"{RESULTS}/donor_subtypes.tsv",
+        donors=f"{RESULTS}/cohort_subtypes.h5ad",
+    log:
+        f"{RESULTS}/logs/donor_subtypes.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/donor_subtypes.tsv"
+    conda:
+        "../../envs/scpress.yaml"
+    threads: config["threads"]
+    resources:
+        mem_mb=memory("donor_subtypes"),
+        runtime=minutes("donor_subtypes"),
+    params:
+        step_version=1,
+        flags=flags("donor_subtypes"),
+    shell:
+        """
+        scpress donor_subtypes \
+            --cohort {input.cohort:q} \
+            --counts {input.counts:q} \
+            --annotation {input.annotation:q} \
+            --latent {input.latents:q} \
+            {params.flags:q} \
+            --output {output.record:q} \
+            --table {output.table:q} \
+            --donors {output.donors:q} \
             2>{log:q}
         """

@@ -96,3 +96,40 @@ class SurvivalOptions(Options):
     n_components: int = option(15, "most principal components, one for five events", minimum=1)
     n_permutations: int = option(20, "permutations of the times", minimum=1)
     seed: int = option(0, "seed of folds and permutations", minimum=0, maximum=MAX_SEED)
+
+
+GROUPINGS = ("composition", "pseudobulk", "latent")
+
+
+@dataclass(frozen=True)
+class DonorSubtypesOptions(Options):
+    """Find groups of donors, and what goes with them; none that chance, batch or depth explains."""
+
+    max_subtypes: int = option(0, "most subtypes that are tried; 0: none are looked for", minimum=0)
+    views: tuple[str, ...] = option(
+        GROUPINGS,
+        "features: frequencies of types, counts by type and gene, or mean latents",
+        choices=GROUPINGS,
+    )
+    batch_key: str | None = option(
+        "batch", "column of donors with their batch, taken off where there is one, or null"
+    )
+    covariates: tuple[str, ...] = option((), "other columns of donors that are taken off")
+    type_key: str = option("cell_type", "obs column of the cohort's types, where cells are given")
+    min_donors: int = option(3, "fewest donors of a subtype", minimum=2)
+    n_features: int = option(500, "features, most variable first", minimum=1)
+    n_components: int = option(10, "most principal components", minimum=1)
+    n_rotations: int = option(199, "sets of rotated donors, who are of one group", minimum=99)
+    n_permutations: int = option(199, "permutations of the features", minimum=19)
+    n_resamples: int = option(
+        20, "sets of donors, a fifth left out, and as many of cells drawn anew", minimum=2
+    )
+    max_p: float = option(0.05, "largest p-value of subtypes over all views", minimum=0, maximum=1)
+    min_stability: float = option(
+        0.6, "least adjusted Rand index with subtypes of resamples", minimum=0, maximum=1
+    )
+    time_key: str | None = option(
+        None, "column of donors with the time to an event or to the end, or null"
+    )
+    event_key: str | None = option(None, "column of donors: 1 where the event was seen, else 0")
+    seed: int = option(0, "seed of all that is drawn", minimum=0, maximum=MAX_SEED)

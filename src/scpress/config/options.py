@@ -8,6 +8,7 @@ from scpress.config.cohort import (
     BiomarkersOptions,
     ClassifyOptions,
     CohortOptions,
+    DonorSubtypesOptions,
     SurvivalOptions,
 )
 from scpress.config.fields import MAX_SEED, Options, option
@@ -309,6 +310,7 @@ VERBS: dict[str, type[Options]] = {
     "biomarkers": BiomarkersOptions,
     "classify": ClassifyOptions,
     "survival": SurvivalOptions,
+    "donor_subtypes": DonorSubtypesOptions,
     "false_signals": FalseSignalsOptions,
     "anomaly": AnomalyOptions,
     "receptors": ReceptorsOptions,

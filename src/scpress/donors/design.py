@@ -126,7 +126,7 @@ def compare(
                 f"{key!r} is {level!r} in {len(set(group[side]))} of {group_key!r}; to hold these "
                 f"out there must be at least {_MIN_DONORS}."
             )
-    parts = {name: _numbers(one.iloc[rows], name) for name, one in nuisance.items()}
+    parts = {name: as_numbers(one.iloc[rows], name) for name, one in nuisance.items()}
     table = pd.concat([pd.DataFrame(index=obs.index[rows]), *parts.values()], axis=1)
     _require_told_apart(is_case, table, parts, options)
     return Comparison(rows, is_case, donor, levels, table, group)
@@ -153,6 +153,22 @@ def column_of(obs: pd.DataFrame, name: str | None, key: str) -> pd.Series:
         has = ", ".join(map(str, obs.columns)) or "nothing"
         raise InputError(f"{key} names {name!r}, and the donors have {has:.200}. Name one of them.")
     return obs[name]
+
+
+def numbers_of(obs: pd.DataFrame, column: str | None, key: str) -> np.ndarray:
+    """[units] The column of numbers that an option names; NaN where a unit has none.
+
+    Raises
+    ------
+    InputError
+        There is none of that name, or it holds words.
+    """
+    texts = column_of(obs, column, key).astype(object)
+    found = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=float)
+    words = texts[texts.notna().to_numpy() & np.isnan(found)]
+    if len(words):
+        raise InputError(f"{key} names {column!r}, which holds {words.iloc[0]!r} and not a number.")
+    return found
 
 
 def donors_of(obs: pd.DataFrame, record: CohortRecord) -> np.ndarray:
@@ -185,8 +201,8 @@ def _levels(condition: pd.Series, options: ComparisonOptions) -> tuple[str, str]
     return first, second
 
 
-def _numbers(column: pd.Series, name: str) -> pd.DataFrame:
-    """A column as numbers: centred, or a 0 or 1 for each value but the first."""
+def as_numbers(column: pd.Series, name: str) -> pd.DataFrame:
+    """[units, columns] A column as numbers: centred, or a 0 or 1 for each value but the first."""
     if column.dtype.kind in "iuf":
         values = column.astype(np.float64)
         return pd.DataFrame({name: (values - values.mean()) / (values.std() or 1.0)})

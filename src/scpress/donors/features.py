@@ -24,6 +24,11 @@ def log_counts(counts: sparse.csr_matrix) -> sparse.csr_matrix:
     return sparse.csr_matrix(scaled).log1p()
 
 
+def log_of_total(counts: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """[..., genes] As `log_counts`, of some genes beside the molecules [...] of all."""
+    return np.log1p(counts * (_SCALE / np.maximum(total, 1))[..., None])
+
+
 @dataclass(frozen=True)
 class Rotation:
     """Chosen and scaled features of some donors, turned so that there are no more than donors.
@@ -47,11 +52,16 @@ class Rotation:
 
     def apply(self, values: sparse.csr_matrix, nuisance: np.ndarray) -> np.ndarray:
         """[donors, directions] Any donors, by what was learned of some."""
+        return self.standardize(values, nuisance) @ self.axes
+
+    def standardize(self, values: sparse.csr_matrix, nuisance: np.ndarray) -> np.ndarray:
+        """[donors, kept] The chosen features, nuisance taken off, scaled; not turned."""
         dense = values[:, self.columns].toarray()
-        return ((dense - _with_ones(nuisance) @ self.of_nuisance) / self.scale) @ self.axes
+        return (dense - with_ones(nuisance) @ self.of_nuisance) / self.scale
 
 
-def _with_ones(nuisance: np.ndarray) -> np.ndarray:
+def with_ones(nuisance: np.ndarray) -> np.ndarray:
+    """[donors, 1 + columns] The nuisance and a mean, which is taken off with it."""
     return np.column_stack([np.ones(len(nuisance)), nuisance])
 
 
@@ -61,6 +71,7 @@ def learn_rotation(
     *,
     n_features: int,
     n_directions: int | None = None,
+    is_scaled: bool = True,
 ) -> Rotation:
     """Choose features, scale and turn them; of the given donors alone, without their labels.
 
@@ -70,16 +81,20 @@ def learn_rotation(
         [donors, columns] What is taken off the features, as far as it explains them.
     n_directions
         How many principal components are kept; all when not given, which loses nothing.
+    is_scaled
+        Whether features are brought to one variance; else they keep their own.
     """
     values = sparse.csr_matrix(values)
     mean = np.asarray(values.mean(axis=0)).ravel()
     variance = np.asarray(values.multiply(values).mean(axis=0)).ravel() - mean**2
     columns = np.sort(np.argsort(-variance, kind="stable")[:n_features])
     dense = values[:, columns].toarray()
-    known = _with_ones(nuisance)
+    known = with_ones(nuisance)
     of_nuisance = np.linalg.lstsq(known, dense, rcond=None)[0]
     dense = dense - known @ of_nuisance
     scale = dense.std(axis=0)
     kept = scale > 1e-6
+    if not is_scaled:
+        scale = np.ones_like(scale)
     axes = np.linalg.svd(dense[:, kept] / scale[kept], full_matrices=False)[2].T
     return Rotation(columns[kept], of_nuisance[:, kept], scale[kept], axes[:, :n_directions])

@@ -25,7 +25,7 @@ def sum_counts(X: object, group: np.ndarray, n_groups: int) -> sparse.csr_matrix
     """
     total = None
     for start, stop, block in iter_chunks(X):
-        _require_counts(block)
+        require_counts(block)
         of_block = group[start:stop]
         rows = np.flatnonzero(of_block >= 0)
         members = sparse.csr_matrix(
@@ -39,7 +39,14 @@ def sum_counts(X: object, group: np.ndarray, n_groups: int) -> sparse.csr_matrix
     return total
 
 
-def _require_counts(block: sparse.csr_matrix) -> None:
+def require_counts(block: sparse.csr_matrix) -> None:
+    """Check that values are whole numbers of 0 and more.
+
+    Raises
+    ------
+    InputError
+        One is not.
+    """
     values = block.data
     good = np.isfinite(values) & (values >= 0) & (values == np.rint(values))
     if not good.all():
@@ -49,13 +56,73 @@ def _require_counts(block: sparse.csr_matrix) -> None:
         )
 
 
-def mean_rows(values: np.ndarray, group: np.ndarray, n_groups: int) -> np.ndarray:
-    """[groups, columns] Mean over the rows of each group, float64; NaN where a group has none."""
+def draw_cells(unit: np.ndarray, n_draws: int, rng: np.random.Generator) -> np.ndarray:
+    """[draws, cells] How often each cell is drawn from those of its unit, with replacement.
+
+    Parameters
+    ----------
+    unit
+        [cells] -1 is no unit, whose cells are never drawn.
+    """
+    drawn = np.zeros((n_draws, len(unit)), dtype=np.int32)
+    for one in range(int(unit.max()) + 1):
+        rows = np.flatnonzero(unit == one)
+        for draw in drawn:
+            draw[rows] = np.bincount(rng.integers(0, len(rows), len(rows)), minlength=len(rows))
+    return drawn
+
+
+def sum_drawn(
+    X: object, group: np.ndarray, n_groups: int, genes: np.ndarray, drawn: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sum up drawn cells of each group, all draws in one walk over the counts.
+
+    Parameters
+    ----------
+    X, group
+        As for `sum_counts`.
+    genes
+        Columns that are summed up.
+    drawn
+        [draws, cells] How often each cell counts.
+
+    Returns
+    -------
+    counts, total
+        [draws, groups, genes], [draws, groups] Molecules of these genes, and of all; int64.
+    """
+    n_draws = len(drawn)
+    sums = np.zeros((n_draws * n_groups, len(genes) + 1), dtype=np.int64)
+    for start, stop, block in iter_chunks(X):
+        of_block = group[start:stop]
+        draw, row = np.nonzero((drawn[:, start:stop] > 0) & (of_block >= 0))
+        members = sparse.csr_matrix(
+            (drawn[draw, start + row].astype(np.int64), (draw * n_groups + of_block[row], row)),
+            shape=(n_draws * n_groups, stop - start),
+        )
+        total = sparse.csr_matrix(np.asarray(block.sum(axis=1, dtype=np.int64)).reshape(-1, 1))
+        columns = sparse.hstack([block[:, genes].astype(np.int64), total], format="csr")
+        sums += (members @ columns).toarray()
+    cube = sums.reshape(n_draws, n_groups, -1)
+    return cube[..., :-1], cube[..., -1]
+
+
+def mean_rows(
+    values: np.ndarray, group: np.ndarray, n_groups: int, drawn: np.ndarray | None = None
+) -> np.ndarray:
+    """[groups, columns] Mean over the rows of each group, float64; NaN where a group has none.
+
+    Parameters
+    ----------
+    drawn
+        [rows] How often each counts; once when not given.
+    """
     kept = group >= 0
+    weight = np.ones(len(group)) if drawn is None else drawn.astype(np.float64)
     members = sparse.csr_matrix(
-        (np.ones(kept.sum()), (group[kept], np.flatnonzero(kept))), shape=(n_groups, len(group))
+        (weight[kept], (group[kept], np.flatnonzero(kept))), shape=(n_groups, len(group))
     )
-    n = np.bincount(group[kept], minlength=n_groups)[:, None]
+    n = np.bincount(group[kept], weights=weight[kept], minlength=n_groups)[:, None]
     sums = members @ np.asarray(values, dtype=np.float64)
     return np.divide(sums, n, out=np.full_like(sums, np.nan), where=n > 0)
 

@@ -9,7 +9,6 @@ from scipy import sparse
 
 from scpress.cells.panels import UNASSIGNED
 from scpress.config.cohort import ClassifyOptions
-from scpress.counts.genes import gene_symbols
 from scpress.donors.classification import (
     Classifier,
     area_interval,
@@ -19,9 +18,10 @@ from scpress.donors.classification import (
     permute_labels,
 )
 from scpress.donors.design import Comparison, compare
-from scpress.donors.features import log_counts, log_ratios
+from scpress.donors.features import log_ratios
+from scpress.donors.views import make_pseudobulk
 from scpress.tables.classification import Classification, View, Weight
-from scpress.tables.cohort import TYPE_CELLS, CohortRecord, cohort_record, layer_of
+from scpress.tables.cohort import TYPE_CELLS, CohortRecord, cohort_record
 
 log = logging.getLogger("scpress")
 
@@ -98,23 +98,20 @@ def features_of(
     return pseudobulk_of(cohort, record, rows)
 
 
+def known_types(cohort: ad.AnnData, record: CohortRecord, rows: np.ndarray) -> tuple[str, ...]:
+    """Types that each unit has enough cells of; of others a value would have to be made up."""
+    n_cells = cohort.obsm[TYPE_CELLS].iloc[rows].to_numpy()
+    is_known = (n_cells >= record.min_type_cells).all(axis=0)
+    named = zip(record.types, is_known, strict=True)
+    return tuple(name for name, kept in named if kept and name != UNASSIGNED)
+
+
 def pseudobulk_of(
     cohort: ad.AnnData, record: CohortRecord, rows: np.ndarray
 ) -> tuple[sparse.csr_matrix, list[str]]:
     """[units, features] Log counts by type and gene, and their names."""
-    n_cells = cohort.obsm[TYPE_CELLS].iloc[rows].to_numpy()
-    # Types that each unit has enough cells of; of the others a value would have to be made up.
-    types = [
-        name
-        for number, name in enumerate(record.types)
-        if name != UNASSIGNED and (n_cells[:, number] >= record.min_type_cells).all()
-    ]
-    symbols = gene_symbols(cohort.var)
-    if not types:
-        return log_counts(cohort.X[rows]), list(symbols)
-    parts = [log_counts(cohort.layers[layer_of(name)][rows]) for name in types]
-    names = [f"{name}: {symbol}" for name in types for symbol in symbols]
-    return sparse.csr_matrix(sparse.hstack(parts)), names
+    view = make_pseudobulk(cohort[rows], known_types(cohort, record, rows))
+    return view.matrix, view.features
 
 
 def _classify(

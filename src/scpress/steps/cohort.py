@@ -62,8 +62,8 @@ def cohort(
         No such column, a donor without a name, other cells, no counts, or fewer than two donors.
     """
     options = options or CohortOptions()
-    unit, names = _units(counts.obs, options)
-    cell_type, types = _types(counts, annotation, options)
+    unit, names = units_of(counts.obs, options)
+    cell_type, types = types_of(counts, annotation, options)
     if latent is not None:
         slots.require(latent, slots.LATENT, model=model)
         slots.require_same_cells(counts.obs_names, latent.obs_names, "latent")
@@ -132,7 +132,7 @@ def cohort(
     return made
 
 
-def _units(obs: pd.DataFrame, options: CohortOptions) -> tuple[np.ndarray, np.ndarray]:
+def units_of(obs: pd.DataFrame, options: CohortOptions) -> tuple[np.ndarray, np.ndarray]:
     """[cells] Number of each cell's unit, and [units] their names."""
     columns = [options.donor_key, *([options.split_by] if options.split_by else [])]
     for column in columns:
@@ -155,7 +155,7 @@ def _units(obs: pd.DataFrame, options: CohortOptions) -> tuple[np.ndarray, np.nd
     return unit, np.asarray(names, dtype=object)
 
 
-def _types(
+def types_of(
     counts: ad.AnnData, annotation: ad.AnnData | None, options: CohortOptions
 ) -> tuple[np.ndarray, list[str]]:
     """[cells] Number of each cell's type, and [types] their names."""

@@ -8,7 +8,7 @@ import pandas as pd
 
 from scpress.config.cohort import SurvivalOptions
 from scpress.donors.classification import make_folds, permutation_p
-from scpress.donors.design import column_of, donors_of
+from scpress.donors.design import donors_of, numbers_of
 from scpress.donors.survival import (
     concordance,
     concordance_interval,
@@ -44,7 +44,7 @@ def survival(
     options = options or SurvivalOptions()
     record = cohort_record(cohort)
     time, event = (
-        _numbers(cohort, getattr(options, key), key) for key in ("time_key", "event_key")
+        numbers_of(cohort.obs, getattr(options, key), key) for key in ("time_key", "event_key")
     )
     known = np.isfinite(time) & np.isfinite(event)
     if not known.all() and options.missing == "refuse":
@@ -110,13 +110,3 @@ def survival(
         log_rank_p=log_rank_p,
         curves=tuple(curves),
     )
-
-
-def _numbers(cohort: ad.AnnData, column: str | None, key: str) -> np.ndarray:
-    """[donors] A column of numbers; NaN where a donor has none."""
-    texts = column_of(cohort.obs, column, key).astype(object)
-    found = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=float)
-    words = texts[texts.notna().to_numpy() & np.isnan(found)]
-    if len(words):
-        raise InputError(f"{key} names {column!r}, which holds {words.iloc[0]!r} and not a number.")
-    return found

@@ -26,6 +26,12 @@ class TriedNumber(Record):
     z
         How many standard deviations of rotated donors less is left; None where a group is
         too small to be a subtype.
+    p_value
+        Share of sets of rotated donors in which any number of groups is as far.
+    donors_stability, cells_stability
+        Mean adjusted Rand index with groups of donors of whom a fifth is left out, and of
+        donors whose cells were drawn anew; None where this could not be tried, or was not, as
+        chance was enough.
     """
 
     n_groups: int
@@ -33,6 +39,9 @@ class TriedNumber(Record):
     within: Share
     expected: Share
     z: float | None
+    p_value: Share
+    donors_stability: Agreement | None
+    cells_stability: Agreement | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,14 +80,12 @@ class TriedView(Record):
         Components of more variance than 95 % of those of permuted features, and the share of
         permutations whose first has as much as the first.
     n_groups
-        What was tried against the rest: the number of groups furthest beyond rotated donors; 0
-        where no number leaves groups that are large enough.
+        The number furthest beyond rotated donors: of those that are stable, else of all; 0 where
+        no number leaves groups that are large enough.
     p_value, adjusted_p
-        Share of sets of rotated donors in which any number of groups is as far, and that over all
-        views (Holm).
+        Of that number of groups, and the same over all views (Holm).
     donors_stability, cells_stability
-        Mean adjusted Rand index with groups of donors of whom a fifth is left out, and of
-        donors whose cells were drawn anew; None where this could not be tried.
+        Of that number of groups.
     redrawn
         What was drawn anew: cells, or molecules where donors have one cell or none were given.
     group, x, y
