@@ -103,7 +103,9 @@ def measure_refusals(seeds):
 
 def measure_subtypes(seeds):
     """Table of donor subtypes: seeds in which any are found, and how well they are the planted."""
-    planted = [("none", 0.25, SMALL), ("expression", 0.25, SMALL)]
+    # Of 100 cells a donor can have fewer than ten of a type, which is then in no comparison.
+    double = {**SMALL, "n_cells": 4800, "n_genes": 500}
+    planted = [("none", 0.25, SMALL), ("expression", 0.25, SMALL), ("expression", 0.25, double)]
     # Frequencies need more cells, and none of the genes.
     many = {**SMALL, "n_cells": 24 * 400, "n_genes": 40, "donor_genes": 10}
     planted += [("composition", sd, many) for sd in (0.1, 0.25)]
@@ -120,10 +122,11 @@ def measure_subtypes(seeds):
             rival, best = kmeans_of(donors, effect), oracle_of(donors, effect)
             rows.append((found.nunique() > 1, *(agreement(truth, x) for x in (found, rival, best))))
         hits, ours, other, oracle = np.array(rows, dtype=float).T
+        found_ari = ours[hits > 0].mean() if hits.any() else 0
         print(
-            f"  subtypes {effect:<11} donors' own sd {sd:.2f}: found in {hits.sum():.0f}/{seeds}, "
-            f"as planted (ARI 0.6 or more) in {np.sum(ours >= 0.6)}; where found ARI "
-            f"{ours[hits > 0].mean() if hits.any() else 0:.2f}; told that there are two, k-means "
+            f"  subtypes {effect:<11} {size['n_cells'] // 24} cells, sd {sd:.2f}: found in "
+            f"{hits.sum():.0f}/{seeds}, as planted (ARI 0.6 or more) in {np.sum(ours >= 0.6)}; "
+            f"where found ARI {found_ari:.2f}; told that there are two, k-means "
             f"{other.mean():.2f}, the best line through the truth {oracle.mean():.2f}",
             flush=True,
         )

@@ -164,6 +164,146 @@ MUTANTS = [
         ),
     ),
     *_in(
+        "donors/groups",
+        (
+            "rotated donors vary in all directions alike",
+            "np.linalg.qr(drawn)[0] * scale",
+            "np.linalg.qr(drawn)[0] * scale.mean()",
+        ),
+        ("rotated donors have the batch", "drawn -= known @ (known.T @ drawn)", "pass"),
+        ("the best number is tested alone", "-np.inf).max(axis=1)", "-np.inf)[:, 0]"),
+        ("a group may be one donor", "if size[one] >= min_donors]", "if size[one] >= 1]"),
+        (
+            "a subtype of many donors is three of them",
+            "max(min_donors, int(np.ceil(_MIN_SHARE * n_donors)))",
+            "min_donors",
+        ),
+        (
+            "features are permuted together",
+            "rng.permuted(standardized, axis=0)",
+            "rng.permutation(standardized)",
+        ),
+        (
+            "the smallest group is the first",
+            'np.argsort(-size, kind="stable"))[label]',
+            'np.argsort(size, kind="stable"))[label]',
+        ),
+        ("groups are matched by their numbers", "linear_sum_assignment(-table)[1][group]", "group"),
+        ("a step of k-means is enough", "_STEPS = 20", "_STEPS = 1"),
+    ),
+    *_in(
+        "donors/subtypes",
+        (
+            "p-values are of one view",
+            "adjust_all([one.p_value for one in views])",
+            "[one.p_value for one in views]",
+        ),
+        (
+            "depth makes subtypes",
+            "(one.agreement < _GONE or one.share > _MOST)",
+            "one.agreement < -1",
+        ),
+        (
+            "the batch stays in",
+            "np.hstack([background.batch, background.covariates])",
+            "np.hstack([background.covariates])",
+        ),
+        (
+            "groups that change are kept",
+            "view.donors_stability < options.min_stability",
+            "view.donors_stability < -1",
+        ),
+        (
+            "a view whose cells cannot be drawn is kept",
+            "if view.cells_stability is None:",
+            "if view.cells_stability == 2:",
+        ),
+        (
+            "the least sure view is taken",
+            "return -view.adjusted_p, min(found)",
+            "return view.adjusted_p, min(found)",
+        ),
+    ),
+    *_in(
+        "donors/views",
+        (
+            "cells of rare types are a frequency",
+            "n_cells.median(axis=0).to_numpy() >= record",
+            "n_cells.median(axis=0).to_numpy() >= 0 * record",
+        ),
+        (
+            "totals are of the chosen genes alone",
+            "counts.sum(axis=2) + self._rng.poisson(rest)",
+            "counts.sum(axis=2)",
+        ),
+        (
+            "one cell is drawn from",
+            "if n_cells.sum(axis=1).min() > 1 else None",
+            "if True else None",
+        ),
+    ),
+    *_in(
+        "donors/associations",
+        ("a name of each donor is a property", "max(2, _MAX_WORDS * n_known)", "n_known"),
+        ("effects have a sign", "abs(float(rho))", "float(rho)"),
+        (
+            "chi-square is of one donor more",
+            "np.sqrt(found / (n * (min(shape) - 1)))",
+            "np.sqrt(found / n / min(shape))",
+        ),
+        (
+            "a hazard is of a unit",
+            "(feature - feature.mean()) / scale",
+            "(feature - feature.mean())",
+        ),
+    ),
+    *_in(
+        "donors/sums",
+        (
+            "a cell is drawn once at most",
+            "drawn[draw, start + row].astype(np.int64)",
+            "np.ones(len(row), dtype=np.int64)",
+        ),
+        ("all draws are one", "draw * n_groups + of_block[row]", "of_block[row]"),
+        (
+            "cells of other units are drawn",
+            "np.flatnonzero(unit == one)",
+            "np.flatnonzero(unit >= 0)",
+        ),
+    ),
+    *_in(
+        "steps/donor_subtypes",
+        ("five donors are enough", "_MIN_DONORS = 6", "_MIN_DONORS = 5"),
+        ("any values are counts", "require_counts(sparse.csr_matrix(counts))", "pass"),
+        ("other cells are drawn", "not np.array_equal(", "False and not np.array_equal("),
+        (
+            "what is taken off is a column",
+            "{record.donor_key, options.batch_key, *options.covariates, N_CELLS, MOLECULES}",
+            "{record.donor_key, N_CELLS, MOLECULES}",
+        ),
+        (
+            "a user's column is lost",
+            "made.obs.rename(columns=taken)",
+            "made.obs.drop(columns=list(taken))",
+        ),
+    ),
+    *_in(
+        "verbs/donor_subtypes",
+        (
+            "cells without counts are passed over",
+            "if getattr(arguments, name) and arguments.counts is None:",
+            "if False:",
+        ),
+    ),
+    *_in(
+        "tables/donor_subtypes",
+        (
+            "a confidence may be missing",
+            "confidence: tuple[Share | None, ...]",
+            "confidence: tuple[float | None, ...]",
+        ),
+    ),
+    *_in(
         "donors/survival",
         ("ties are Breslow's", 'ties="efron"', 'ties="breslow"'),
         (

@@ -90,6 +90,7 @@ def test_groups_that_are_depth_are_explained_by_it():
 def kept():
     return TriedView(
         name="pseudobulk",
+        types=(),
         n_features=9,
         n_directions=1,
         n_beyond_permuted=1,

@@ -45,6 +45,7 @@ def test_planted_kinds_are_the_subtypes_and_all_goes_with_them(planted, found):
     truth = planted[1].obs["true_donor_kind"]
     assert len({*zip(record.donor_subtype, truth, strict=True)}) == 2
     assert {view.name: view.redrawn for view in record.views}["pseudobulk"] == "cells"
+    assert record.views[1].types == ("type1", "type2")
     composition = record.views[0]
     assert (composition.name, composition.is_supported) == ("composition", False)
     by = {(one.of, one.column): one for one in record.associations}

@@ -118,6 +118,7 @@ class Grouping:
         x_y = np.hstack([self.points, np.zeros((n_donors, 1))])[:, :2]
         return TriedView(
             name=self.view.name,
+            types=self.view.types,
             n_features=self.view.matrix.shape[1],
             n_directions=n,
             n_beyond_permuted=n_beyond,

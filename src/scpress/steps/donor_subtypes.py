@@ -95,6 +95,13 @@ def donor_subtypes(
         cells = _read_cells(cohort, record, counts, annotation, latent, options)
     background = Background(cohort, record, batch, covariates, cells)
     known = known_types(cohort, record, np.arange(cohort.n_obs))
+    if rare := [name for name in record.types if name not in known]:
+        log.info(
+            "donor_subtypes: of %s some donors have fewer than %d cells: only frequencies of these "
+            "are looked at.",
+            ", ".join(rare),
+            record.min_type_cells,
+        )
     tries = []
     for name in dict.fromkeys(options.views):
         view = make_view(cohort, record, name, known)

@@ -74,6 +74,9 @@ class TriedView(Record):
 
     Attributes
     ----------
+    types
+        Of which types the features are: those of which every donor has enough cells (of
+        frequencies the common ones); none where they are of all cells together.
     n_features, n_directions
         Features, and their principal components that donors were grouped in.
     n_beyond_permuted, permutation_p
@@ -95,6 +98,7 @@ class TriedView(Record):
     columns = (("group", "x", "y"),)
 
     name: str
+    types: tuple[str, ...]
     n_features: int
     n_directions: int
     n_beyond_permuted: int
