@@ -57,6 +57,55 @@ def two_programs(n_obs=400, n_vars=60, *, seed=0):
     return ModelledCounts(X, depth / np.median(depth)), mu
 
 
+def with_gaps(data, *, n_sets=3, seed=0):
+    """The same counts as if two of three sets of cells had not been measured for some genes."""
+    import dataclasses
+
+    import numpy as np
+    from scipy import sparse
+
+    from scpress.counts.measured import Measured
+
+    rng = np.random.default_rng(seed)
+    genes = rng.random((n_sets, data.X.shape[1])) < 0.6
+    genes[0], genes[:, :8] = True, True
+    measured = Measured(genes, np.arange(len(data)) % n_sets)
+    X = sparse.csr_matrix(data.X.multiply(measured.mask()), dtype=data.X.dtype)
+    return dataclasses.replace(data, X=X, measured=measured)
+
+
+def panels_of(counts, n_hidden=60, *, n_genes=200, seed=0):
+    """(counts, normalized) of two samples, of which the second lacks some of the modelled genes.
+
+    Parameters
+    ----------
+    counts
+        [cells, genes] An AnnData; every other cell is of the second sample.
+    """
+    import anndata as ad
+    import numpy as np
+    import pandas as pd
+    from scipy import sparse
+
+    from scpress.config.options import NormalizeOptions
+    from scpress.steps.normalize import normalize
+
+    detected = np.asarray((counts.X > 0).sum(axis=0)).ravel()
+    columns = np.sort(np.argsort(-detected, kind="stable")[:n_genes])
+    measured = np.ones((n_genes, 2), dtype=bool)
+    measured[np.random.default_rng(seed).permutation(n_genes)[:n_hidden], 1] = False
+    sample = np.arange(counts.n_obs) % 2
+    X = sparse.csr_matrix(counts.X[:, columns].multiply(measured.T[sample]), dtype=np.int32)
+    X.eliminate_zeros()
+    obs = pd.DataFrame(
+        {"sample": pd.Categorical(np.array(["whole", "panel"])[sample])}, index=counts.obs_names
+    )
+    merged = ad.AnnData(X, obs=obs, var=counts.var.iloc[columns].copy())
+    merged.varm["measured"] = measured
+    merged.uns["scpress"] = {"sample_names": np.array(["whole", "panel"])}
+    return merged, normalize(merged, NormalizeOptions(n_top_genes=None, min_cells_per_batch=3))
+
+
 def untrained(data, options, batches=()):
     """A model of the options for these counts, its network as it is drawn."""
     import torch
@@ -66,7 +115,8 @@ def untrained(data, options, batches=()):
     from scpress.model.network import CountAutoencoder
 
     torch.manual_seed(0)
-    config = resolve_config(options, n_genes=data.X.shape[1], batches=batches)
+    masked = data.measured is not None
+    config = resolve_config(options, n_genes=data.X.shape[1], batches=batches, masked=masked)
     genes = [str(i) for i in range(data.X.shape[1])]
     return TrainedModel(CountAutoencoder(config), genes, [], 1.0)
 

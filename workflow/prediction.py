@@ -59,6 +59,8 @@ COSTS = {
     "choose": Cost(1000, 0, 0, 10, 0.0),
     # Some trainings, one after the other, on all cells and on parts of them.
     "learning_curve": Cost(1500, 1_500, 60, 720, 6.0),
+    # All modelled counts, as `score`, and the neighbours of the cells that were held out.
+    "recommend": Cost(1500, 1_000, 40, 60, 1.0),
     "cluster": Cost(1500, 8_000, 0, 30, 0.5),
     "annotate": Cost(1500, 2_000, 14, 20, 0.1),
     "subtype": Cost(1500, 2_000, 20, 30, 0.3),

@@ -60,7 +60,7 @@ LABEL = _obs(
     "Known label, from the column the sheet's `label_key` names.",
     may_lack=True,
 )
-LIBRARY_SIZE = _obs("library_size", "int64", "Molecules of the cell over all genes.", low=0)
+LIBRARY_SIZE = _obs("library_size", "int64", "Molecules, of genes measured everywhere.", low=0)
 N_GENES = _obs("n_genes", "int64", "Genes detected in the cell.", low=0)
 PCT_MT = _obs(
     "pct_counts_mt", "float32", "Mitochondrial molecules, percent of the cell's.", low=0, high=100
@@ -203,6 +203,20 @@ PI_MEAN = _var(
     may_lack=True,
 )
 
+MEASURED = Slot("varm", "measured", "[genes, samples]", "bool", "Whether it was measured there.")
+IMPUTATION_EXPLAINED = _var(
+    "imputation_explained", "float32", "Deviance explained of hidden counts.", may_lack=True
+)
+IMPUTATION_RIVAL = _var(
+    "imputation_explained_neighbors", "float32", "The same by nearest neighbours.", may_lack=True
+)
+IMPUTATION_ENTRIES = _var("imputation_entries", "int64", "Counts that were hidden.", low=0)
+RECOMMENDED = Slot(
+    "obsm", "recommended", "[cells, named]", "int64", "Gene of recommended.h5ad, or -1.", low=-1
+)
+RECOMMENDED_P = Slot(
+    "obsm", "recommended_p", "[cells, named]", "float32", "Its probability.", 0, 1, may_lack=True
+)
 LATENT = Slot("obsm", "X_{model}", "[cells, n_latent]", "float32", "Posterior mean or code.")
 LATENT_SD = Slot(
     "obsm", "X_{model}_sd", "[cells, n_latent]", "float32", "Posterior deviation.", low=0

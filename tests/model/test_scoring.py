@@ -170,7 +170,7 @@ def test_presence_by_its_most_probable_share(halves):
     training, held_out = halves
     network = untrained(training, TrainOptions(n_latent=2, likelihood="bernoulli")).network
     library = np.maximum(training.X.sum(axis=1).A1, 1)
-    share = presence_share(training.X, library)
+    share = presence_share(training, library)
     present = training.X.toarray() > 0
     for j, s in enumerate(share):
         counted = np.clip(present[:, j].sum(), 0.5, 59.5)
@@ -209,10 +209,12 @@ def test_the_dispersion_by_moments_finds_the_one_that_was_drawn_with():
     mu = library[:, None] * [0.01, 0.02, 0.005]
     X = sparse.csr_matrix(rng.negative_binomial(theta, theta / (theta + mu)))
     share = X.sum(axis=0).A1 / library.sum()
-    np.testing.assert_allclose(1 / moment_theta(X, library, share), 1 / theta, atol=0.05)
+    data = ModelledCounts(X, library)
+    np.testing.assert_allclose(1 / moment_theta(data, library, share), 1 / theta, atol=0.05)
     # Less spread than Poisson, or no molecule, has no dispersion: the end of the range.
     constant = sparse.csr_matrix(np.tile([2, 0, 0], (50, 1)))
-    found = moment_theta(constant, np.ones(50), np.array([2.0, 0.0, 0.0]))
+    data = ModelledCounts(constant, np.ones(50))
+    found = moment_theta(data, np.ones(50), np.array([2.0, 0.0, 0.0]))
     assert found[0] == pytest.approx(1e4, rel=1e-3)
 
 

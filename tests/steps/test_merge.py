@@ -299,3 +299,32 @@ def test_transcripts_join_whatever_their_version():
     merged = merge(samples)
     assert list(merged.var_names) == ids
     np.testing.assert_array_equal(merged.X.toarray(), [[1, 2, 3]] * 2 + [[4, 5, 6]] * 2)
+
+
+def test_panels_say_which_sample_measured_which_gene():
+    samples = {
+        "s/1": make("s/1", ["A", "B", "C", "D"], seed=1),
+        "s2": make("s2", ["D", "E", "B", "A"], seed=2),
+    }
+    merged = merge(samples, MergeOptions(genes="panels"))
+    union = merge(samples, MergeOptions(genes="union"))
+    assert (merged.X != union.X).nnz == 0
+    assert list(merged.var_names) == ["A", "B", "C", "D", "E"]
+    expected = [[1, 1], [1, 1], [1, 0], [1, 1], [0, 1]]
+    np.testing.assert_array_equal(merged.varm["measured"], expected)
+    assert list(merged.uns["scpress"]["sample_names"]) == ["s/1", "s2"]
+    assert "3 of 5 genes are measured in all samples" in merged.uns["scpress"]["messages"][-1]
+    assert "measured" not in union.varm
+
+
+def test_samples_of_the_same_genes_have_no_panels():
+    samples = {name: make(name, ["A", "B", "C"], seed=2) for name in ("s1", "s2")}
+    merged, union = (merge(samples, MergeOptions(genes=how)) for how in ("panels", "union"))
+    assert "measured" not in merged.varm
+    assert merged.var.equals(union.var)
+
+
+def test_panels_without_a_shared_gene_are_refused():
+    samples = {"s1": make("s1", ["A", "B"]), "s2": make("s2", ["C", "D"])}
+    with pytest.raises(InputError, match="no gene is measured in all of the 2 samples"):
+        merge(samples, MergeOptions(genes="panels"))

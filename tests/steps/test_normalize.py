@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scanpy as sc
-from builders import SHARED
+from builders import SHARED, panels_of
 from scipy import sparse
 
 from scpress import settings
@@ -270,3 +270,56 @@ def test_a_gene_list_of_fewer_than_two_genes_of_the_data_is_refused(wanted):
     with pytest.raises(InputError, match="List at least 2 of them"):
         normalize(counts, gene_list=wanted)
     assert normalize(counts, gene_list=["A", "C"]).var["highly_variable"].tolist() == [1, 0, 1]
+
+
+def test_a_gene_is_ranked_and_averaged_where_it_was_measured(simulated):
+    counts, _ = panels_of(simulated, 60)
+    hidden = ~counts.varm["measured"][:, 1]
+    whole = (counts.obs["sample"] == "whole").to_numpy()
+    for flavor in ("seurat_v3", "deviance", "pearson_residuals", "most_expressed"):
+        options = NormalizeOptions(n_top_genes=50, flavor=flavor)
+        found = normalize(counts, options)
+        alone = normalize(counts[whole].copy(), options)
+        X = counts.X.toarray()
+        np.testing.assert_allclose(found.var["means"][hidden], X[whole][:, hidden].mean(axis=0))
+        np.testing.assert_allclose(found.var["means"][~hidden], X[:, ~hidden].mean(axis=0))
+        variances = X[whole][:, hidden].var(axis=0, ddof=1)
+        np.testing.assert_allclose(found.var["variances"][hidden], variances)
+        score = {
+            "seurat_v3": "variances_norm",
+            "deviance": "binomial_deviance",
+            "pearson_residuals": "residual_variances",
+        }.get(flavor)
+        if score:
+            np.testing.assert_allclose(found.var[score][hidden], alone.var[score][hidden])
+        assert found.var["highly_variable"].sum() == 50
+        # One of two batches measured them, and its vote is as good as that of both.
+        assert found.var["highly_variable_nbatches"][hidden].max() == 1
+        share = found.var["highly_variable"][hidden].mean()
+        assert share == pytest.approx(alone.var["highly_variable"][hidden].mean(), abs=0.1)
+    np.testing.assert_array_equal(found.obs["library_size"], X[:, ~hidden].sum(axis=1))
+
+
+def test_a_batch_of_two_panels_is_ranked_in_each_of_them(simulated):
+    counts, _ = panels_of(simulated, 60)
+    apart = normalize(counts, NormalizeOptions(n_top_genes=50))
+    counts.obs["all"] = "one"
+    for key in ("all", None):
+        found = normalize(counts, NormalizeOptions(n_top_genes=50, batch_key=key))
+        assert found.var.equals(apart.var)
+
+
+def test_cells_without_shared_genes_are_kept_and_stray_molecules_are_refused(simulated):
+    counts, _ = panels_of(simulated, 60)
+    everywhere = counts.varm["measured"].all(axis=1)
+    cell = int(np.flatnonzero(counts.obs["sample"] == "whole")[0])
+    dense = counts.X.toarray()
+    dense[cell, everywhere] = 0
+    counts.X = sparse.csr_matrix(dense)
+    found = normalize(counts, NormalizeOptions(n_top_genes=50))
+    assert found.obs["library_size"].iloc[cell] == 1
+    assert "1 cells have no molecules of the genes" in found.uns["scpress"]["messages"][0]
+    dense[counts.obs["sample"] == "panel", np.flatnonzero(~everywhere)[0]] = 1
+    counts.X = sparse.csr_matrix(dense)
+    with pytest.raises(InputError, match="1 genes have molecules in samples"):
+        normalize(counts)

@@ -14,12 +14,13 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from builders import explode_at_step, normalized_of
+from builders import explode_at_step, normalized_of, panels_of
 
 from scpress.config.options import TrainOptions
 from scpress.errors import InputError, InterruptedTrainingError
 from scpress.io.h5ad import write_h5ad
 from scpress.model.fitted import load_model, trained_options
+from scpress.model.modelled import modelled_counts
 from scpress.steps import train as train_step
 from scpress.training import checkpoints
 from scpress.training import stepper as stepping
@@ -133,6 +134,29 @@ def test_every_axis_resumes_to_the_same_bytes(pbmc, normalized, tmp_path, monkey
     assert loaded.config == model.config
     options, _ = trained_options(tmp_path / "model")
     assert {name: getattr(options, name) for name in axes} == axes
+
+
+def test_counts_with_gaps_resume_to_the_same_bytes(pbmc, tmp_path, monkeypatch):
+    counts, normalized = panels_of(pbmc, n_genes=80)
+    options = dataclasses.replace(OPTIONS, max_steps=60, batch_key="sample")
+    model, history = train(counts, normalized, options)
+    model.save(tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        _at_step(patch, 52, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(InterruptedTrainingError):
+            train(counts, normalized, options, checkpoint=Checkpoint(tmp_path / "c", minutes=NEVER))
+    # What was measured is a part of what a checkpoint is of.
+    other = counts.copy()
+    gene = int(np.flatnonzero(~counts.varm["measured"][:, 1])[0])
+    other.varm["measured"] = counts.varm["measured"].copy()
+    other.varm["measured"][gene, 1] = True
+    identities = [
+        modelled_counts(one, normalized, model).digest() for one in (counts, other, counts)
+    ]
+    assert identities[0] == identities[2] != identities[1]
+    checkpoint = Checkpoint(tmp_path / "c", minutes=NEVER)
+    resumed = train(counts, normalized, options, checkpoint=checkpoint)
+    _same(*resumed, ((tmp_path / "whole").read_bytes(), history), tmp_path / "model")
 
 
 def test_a_resumed_training_does_not_begin_again(pbmc, normalized, tmp_path, monkeypatch, caplog):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from builders import untrained, with_covariates
+from builders import untrained, with_covariates, with_gaps
 from scipy import sparse
 
 from scpress.config.options import TrainOptions
@@ -12,14 +12,19 @@ from scpress.training import cuda_graph
 from scpress.training.cuda_graph import GraphStepper, PaddedRows
 from scpress.training.loop import stepper
 
+# What complete counts have not.
+GAPS = ("gene_set", "measured")
+
 
 @pytest.fixture
 def data(pbmc):
     return with_covariates(pbmc)
 
 
+@pytest.mark.parametrize("gaps", [False, True])
 @pytest.mark.parametrize("resident", [True, False])
-def test_padded_rows_are_the_cells(data, resident):
+def test_padded_rows_are_the_cells(data, resident, gaps):
+    data = with_gaps(data) if gaps else data
     model = untrained(data, TrainOptions(continuous_covariates=("depth",)), ("a", "b"))
     padded = PaddedRows(data, 30, torch.device("cpu"), resident=resident)
     for seed in range(2):
@@ -27,8 +32,10 @@ def test_padded_rows_are_the_cells(data, resident):
         padded.choose(rows)
         ours, theirs = padded.cells(model), data.take(rows).cells_of(model)
         torch.testing.assert_close(ours.counts.dense(), theirs.counts.dense(), rtol=0, atol=0)
-        for name in ("size_factor", "total", "batch", "continuous"):
-            assert torch.equal(getattr(ours, name), getattr(theirs, name)), name
+        for name in ("size_factor", "total", "batch", "continuous", "gene_set", "measured"):
+            one, other = getattr(ours, name), getattr(theirs, name)
+            assert (one is None) == (other is None) == (name in GAPS and not gaps), name
+            assert one is None or torch.equal(one, other), name
 
 
 def test_a_row_without_nonzeros_and_stored_zeros_are_padding():
@@ -41,8 +48,10 @@ def test_a_row_without_nonzeros_and_stored_zeros_are_padding():
 
 
 @pytest.mark.parametrize("preset", ["scvi", "dca"])
+@pytest.mark.parametrize("gaps", [False, True])
 @pytest.mark.parametrize("likelihood", ["zinb", "nb", "poisson", "gaussian"])
-def test_the_step_of_a_gpu_moves_the_network_as_the_one_of_the_cpu(data, preset, likelihood):
+def test_the_step_of_a_gpu_moves_the_network_as_the_one_of_the_cpu(data, preset, likelihood, gaps):
+    data = with_gaps(data) if gaps else data
     options = TrainOptions(
         preset=preset,
         likelihood=likelihood,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from builders import ROOT, modelled
+from builders import ROOT, modelled, with_gaps
 
 from scpress.config.options import TrainOptions
 from scpress.model.axes import resolve_config
@@ -22,7 +22,8 @@ from scpress.training.gradients import Gradients, _Hidden
 def _models(data, options, **changes):
     """Two networks of the same weights: compiled, and plain in float64."""
     batches = ("a", "b") if options.dispersion == "gene-batch" else ()
-    config = resolve_config(options, n_genes=data.X.shape[1], batches=batches)
+    masked = data.measured is not None
+    config = resolve_config(options, n_genes=data.X.shape[1], batches=batches, masked=masked)
     torch.manual_seed(0)
     ours = CountAutoencoder(config)
     with torch.no_grad():
@@ -54,7 +55,8 @@ def _gradients_by_hand(network, data, noise):
     gradients = Gradients(network.train(), len(data))
     before = {name: value.clone() for name, value in network.named_buffers()}
     # Other cells first: nothing of them may stay in the memory that is used again.
-    others = dataclasses.replace(data, X=data.X[::-1], size_factor=2 * data.size_factor[::-1])
+    others = data.take(np.arange(len(data))[::-1])
+    others = dataclasses.replace(others, size_factor=2 * others.size_factor, batch=data.batch)
     gradients(others.cells_of(model), 1 + noise, 0.2)
     for name, value in network.named_buffers():
         value.copy_(before[name])
@@ -165,6 +167,63 @@ def test_what_is_not_written_out_by_hand_goes_through_autograd(pbmc, monkeypatch
     noise = torch.randn(50, ours.config.n_latent)
     expected = _gradients(plain, data, noise)
     _assert_close(*_gradients(ours, data, noise), *expected, 1e-5)
+
+
+@pytest.mark.parametrize("dense_from", [layers.DENSE_FROM, 0.0])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"preset": "dca", "encode_covariates": True},
+        {"preset": "ldvae", "input": "zscore", "dispersion": "gene-batch"},
+        {"likelihood": "multinomial"},
+    ],
+)
+def test_gradients_by_hand_where_genes_were_not_measured(pbmc, monkeypatch, changes, dense_from):
+    monkeypatch.setattr(layers, "DENSE_FROM", dense_from)
+    data = with_gaps(modelled(pbmc).take(np.arange(50)))
+    data.batch = np.arange(50) % 2
+    ours, plain = _models(data, TrainOptions(**{"dropout_rate": 0.0} | changes))
+    noise = torch.randn(50, ours.config.n_latent)
+    expected = _gradients(plain, data, noise)
+    _assert_close(*_gradients(ours, data, noise), *expected, 1e-5)
+    assert Gradients.are_written_out_for(ours)
+    _assert_close(*_gradients_by_hand(ours, data, noise), *expected, 1e-5)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"likelihood": "gaussian"},
+        {"likelihood": "laplace"},
+        {"likelihood": "bernoulli"},
+        {"hidden": ()},
+        {"pi_ridge": 2.0},
+    ],
+)
+def test_gradients_of_other_networks_where_genes_were_not_measured(pbmc, changes):
+    data = with_gaps(modelled(pbmc).take(np.arange(50)))
+    ours, plain = _models(data, TrainOptions(dropout_rate=0.0, **changes))
+    noise = torch.randn(50, ours.config.n_latent)
+    expected = _gradients(plain, data, noise)
+    _assert_close(*_gradients(ours, data, noise), *expected, 1e-5)
+
+
+@pytest.mark.parametrize("likelihood", ["zinb", "poisson", "gaussian"])
+def test_what_was_not_measured_moves_neither_loss_nor_gradients(pbmc, likelihood):
+    # The weights of the output for genes that no cell of a batch was measured for.
+    data = with_gaps(modelled(pbmc).take(np.arange(60)), n_sets=3)
+    data = data.take(np.flatnonzero(data.measured.of_cell == 1))
+    never = ~data.measured.genes[1]
+    options = TrainOptions(dropout_rate=0.0, likelihood=likelihood, pi_ridge=None)
+    ours, _ = _models(data, options)
+    noise = torch.randn(len(data), ours.config.n_latent)
+    loss, gradients = _gradients(ours, data, noise)
+    assert not gradients["eta.weight"][never].any()
+    assert gradients["eta.weight"][~never].any()
+    with torch.no_grad():
+        ours.eta.bias[never] += 3
+    assert _gradients(ours, data, noise)[0] == loss
 
 
 @pytest.mark.parametrize("changes", [{"latent_l1": 0.5}, {"pi_ridge": 2.0}, {"contractive": 3.0}])

@@ -23,7 +23,7 @@ from scpress.config.options import VERBS, ClusterOptions, SubtypeOptions
 SHIPPED = yaml.safe_load((ROOT / "config/config.yaml").read_text())
 # Verbs that the shipped configuration does not ask for.
 ON_REQUEST = {"anomaly", "denoise", "false_signals", "genes", "learning_curve", "search"}
-ON_REQUEST |= {"receptors"}
+ON_REQUEST |= {"receptors", "recommend"}
 # Verbs of donors, whom the shipped sample sheet does not name.
 ON_REQUEST |= {"cohort", "biomarkers", "classify", "survival", "donor_subtypes"}
 # Small enough for a test; every rule runs, and a network trains.

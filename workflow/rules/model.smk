@@ -6,6 +6,7 @@
 #   score     counts, normalized, folds, model -> scores.json                scpress score
 #   ensemble  counts, normalized, folds, models -> ../ensemble.json          scpress ensemble
 #   denoise   counts, normalized, models -> ../denoised.h5ad (on request)    scpress denoise
+#   recommend counts, normalized, models -> ../recommended.h5ad (on request) scpress recommend
 
 FOLDER = f"{RESULTS}/models/{{model}}/{{split}}/{{seed}}"
 RUN = "{model}/{split}/{seed}"
@@ -289,5 +290,42 @@ rule denoise:
             --device {params.device} \
             {params.flags:q} \
             --output {output.denoised:q} \
+            2>{log:q}
+        """
+
+
+rule recommend:
+    """Rank genes that were not measured, by all seeds of a model; only when asked for by name."""
+    input:
+        counts=f"{RESULTS}/counts.h5ad",
+        normalized=f"{RESULTS}/normalized.h5ad",
+        models=lambda wildcards: model_files(
+            "model.safetensors", [wildcards.model], every_seed=True
+        ),
+    output:
+        recommended=f"{RESULTS}/models/{{model}}/{{split}}/recommended.h5ad",
+    log:
+        f"{RESULTS}/logs/recommend/{{model}}/{{split}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/recommend/{{model}}/{{split}}.tsv"
+    conda:
+        NETWORK_ENV
+    threads: config["threads"]
+    resources:
+        mem_mb=memory("recommend"),
+        runtime=minutes("recommend"),
+    params:
+        step_version=1,
+        device=config["device"],
+        flags=flags("recommend"),
+    shell:
+        """
+        scpress recommend \
+            --counts {input.counts:q} \
+            --normalized {input.normalized:q} \
+            --model-file {input.models:q} \
+            --device {params.device} \
+            {params.flags:q} \
+            --output {output.recommended:q} \
             2>{log:q}
         """

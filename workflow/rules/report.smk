@@ -60,7 +60,12 @@ rule report:
         evaluations=expand(
             f"{RESULTS}/models/{{model}}/all/evaluation.json", model=MODELS
         ),
-        compressions=model_files("compression.json"),
+        # What a code costs is measured on counts of which every gene was measured.
+        compressions=(
+            []
+            if config["merge"]["genes"] == "panels"
+            else model_files("compression.json")
+        ),
         choice=CHOICE,
         genes=GENES,
         likelihoods=AUTO_LIKELIHOODS,

@@ -16,6 +16,7 @@ from scpress.config.generate import GenerateOptions
 from scpress.config.genes import FLAVORS, GenesOptions
 from scpress.config.output import AssembleOptions, DenoiseOptions
 from scpress.config.receptors import ReceptorsOptions
+from scpress.config.recommend import RecommendOptions
 from scpress.config.scores import (
     AUTO,
     BaselinesOptions,
@@ -110,8 +111,9 @@ class MergeOptions(Options):
 
     genes: str = option(
         "intersection",
-        "genes to keep: those in every sample, or those in any",
-        choices=("intersection", "union"),
+        "genes to keep: those in every sample; those in any, a gene that a sample does not list "
+        "counting as zeros there (union) or as not measured there (panels)",
+        choices=("intersection", "union", "panels"),
     )
     min_cells: int = option(1, "fewest passing cells a kept gene is detected in", minimum=0)
 
@@ -297,6 +299,7 @@ VERBS: dict[str, type[Options]] = {
     "train": TrainOptions,
     "embed": EmbedOptions,
     "denoise": DenoiseOptions,
+    "recommend": RecommendOptions,
     "cluster": ClusterOptions,
     "evaluate": EvaluateOptions,
     "thin": ThinOptions,

@@ -16,6 +16,11 @@ class DenoiseOptions(Options):
     max_missing_fraction: float = option(
         0.05, "largest fraction of the model's genes that the cells may lack", minimum=0, maximum=1
     )
+    impute: bool = option(
+        False,
+        "of samples that measured different genes, predict those that a cell was not measured for, "
+        "too (without it NaN), with their held-out scores in var",
+    )
     dca_keys: bool = option(
         False,
         "add what DCA gives under its names: X_dca, and dispersion and dropout of every cell and "

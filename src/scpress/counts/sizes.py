@@ -12,10 +12,18 @@ from scpress.errors import InputError
 _LOG_ROWS = 4096
 
 
-def library_sizes(X: Any) -> np.ndarray:
-    """[cells] Molecules per cell, int64; X as for `iter_chunks`."""
+def library_sizes(X: Any, genes: np.ndarray | None = None) -> np.ndarray:
+    """[cells] Molecules per cell, int64; X as for `iter_chunks`.
+
+    Parameters
+    ----------
+    genes
+        [genes] True for those that count; all when not given.
+    """
     sizes = np.zeros(X.shape[0], dtype=np.int64)
     for start, stop, block in iter_chunks(X):
+        if genes is not None:
+            block = block[:, genes]
         sizes[start:stop] = np.asarray(block.sum(axis=1, dtype=np.int64)).ravel()
     return sizes
 

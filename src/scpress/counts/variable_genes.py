@@ -28,16 +28,23 @@ class GeneMoments:
         """[genes] Mean and unbiased variance of the counts in one batch."""
         return _mean_and_variance(self.n_obs[batch], self.total[batch], self.squares[batch])
 
-    def pooled(self) -> tuple[np.ndarray, np.ndarray]:
-        """[genes] Mean and unbiased variance over the cells of all batches."""
-        return _mean_and_variance(self.n_obs.sum(), self.total.sum(0), self.squares.sum(0))
+    def pooled(self, n_obs: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """[genes] Mean and unbiased variance over the cells of all batches.
+
+        Parameters
+        ----------
+        n_obs
+            [genes] Cells in which each gene was measured; all when not given.
+        """
+        of_genes = self.n_obs.sum() if n_obs is None else np.maximum(n_obs, 1)
+        return _mean_and_variance(of_genes, self.total.sum(0), self.squares.sum(0))
 
 
 def _mean_and_variance(
-    n_obs: int, total: np.ndarray, squares: np.ndarray
+    n_obs: int | np.ndarray, total: np.ndarray, squares: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     mean = total / n_obs
-    variance = (squares - total * mean) / max(n_obs - 1, 1)
+    variance = (squares - total * mean) / np.maximum(n_obs - 1, 1)
     # total and squares are whole numbers and exact; a constant gene may still round off zero.
     variance[squares * n_obs == total * total] = 0.0
     return mean, np.maximum(variance, 0.0)
@@ -193,7 +200,9 @@ def rank_genes(
     Parameters
     ----------
     scores
-        [batches, genes] Higher is more variable.
+        [batches, genes] Higher is more variable; NaN where a gene was not measured. Ranks in a
+        batch are stretched from the genes that it measured to all, and votes are compared as parts
+        of the batches that measured a gene.
     votes_first
         Whether the number of batches that choose a gene goes before its median rank in them
         (all but seurat_v3), or only breaks ties (seurat_v3).
@@ -207,13 +216,16 @@ def rank_genes(
     # argsort of argsort is the rank; stable, so that ties keep the order of the genes.
     order = np.argsort(-scores, axis=1, kind="stable")
     ranks = np.argsort(order, axis=1).astype(np.float64)
-    ranks[ranks >= n_top] = np.nan
+    is_measured = ~np.isnan(scores)
+    ranks *= scores.shape[1] / np.maximum(is_measured.sum(axis=1, keepdims=True), 1)
+    ranks[(ranks >= n_top) | ~is_measured] = np.nan
     votes = np.isfinite(ranks).sum(axis=0)
     rank = np.full(scores.shape[1], np.nan)
     some = votes > 0
     rank[some] = np.nanmedian(ranks[:, some], axis=0)
     by_rank = np.where(some, rank, np.inf)
-    keys = (by_rank, -votes) if votes_first else (-votes, by_rank)
+    share = votes / np.maximum(is_measured.sum(axis=0), 1)
+    keys = (by_rank, -share) if votes_first else (-share, by_rank)
     chosen = np.zeros(scores.shape[1], dtype=bool)
     chosen[np.lexsort(keys)[:n_top]] = True
     return chosen, rank, votes

@@ -65,6 +65,8 @@ LATER_AXES = {
     for item in dataclasses.fields(Axes)
     if item.default is not dataclasses.MISSING
 }
+# With what is of the counts and no option.
+LATER_FIELDS = LATER_AXES | {"masked": False}
 
 # Every preset gives every axis. Sources: scvi, Lopez 2018 and scvi-tools' defaults; dca, Eraslan
 # 2019 (its code layer is linear here, so that the latent is not clipped at zero); ldvae, Svensson
@@ -142,13 +144,20 @@ _DCA_NAMES = {
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig(Axes):
-    """All that is needed to build a network; stored in the header of the model file."""
+    """All that is needed to build a network; stored in the header of the model file.
+
+    Attributes
+    ----------
+    masked
+        Whether some genes were not measured in some of the cells that it is trained on.
+    """
 
     n_genes: int
     batch_key: str | None = None
     batches: tuple[str, ...] = ()
     continuous_covariates: tuple[str, ...] = ()
     encode_covariates: bool = False
+    masked: bool = False
 
     @property
     def n_batches(self) -> int:
@@ -171,19 +180,25 @@ class ModelConfig(Axes):
         return {
             name: value
             for name, value in dataclasses.asdict(self).items()
-            if name not in LATER_AXES or value != LATER_AXES[name]
+            if name not in LATER_FIELDS or value != LATER_FIELDS[name]
         }
 
 
 def resolve_config(
-    options: TrainOptions, *, n_genes: int, batches: tuple[str, ...] = ()
+    options: TrainOptions, *, n_genes: int, batches: tuple[str, ...] = (), masked: bool = False
 ) -> ModelConfig:
     """The preset's axes with the user's over them.
+
+    Parameters
+    ----------
+    masked
+        Whether some genes were not measured in some of the cells.
 
     Raises
     ------
     InputError
-        Axes that do not go together, or more latent dimensions than genes.
+        Axes that do not go together, more latent dimensions than genes, or what needs genes that
+        were measured in all cells.
     """
     if options.likelihood == AUTO:
         raise InputError(
@@ -229,6 +244,8 @@ def resolve_config(
         )
     axes = _with_prior(axes, options)
     _require_exact(axes)
+    if masked:
+        _require_maskable(options, axes)
     n_batches = len(batches) if len(batches) > 1 else 0
     if axes.tied_weights and (n_batches or options.continuous_covariates):
         covariate = options.continuous_covariates[0] if not n_batches else options.batch_key
@@ -248,7 +265,23 @@ def resolve_config(
         batches=batches,
         continuous_covariates=options.continuous_covariates,
         encode_covariates=options.encode_covariates,
+        masked=masked,
     )
+
+
+def _require_maskable(options: TrainOptions, axes: Axes) -> None:
+    """Check that a model can be trained where some genes were not measured in some cells."""
+    given = {
+        "preset pca": options.preset == "pca",
+        "engine scvi-tools": options.engine != "scpress",
+        "contractive": axes.contractive > 0,
+    }
+    for name, is_given in given.items():
+        if is_given:
+            raise InputError(
+                f"{name} needs every gene measured in every cell; found genes that some samples "
+                f"did not measure. Remove {name}, or set `genes` of merge to intersection."
+            )
 
 
 def _with_prior(axes: Axes, options: TrainOptions) -> Axes:

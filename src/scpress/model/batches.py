@@ -100,6 +100,9 @@ class Cells:
         [cells] Index of the batch; None where the model has none.
     continuous
         [cells, covariates] Standardized continuous covariates, or None.
+    measured, gene_set
+        [sets, genes] Whether the cells of a set were measured, and [cells] the set of each cell;
+        None where all cells were, of all genes.
     """
 
     counts: SparseBatch | DenseBatch
@@ -107,6 +110,13 @@ class Cells:
     total: Tensor
     batch: Tensor | None = None
     continuous: Tensor | None = None
+    measured: Tensor | None = None
+    gene_set: Tensor | None = None
+
+    @cached_property
+    def mask(self) -> Tensor | None:
+        """[cells, genes] Whether a cell was measured; None where all were."""
+        return None if self.measured is None else self.measured[self.gene_set]
 
 
 def sparse_batch(block: sparse.csr_matrix, device: torch.device | str = "cpu") -> SparseBatch:

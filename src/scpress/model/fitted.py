@@ -18,6 +18,7 @@ from torch import Tensor
 from scpress.config.options import TrainOptions
 from scpress.counts.digests import genes_digest
 from scpress.counts.genes import without_version
+from scpress.counts.measured import Measured
 from scpress.errors import InputError, require_format
 from scpress.model.axes import LATER_AXES, ModelConfig
 from scpress.model.batches import Cells, SparseBatch, sparse_batch
@@ -91,11 +92,12 @@ class TrainedModel:
         size_factor: np.ndarray,
         batch: np.ndarray | None = None,
         continuous: np.ndarray | None = None,
+        measured: Measured | None = None,
     ) -> Cells:
         """Tensors of a block [cells, n_genes] of raw counts, on the network's device."""
         total = np.asarray(block.sum(axis=1), dtype=np.float32).ravel()
         counts = sparse_batch(block, self.network.input_mean.device)
-        return self.cells_from(counts, total, size_factor, batch, continuous)
+        return self.cells_from(counts, total, size_factor, batch, continuous, measured)
 
     def cells_from(
         self,
@@ -104,6 +106,7 @@ class TrainedModel:
         size_factor: np.ndarray,
         batch: np.ndarray | None,
         continuous: np.ndarray | None,
+        measured: Measured | None = None,
     ) -> Cells:
         """Tensors of a batch whose totals [cells] over the modelled genes are known."""
         device = self.network.input_mean.device
@@ -119,6 +122,8 @@ class TrainedModel:
             if batch is None or not self.config.n_batches
             else torch.as_tensor(np.asarray(batch, dtype=np.int64), device=device),
             values,
+            None if measured is None else torch.as_tensor(measured.genes, device=device),
+            None if measured is None else torch.as_tensor(measured.of_cell, device=device),
         )
 
     def standardized(self, continuous: Tensor) -> Tensor:
@@ -177,6 +182,16 @@ class TrainedModel:
         A new cell without molecules is read at the smallest library there is.
         """
         return np.maximum(library_size, 1) / self.median_library_size
+
+    def sizes_by_rates(self, total: np.ndarray, measured: Measured | None) -> np.ndarray:
+        """[cells] Size factors of new cells by the genes that were measured in each.
+
+        Molecules of the modelled genes over those of a training cell of size factor 1; what the
+        library size is over, genes that all samples measured, is of the training alone.
+        """
+        rate = self.network.rate.double().cpu().numpy()
+        expected = rate.sum() if measured is None else (measured.genes @ rate)[measured.of_cell]
+        return np.asarray(np.maximum(total, 1) / expected)
 
     def matching_columns(
         self, names: Sequence[str], symbols: Sequence[str], *, max_missing_fraction: float

@@ -15,7 +15,7 @@ from scpress.config.fields import has_type
 from scpress.config.options import TrainOptions
 from scpress.counts.digests import digest_of
 from scpress.errors import InputError
-from scpress.model.axes import LATER_AXES, ModelConfig
+from scpress.model.axes import LATER_FIELDS, ModelConfig
 from scpress.model.likelihoods import LIKELIHOODS
 from scpress.model.network import CountAutoencoder
 from scpress.tables.training import TrainingRecord
@@ -67,7 +67,7 @@ def require_header(header: Mapping[str, Any], path: Path) -> None:
 
 def config_of(header: Mapping[str, Any], path: Path) -> ModelConfig:
     """The axes in a header, each of its type and of the values that a training can have."""
-    given, hints = LATER_AXES | header["config"], get_type_hints(ModelConfig)
+    given, hints = LATER_FIELDS | header["config"], get_type_hints(ModelConfig)
     for item in fields(ModelConfig):
         if item.name not in given:
             raise damaged(path, f"the configuration in its header lacks {item.name!r}")

@@ -252,7 +252,12 @@ class _SumNb(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, log_mu: Tensor, log_theta: Tensor, pi_logits: Tensor | None, x: "SparseBatch"
+        ctx: Any,
+        log_mu: Tensor,
+        log_theta: Tensor,
+        pi_logits: Tensor | None,
+        x: "SparseBatch",
+        mask: Tensor | None,
     ) -> Tensor:
         n_cells, n_genes = log_mu.shape
         per_cell = log_theta.ndim == 2 and log_theta.shape[0] > 1
@@ -267,7 +272,11 @@ class _SumNb(torch.autograd.Function):
             d = log_mu[rows] - log_theta_rows
             n = softplus(d).mul_(theta).neg_()
             slope = d.sigmoid_().mul_(theta)
+            if mask is not None:
+                slope.mul_(mask[rows])
             if pi_logits is None or by_pi is None:
+                if mask is not None:
+                    n.mul_(mask[rows])
                 total[rows] = n.sum(dim=1)
                 torch.neg(slope, out=by_mu[rows])
                 torch.add(n, slope, out=by_theta[rows])
@@ -276,7 +285,12 @@ class _SumNb(torch.autograd.Function):
             odds = o - n
             extra = torch.sigmoid(odds)
             torch.sub(extra, torch.sigmoid(o), out=by_pi[rows])
-            total[rows] = softplus(odds).sub_(softplus(o)).add_(n).sum(dim=1)
+            zero = softplus(odds).sub_(softplus(o)).add_(n)
+            if mask is not None:
+                zero.mul_(mask[rows])
+                n.mul_(mask[rows])
+                by_pi[rows].mul_(mask[rows])
+            total[rows] = zero.sum(dim=1)
             rest = extra.neg_().add_(1.0)
             torch.mul(n.add_(slope), rest, out=by_theta[rows])
             torch.mul(slope.neg_(), rest, out=by_mu[rows])
@@ -303,7 +317,7 @@ class _SumNb(torch.autograd.Function):
             to_theta = by_theta * column
         else:
             to_theta = (gradient @ by_theta).reshape(ctx.theta_shape)
-        return by_mu * column, to_theta, None if by_pi is None else by_pi * column, None
+        return by_mu * column, to_theta, None if by_pi is None else by_pi * column, None, None
 
 
 def _dense_terms(
@@ -359,10 +373,19 @@ class _SumDenseNb(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, log_mu: Tensor, log_theta: Tensor, pi_logits: Tensor | None, x: Tensor
+        ctx: Any,
+        log_mu: Tensor,
+        log_theta: Tensor,
+        pi_logits: Tensor | None,
+        x: Tensor,
+        mask: Tensor | None,
     ) -> Tensor:
         terms = _dense_terms_on(log_mu.device.type)
         value, by_mu, by_theta, by_pi = terms(x, log_mu, log_theta, pi_logits)
+        if mask is not None:
+            for one in (value, by_mu, by_theta, by_pi):
+                if one is not None:
+                    one.mul_(mask)
         ctx.theta_shape = log_theta.shape
         ctx.save_for_backward(by_mu, by_theta, by_pi)
         return value.sum(dim=1)
@@ -382,22 +405,37 @@ def _digamma_rest(z: Tensor) -> Tensor:
     return torch.where(z > _SERIES_FROM, series, torch.digamma(small) - torch.log(small))
 
 
-def sum_log_likelihood(name: str, parameters: Parameters, x: "SparseBatch | DenseBatch") -> Tensor:
-    """[cells] Log-likelihood of each cell, nats, summed over genes."""
+def sum_log_likelihood(
+    name: str, parameters: Parameters, x: "SparseBatch | DenseBatch", mask: Tensor | None = None
+) -> Tensor:
+    """[cells] Log-likelihood of each cell, nats, summed over genes.
+
+    Parameters
+    ----------
+    mask
+        [cells, genes] Whether a cell was measured, where not all were; the others have no
+        nonzeros.
+    """
     likelihood = LIKELIHOODS[name]
     if isinstance(x, DenseBatch):
         if likelihood.has_theta and likelihood.on_counts:
             pi_logits = parameters.pi_logits if likelihood.has_pi else None
-            return _SumDenseNb.apply(parameters.log_mu, parameters.log_theta, pi_logits, x.values)
-        total = likelihood.dense(x.values, parameters).sum(dim=1)
+            log_mu, log_theta = parameters.log_mu, parameters.log_theta
+            return _SumDenseNb.apply(log_mu, log_theta, pi_logits, x.values, mask)
+        total = _measured(likelihood.dense(x.values, parameters), mask).sum(dim=1)
         molecules = x.values.sum(dim=1)
         return total if likelihood.of_total is None else total + likelihood.of_total(molecules)
     if likelihood.has_theta and likelihood.on_counts:
         pi_logits = parameters.pi_logits if likelihood.has_pi else None
-        return _SumNb.apply(parameters.log_mu, parameters.log_theta, pi_logits, x)
-    total = likelihood.zero(parameters).sum(dim=1)
+        return _SumNb.apply(parameters.log_mu, parameters.log_theta, pi_logits, x, mask)
+    total = _measured(likelihood.zero(parameters), mask).sum(dim=1)
     correction = likelihood.correction(x.values, parameters.at(x.rows, x.columns))
     total = total + x.sum_rows(correction)
     if likelihood.of_total is not None:
         total = total + likelihood.of_total(x.sum_rows(x.values))
     return total
+
+
+def _measured(terms: Tensor, mask: Tensor | None) -> Tensor:
+    """[cells, genes] Terms with nothing, and no gradient, where a cell was not measured."""
+    return terms if mask is None else torch.where(mask, terms, 0.0)

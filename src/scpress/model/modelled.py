@@ -13,7 +13,9 @@ from scpress import slots
 from scpress.counts.digests import digest_of
 from scpress.counts.genes import gene_symbols
 from scpress.counts.matrix import iter_chunks, select_columns, stack_rows
+from scpress.counts.measured import Measured, measured_in
 from scpress.counts.sizes import library_sizes
+from scpress.errors import InputError
 from scpress.model.batches import Cells, SparseBatch
 from scpress.model.compiled import layer_loops
 from scpress.model.fitted import TrainedModel
@@ -41,12 +43,15 @@ class ModelledCounts:
         [cells] Batch codes or None.
     continuous
         [cells, covariates] Raw continuous covariates or None.
+    measured
+        Which of the genes were measured in which cells; None where all were in all.
     """
 
     X: sparse.csr_matrix
     size_factor: np.ndarray
     batch: np.ndarray | None = None
     continuous: np.ndarray | None = None
+    measured: Measured | None = None
 
     def __len__(self) -> int:
         return self.X.shape[0]
@@ -58,11 +63,23 @@ class ModelledCounts:
             self.size_factor[rows],
             None if self.batch is None else self.batch[rows],
             None if self.continuous is None else self.continuous[rows],
+            None if self.measured is None else self.measured.take(rows),
         )
+
+    @property
+    def gene_set(self) -> np.ndarray | None:
+        """[cells] Which genes were measured, as a set of `measured`."""
+        return None if self.measured is None else self.measured.of_cell
+
+    def sums(self, per_cell: np.ndarray) -> np.ndarray:
+        """[genes], or [] of complete counts: a number of each cell summed over those measured."""
+        if self.measured is None:
+            return np.asarray(per_cell.sum())
+        return self.measured.sums(per_cell)
 
     def cells_of(self, model: TrainedModel) -> Cells:
         """The tensors of all these cells."""
-        return model.cells(self.X, self.size_factor, self.batch, self.continuous)
+        return model.cells(self.X, self.size_factor, self.batch, self.continuous, self.measured)
 
     def cells_at(self, model: TrainedModel, rows: np.ndarray) -> Cells:
         """The tensors of some of the cells, on the CPU; quicker than `take` and `cells_of`."""
@@ -75,18 +92,45 @@ class ModelledCounts:
             self.size_factor[rows],
             None if self.batch is None else self.batch[rows],
             None if self.continuous is None else self.continuous[rows],
+            None if self.measured is None else self.measured.take(rows),
         )
 
     def digest(self) -> str:
         """Digest of all that training reads."""
-        X = self.X
-        return digest_of(X.data, X.indices, X.indptr, self.size_factor, self.batch, self.continuous)
+        X, measured = self.X, self.measured
+        sets = () if measured is None else (measured.genes, measured.of_cell)
+        beside = (self.size_factor, self.batch, self.continuous, *sets)
+        return digest_of(X.data, X.indices, X.indptr, *beside)
 
     def blocks(self, *, n_cells: int) -> Iterator[tuple[slice, "ModelledCounts"]]:
         """Blocks of at most `n_cells` cells, in order."""
         for start in range(0, len(self), n_cells):
             rows = slice(start, min(start + n_cells, len(self)))
             yield rows, self.take(rows)
+
+
+def restrict(data: ModelledCounts, genes: np.ndarray) -> ModelledCounts:
+    """The same cells as if only some genes [n_genes] had been measured.
+
+    Raises
+    ------
+    InputError
+        Nothing would be left of some cells.
+    """
+    measured = data.measured
+    if measured is None:
+        none = np.zeros(len(data), dtype=np.int64)
+        measured = Measured(np.ones((1, len(genes)), dtype=bool), none)
+    left = Measured(measured.genes & genes, measured.of_cell)
+    if not left.genes[np.unique(left.of_cell)].any(axis=1).all():
+        raise InputError(
+            "some samples share no modelled gene with others, and nothing says how their counts "
+            "compare. Raise n_top_genes, or name shared genes in gene_list."
+        )
+    X = data.X.copy()
+    X.data[~genes[X.indices]] = 0
+    X.eliminate_zeros()
+    return replace(data, X=X, measured=left)
 
 
 def select_genes(X: Any, columns: np.ndarray) -> sparse.csr_matrix:
@@ -125,7 +169,8 @@ def modelled_blocks(
     Raises
     ------
     InputError
-        More of the model's genes are missing than allowed; a covariate is missing; other cells.
+        More of the model's genes are missing than allowed; a covariate is missing; other cells;
+        genes that were not measured in all cells, which the model was not trained for.
     """
     columns = model.matching_columns(
         [str(gene) for gene in counts.var_names],
@@ -135,7 +180,9 @@ def modelled_blocks(
     n_missing = int((columns < 0).sum())
     if n_missing:
         missing = [gene for gene, column in zip(model.genes, columns, strict=True) if column < 0]
-        log.info("%d of the model's genes count as zeros: %s", n_missing, ", ".join(missing[:20]))
+        what = "are taken for not measured" if model.config.masked else "count as zeros"
+        log.info("%d of the model's genes %s: %s", n_missing, what, ", ".join(missing[:20]))
+    measured = _measured_of(counts, columns, model)
     batch = model.batch_codes(counts.obs, reference_batch=reference_batch)
     continuous = model.continuous_values(counts.obs)
     known = None
@@ -144,15 +191,45 @@ def modelled_blocks(
         slots.require_same_cells(counts.obs_names, normalized.obs_names, "normalized")
         known = normalized.obs[slots.LIBRARY_SIZE.name].to_numpy(dtype=np.float64)
     for start, stop, block in iter_chunks(counts.X):
-        library = library_sizes(block) if known is None else known[start:stop]
+        X = select_genes(block, columns)
+        of_block = None if measured is None else measured.take(slice(start, stop))
+        if known is not None:
+            size_factor = model.size_factors(known[start:stop])
+        elif model.config.masked:
+            size_factor = model.sizes_by_rates(library_sizes(X), of_block)
+        else:
+            size_factor = model.size_factors(library_sizes(block))
         part = ModelledCounts(
-            select_genes(block, columns),
-            model.size_factors(library),
+            X,
+            size_factor,
             None if batch is None else batch[start:stop],
             None if continuous is None else continuous[start:stop],
+            of_block,
         )
         for rows, cells in part.blocks(n_cells=n_cells):
             yield slice(start + rows.start, start + rows.stop), cells
+
+
+def _measured_of(counts: "AnnData", columns: np.ndarray, model: TrainedModel) -> Measured | None:
+    """Which of a model's genes were measured; for other models, genes that are missing are zeros.
+
+    Raises
+    ------
+    InputError
+        Some were not in some cells, and the model was trained where all were.
+    """
+    measured = measured_in(counts)
+    if model.config.masked:
+        if measured is None:
+            n_obs, n_vars = counts.shape
+            measured = Measured(np.ones((1, n_vars), dtype=bool), np.zeros(n_obs, dtype=np.int64))
+        return measured.select(columns)
+    if measured is not None and measured.select(columns[columns >= 0]) is not None:
+        raise InputError(
+            "some of the model's genes were not measured in all samples, and the model was "
+            "trained on counts where all were. Train it on these counts."
+        )
+    return None
 
 
 def modelled_counts(
@@ -167,6 +244,7 @@ def modelled_counts(
             yield block.X
 
     X = stack_rows(read(), n_vars=len(model.genes), dtype=np.int32)
+    sets = [block.measured for block in beside if block.measured is not None]
     size_factor = np.concatenate([block.size_factor for block in beside])
     batches = [block.batch for block in beside if block.batch is not None]
     continuous = [block.continuous for block in beside if block.continuous is not None]
@@ -175,4 +253,5 @@ def modelled_counts(
         size_factor,
         np.concatenate(batches) if batches else None,
         np.concatenate(continuous) if continuous else None,
+        Measured(sets[0].genes, np.concatenate([one.of_cell for one in sets])) if sets else None,
     )

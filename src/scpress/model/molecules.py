@@ -8,6 +8,7 @@ from scipy import sparse
 from scipy.special import gammaln
 
 from scpress.counts.matrix import gene_totals
+from scpress.counts.measured import Measured
 from scpress.model.fitted import TrainedModel
 from scpress.model.likelihoods import LIKELIHOODS
 from scpress.model.modelled import ModelledCounts
@@ -59,6 +60,19 @@ class HeldOutFold:
     level: np.ndarray
     block: np.ndarray
 
+    def mask(self, rows: slice) -> np.ndarray | None:
+        """[rows, genes] Whether some of the scored cells were measured; None where all were."""
+        measured = self.training.measured
+        return None if measured is None else measured.mask(self.scored[rows])
+
+    def entries(self) -> np.ndarray:
+        """[levels] Entries of the scored cells that were measured, by level of expression."""
+        measured = self.training.measured
+        if measured is None:
+            return np.asarray(len(self.scored) * np.bincount(self.level))
+        of_gene = measured.take(self.scored).sums(np.ones(len(self.scored)))
+        return np.bincount(self.level, of_gene)
+
     @property
     def seen(self) -> ModelledCounts:
         """[scored cells] What a predictor is told of the cells that are scored."""
@@ -72,6 +86,7 @@ def hold_out(
     *,
     fraction: float,
     theta: np.ndarray,
+    measured: Measured | None = None,
 ) -> HeldOutFold:
     """Take a fold of the molecules away from all cells.
 
@@ -87,6 +102,8 @@ def hold_out(
         Expected part of the molecules in the fold.
     theta
         [genes] Inverse dispersion of all molecules; that of a fold is its fraction of it.
+    measured
+        Which of the genes were measured in which cells; None where all were in all.
     """
     left = (X - molecules).tocsr()
     left.eliminate_zeros()
@@ -95,7 +112,7 @@ def hold_out(
     ranks = np.argsort(np.argsort(gene_totals(X), kind="stable"), kind="stable")
     at_least_one = np.maximum(library_size, 1)
     return HeldOutFold(
-        ModelledCounts(left, at_least_one / np.median(at_least_one)),
+        ModelledCounts(left, at_least_one / np.median(at_least_one), measured=measured),
         library_size,
         scored,
         molecules[scored],
@@ -113,6 +130,7 @@ def score_means(fold: HeldOutFold, predict: Predict) -> FoldScore:
     - x log mu, which becomes it as theta grows; what does not depend on mu is left out. The former
     over cells and genes is Open Problems' denoising score with its arguments in their order
     (Luecken et al. 2025; there the means and the counts have changed places), log_mse is its other.
+    What was not measured is in none of them.
 
     Parameters
     ----------
@@ -128,20 +146,24 @@ def score_means(fold: HeldOutFold, predict: Predict) -> FoldScore:
         mu = np.maximum(predict(rows).astype(np.float64), floor) * fold.ratio
         x = fold.molecules[rows].toarray().astype(np.float64)
         of_x = x * np.log(mu)
+        mask = fold.mask(rows)
+        if mask is not None:
+            mu *= mask
         loss = mu - of_x
         log_ratio = np.log1p(mu / fold.theta)
         poisson[rows] = loss.sum(axis=1)
         nb[rows] = ((fold.theta + x) * log_ratio - of_x).sum(axis=1)
         by_gene += loss.sum(axis=0)
-        zeros += np.exp(-fold.theta * log_ratio).sum(axis=0)
+        is_zero = np.exp(-fold.theta * log_ratio)
+        zeros += (is_zero if mask is None else is_zero * mask).sum(axis=0)
         error += ((x - mu) ** 2).sum(axis=0)
         variance += (mu + mu**2 / fold.theta).sum(axis=0)
         log_error += ((_log_scaled(x) - _log_scaled(mu)) ** 2).sum()
-    entries = n_scored * np.bincount(fold.level)
+    entries = fold.entries()
     return FoldScore(
         poisson=_block_means(poisson, fold.block),
         nb=_block_means(nb, fold.block),
-        log_mse=float(log_error / (n_scored * n_genes)),
+        log_mse=float(log_error / entries.sum()),
         poisson_by_level=_by_level(by_gene / n_scored, fold.level),
         expected_zeros=tuple((np.bincount(fold.level, zeros) / entries).tolist()),
         dispersion=tuple(
@@ -188,7 +210,8 @@ def predictive_losses(model: TrainedModel, fold: HeldOutFold, seen: ModelledCoun
                 np.log1p(-np.minimum(is_extra, 1 - 1e-12)) + log_p,
                 np.log(np.maximum(np.where(x > 0, 0.0, is_extra), 1e-300)),
             )
-        np.add.at(sums, fold.block[rows], -log_p)
+        mask = fold.mask(rows)
+        np.add.at(sums, fold.block[rows], -log_p if mask is None else np.where(mask, -log_p, 0))
     return sums / np.bincount(fold.block)[:, None]
 
 
@@ -205,7 +228,7 @@ class FoldSummary:
 def summarize_fold(fold: HeldOutFold) -> FoldSummary:
     """Count the molecules of a fold in the cells that are scored."""
     n_scored = fold.molecules.shape[0]
-    entries = n_scored * np.bincount(fold.level)
+    entries = fold.entries()
     detected = np.bincount(fold.molecules.indices, minlength=len(fold.level))
     totals = gene_totals(fold.molecules)
     return FoldSummary(

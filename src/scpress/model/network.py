@@ -36,6 +36,8 @@ class CountAutoencoder(nn.Module):
     input_scale: Tensor
     continuous_mean: Tensor
     continuous_scale: Tensor
+    rate: Tensor
+    measured: Tensor
 
     def __init__(self, config: ModelConfig):
         super().__init__()
@@ -88,6 +90,12 @@ class CountAutoencoder(nn.Module):
         # Mean and deviation of the continuous covariates over the training cells.
         self.register_buffer("continuous_mean", torch.zeros(n_continuous))
         self.register_buffer("continuous_scale", torch.ones(n_continuous))
+        if config.masked:
+            # Molecules at size factor 1, and which batch measured which gene. What enters for a
+            # gene that was not measured is `input_mean`, of log1p input, too.
+            self.register_buffer("rate", torch.ones(n_genes))
+            measured = torch.ones(max(1, n_batches), n_genes, dtype=torch.bool)
+            self.register_buffer("measured", measured)
 
     @property
     def _first_linear(self) -> nn.Linear:
@@ -142,19 +150,27 @@ class CountAutoencoder(nn.Module):
     def _is_noisy(self) -> bool:
         return self.training and self.config.input_noise > 0
 
-    def _noise(self, n_cells: int) -> Tensor:
-        """[cells, genes] Noise on the shifted and scaled input."""
+    def _noise(self, cells: Cells) -> Tensor:
+        """[cells, genes] Noise on the shifted and scaled input; none where nothing was measured."""
         like = self.input_mean
-        shape = (n_cells, self.config.n_genes)
+        shape = (len(cells.total), self.config.n_genes)
         noise = torch.randn(shape, dtype=like.dtype, device=like.device)
-        return self.config.input_noise * noise
+        noise = self.config.input_noise * noise
+        return noise if cells.mask is None else noise * cells.mask
+
+    def absent(self, cells: Cells) -> Tensor:
+        """[sets, genes] What enters for the genes that were not measured, 0 for the others."""
+        assert cells.measured is not None
+        return (~cells.measured) * self.input_mean
 
     def _input(self, cells: Cells) -> Tensor:
         """[cells, genes] Input with its zeros, shifted and scaled."""
         values = self.input_values(cells).dense()
+        if cells.mask is not None:
+            values = torch.where(cells.mask, values, self.input_mean)
         if self.config.input == "zscore":
             values = (values - self.input_mean) / self.input_scale
-        return values + self._noise(len(values)) if self._is_noisy else values
+        return values + self._noise(cells) if self._is_noisy else values
 
     def _first_layer(self, cells: Cells, others: list[Tensor]) -> Tensor:
         """[cells, width] First linear layer of the encoder."""
@@ -175,8 +191,10 @@ class CountAutoencoder(nn.Module):
             h = layers.sparse_linear(values, weight, bias)
         else:
             h = functional.linear(values.dense(), weight, bias)
+        if cells.measured is not None:
+            h = h + functional.linear(self.absent(cells), weight)[cells.gene_set]
         if self._is_noisy:
-            h = h + functional.linear(self._noise(len(h)), linear.weight[:, :n_genes])
+            h = h + functional.linear(self._noise(cells), linear.weight[:, :n_genes])
         return h if more is None else h + more
 
     def log_normalized(self, cells: Cells) -> SparseBatch | DenseBatch:
@@ -225,7 +243,13 @@ class CountAutoencoder(nn.Module):
         if not LIKELIHOODS[self.config.likelihood].on_counts:
             return eta
         if self.config.library == "observed":
-            eta = functional.log_softmax(eta, dim=-1)
+            if cells.mask is None:
+                eta = functional.log_softmax(eta, dim=-1)
+            else:
+                # What was counted is shared out over what was measured; another gene's mean is in
+                # proportion to theirs.
+                seen = eta.masked_fill(~cells.mask, -torch.inf)
+                eta = eta - torch.logsumexp(seen, dim=-1, keepdim=True)
         log_mu = torch.log(self.library(cells))[:, None] + eta
         return log_mu.clamp(lk.LOG_MU_MIN, lk.LOG_MU_MAX)
 
@@ -270,7 +294,7 @@ class CountAutoencoder(nn.Module):
         total = reconstruction + kl_weight * kl
         penalty = torch.zeros((), device=z.device)
         if config.is_penalized:
-            penalty = self._penalty(code, h, entering or []) + self._prior_penalty(z)
+            penalty = self._penalty(code, h, entering or [], cells) + self._prior_penalty(z)
             total = total + penalty
         return Loss(total, reconstruction, kl, penalty)
 
@@ -286,7 +310,7 @@ class CountAutoencoder(nn.Module):
         # A discriminator moves, so that its losses of two steps do not compare.
         return config.prior_weight * squared_mmd(z, prior)
 
-    def _penalty(self, code: Tensor, h: Tensor, entering: list[Tensor]) -> Tensor:
+    def _penalty(self, code: Tensor, h: Tensor, entering: list[Tensor], cells: Cells) -> Tensor:
         """[] Mean over the cells, nats."""
         config, of_cells = self.config, code.new_zeros(len(code))
         if config.latent_l1:
@@ -302,6 +326,8 @@ class CountAutoencoder(nn.Module):
         if config.pi_ridge:
             logits = self._pi_logits(h)
             assert logits is not None
+            if cells.mask is not None:
+                logits = logits.masked_fill(~cells.mask, -torch.inf)
             of_cells = of_cells + config.pi_ridge * penalties.pi_ridge(logits)
         return of_cells.mean()
 
@@ -327,7 +353,7 @@ class CountAutoencoder(nn.Module):
         if not (self.is_compiled and name in layers.KINDS and isinstance(counts, SparseBatch)):
             on_counts = LIKELIHOODS[name].on_counts
             target = cells.counts if on_counts else self.log_normalized(cells)
-            parts = lk.sum_log_likelihood(name, self._decoded(h, cells), target)
+            parts = lk.sum_log_likelihood(name, self._decoded(h, cells), target, cells.mask)
             return parts.sum(), parts
         heads = self.heads()
         layer = self.output_layer(
@@ -337,7 +363,7 @@ class CountAutoencoder(nn.Module):
             with_gradient=torch.is_grad_enabled(),
         )
         total, parts = layers.output_log_likelihood(
-            layer, heads, h, self.theta_row(cells), self.library(cells), counts
+            layer, heads, h, self.theta_row(cells), self.library(cells), cells
         )
         of_total = LIKELIHOODS[name].of_total
         if of_total is not None:

@@ -83,16 +83,23 @@ def gene_mean_nll(
             torch.from_numpy(center)[None, :], -torch.log(torch.from_numpy(scale))[None, :]
         )
         target = log_values(held_out)
-        values = lk.sum_log_likelihood(config.likelihood, _float(of_gene), sparse_batch(target))
+        values = lk.sum_log_likelihood(
+            config.likelihood, _float(of_gene), sparse_batch(target), mask_of(held_out)
+        )
         return -float(values.double().mean())
-    library, held_library = (library_of(data, config.library) for data in (training, held_out))
-    share = gene_totals(training.X) / library.sum()
-    log_share = np.log(np.maximum(share, 0.5 / library.sum()))
+    rate = None if training.measured is None else gene_rates(training)
+    library, held_library = (
+        library_of(data, config.library, rate) for data in (training, held_out)
+    )
+    share = gene_totals(training.X) / training.sums(library)
+    log_share = np.log(np.maximum(share, 0.5 / training.sums(library)))
     if config.likelihood == "bernoulli":
-        log_share = np.log(presence_share(training.X, library))
+        log_share = np.log(presence_share(training, library))
     if config.likelihood == "multinomial":
         log_share -= np.log(np.exp(log_share).sum())
-    theta = moment_theta(training.X, library, share)
+        if rate is not None:  # what was counted is shared out over what was measured
+            held_library = library_of(held_out, config.library, np.exp(log_share))
+    theta = moment_theta(training, library, share)
     total = 0.0
     name = config.likelihood if not likelihood.has_theta else "nb"
     for rows, block in held_out.blocks(n_cells=_BLOCK_CELLS):
@@ -102,9 +109,22 @@ def gene_mean_nll(
             torch.from_numpy(np.log(theta)),
         )
         total += float(
-            lk.sum_log_likelihood(name, _float(parameters), sparse_batch(block.X)).double().sum()
+            lk.sum_log_likelihood(name, _float(parameters), sparse_batch(block.X), mask_of(block))
+            .double()
+            .sum()
         )
     return -total / len(held_out)
+
+
+def mask_of(data: ModelledCounts) -> torch.Tensor | None:
+    """[cells, genes] Whether a cell was measured; None where all were. Call it on a block."""
+    return None if data.measured is None else torch.from_numpy(data.measured.mask())
+
+
+def gene_rates(data: ModelledCounts) -> np.ndarray:
+    """[genes] Molecules of a cell of size factor 1, over the cells that were measured."""
+    size = data.sums(data.size_factor)
+    return np.asarray((gene_totals(data.X) + 0.5) / np.maximum(size, 1e-12))
 
 
 def log_values(data: ModelledCounts) -> sparse.csr_matrix:
@@ -118,7 +138,7 @@ def log_moments(data: ModelledCounts) -> tuple[np.ndarray, np.ndarray]:
     The variance counts one more cell, of the mean variance of all genes: a gene seen in no
     training cell would otherwise make a single molecule of a held-out one cost any number of nats.
     """
-    n_obs = len(data)
+    n_obs = np.maximum(data.sums(np.ones(len(data))), 1)
     first, second = np.zeros(data.X.shape[1]), np.zeros(data.X.shape[1])
     for start, stop, block in iter_chunks(data.X):
         values = log_normalize(block, data.size_factor[start:stop])
@@ -138,50 +158,72 @@ def fit_log_values(data: ModelledCounts, likelihood: str) -> tuple[np.ndarray, n
     if likelihood == "gaussian":
         return log_moments(data)
     rows = np.sort(np.random.default_rng(0).permutation(len(data))[:_MAX_MEDIANS])
-    values = log_values(data.take(rows)).tocsc()
-    n_obs, n_genes = values.shape
+    drawn = data.take(rows)
+    values = log_values(drawn).tocsc()
+    n_genes = values.shape[1]
+    measured = np.broadcast_to(drawn.sums(np.ones(len(drawn))), n_genes)
     center, spread = np.zeros(n_genes), np.zeros(n_genes)
-    for gene in range(n_genes):
+    n_obs = np.maximum(measured, 1).astype(np.int64)
+    for gene, n_cells in enumerate(n_obs):
         found = values.data[values.indptr[gene] : values.indptr[gene + 1]].astype(np.float64)
-        if 2 * len(found) >= n_obs:
-            center[gene] = np.median(np.concatenate([np.zeros(n_obs - len(found)), found]))
-        of_zeros = (n_obs - len(found)) * center[gene]
-        spread[gene] = (np.abs(found - center[gene]).sum() + of_zeros) / n_obs
+        if 2 * len(found) >= n_cells:
+            center[gene] = np.median(np.concatenate([np.zeros(n_cells - len(found)), found]))
+        of_zeros = (n_cells - len(found)) * center[gene]
+        spread[gene] = (np.abs(found - center[gene]).sum() + of_zeros) / n_cells
     return center, (n_obs * spread + max(float(spread.mean()), 1e-6)) / (n_obs + 1)
 
 
-def presence_share(X: sparse.csr_matrix, library: np.ndarray) -> np.ndarray:
+def presence_share(data: ModelledCounts, library: np.ndarray) -> np.ndarray:
     """[genes] Share s of the most probable presence, 1 - exp(-library s) in each cell.
 
     The expected number of cells with the gene is the counted one: Newton's method from below, where
-    it cannot overshoot, on cells in groups of one library.
+    it cannot overshoot, on cells in groups of one library (and of one set of measured genes).
     """
-    n_obs = len(library)
-    groups = np.array_split(np.sort(library), min(n_obs, _LIBRARY_GROUPS))
+    X = data.X
+    n_obs = np.maximum(data.sums(np.ones(len(library))), 1)
+    sets = [np.arange(len(library))]
+    if data.measured is not None:
+        of_cell = data.measured.of_cell
+        sets = [np.flatnonzero(of_cell == one) for one in np.unique(of_cell)]
+    parts = [np.array_split(np.sort(library[s]), min(len(s), _LIBRARY_GROUPS)) for s in sets]
+    groups = [group for part in parts for group in part]
     size = np.array([len(group) for group in groups])[:, None]
+    if data.measured is not None:
+        of_set = data.measured.genes[[data.measured.of_cell[rows[0]] for rows in sets]]
+        size = size * np.repeat(of_set, [len(part) for part in parts], axis=0)
     of_group = np.array([group.mean() for group in groups])[:, None]
     detected = np.clip(np.bincount(X.indices, X.data > 0, minlength=X.shape[1]), 0.5, n_obs - 0.5)
-    share = detected / library.sum()
+    share = detected / np.maximum(data.sums(library), 1e-12)
     for _ in range(_NEWTON_STEPS):
         absent = size * np.exp(-of_group * share)
         share += (detected - n_obs + absent.sum(axis=0)) / (of_group * absent).sum(axis=0)
     return share
 
 
-def moment_theta(X: sparse.csr_matrix, library: np.ndarray, share: np.ndarray) -> np.ndarray:
+def moment_theta(data: ModelledCounts, library: np.ndarray, share: np.ndarray) -> np.ndarray:
     """[genes] Inverse dispersion from E[x^2] = mu + mu^2 (1 + 1/theta), mu = library * share."""
-    second = sums_of_squares(X)
-    first = gene_totals(X)
-    mu_squared = share**2 * float(np.square(library).sum())
+    second = sums_of_squares(data.X)
+    first = gene_totals(data.X)
+    mu_squared = share**2 * data.sums(np.square(library))
     excess = (second - first) / np.maximum(mu_squared, 1e-12) - 1
     low, high = math.exp(lk.LOG_THETA_MIN), math.exp(lk.LOG_THETA_MAX)
     return np.clip(1 / np.maximum(excess, 1 / high), low, high)
 
 
-def library_of(data: ModelledCounts, library: str) -> np.ndarray:
-    """[cells] What scales the mean: the size factor, or the total over the modelled genes."""
+def library_of(data: ModelledCounts, library: str, rate: np.ndarray | None = None) -> np.ndarray:
+    """[cells] What scales the mean: the size factor, or the total over the modelled genes.
+
+    Parameters
+    ----------
+    rate
+        [genes] Molecules at size factor 1; where some genes were not measured, the total is what
+        it would be expected to be over all of them.
+    """
     if library == "observed":
-        return np.maximum(library_sizes(data.X), 1).astype(np.float64)
+        total = np.maximum(library_sizes(data.X), 1).astype(np.float64)
+        if data.measured is None or rate is None:
+            return total
+        return np.asarray(total / (data.measured.genes @ (rate / rate.sum()))[data.gene_set])
     return np.asarray(data.size_factor, dtype=np.float64)
 
 

@@ -10,6 +10,7 @@ from scipy import sparse
 
 from scpress import slots
 from scpress.counts.matrix import iter_chunks, stack_rows
+from scpress.counts.measured import measured_in
 from scpress.report import figures
 from scpress.report.inputs import ReportInputs
 
@@ -71,7 +72,11 @@ def _offered(inputs: ReportInputs) -> np.ndarray:
     if slots.HIGHLY_VARIABLE.name in var:
         named |= dict.fromkeys(var.index[var[slots.HIGHLY_VARIABLE.name].to_numpy(dtype=bool)])
     columns = inputs.cells.var_names.get_indexer(pd.Index(list(named), dtype=object))
-    return columns[columns >= 0][:_MAX_GENES]
+    columns = columns[columns >= 0]
+    measured = measured_in(inputs.cells)
+    if measured is not None:  # a map has no colour for what was not counted
+        columns = columns[measured.everywhere[columns]]
+    return columns[:_MAX_GENES]
 
 
 def _take(counts: Any, rows: np.ndarray, columns: np.ndarray) -> sparse.csc_matrix:

@@ -14,6 +14,7 @@ from scpress.cells.panels import UNASSIGNED, Panel, check_panel, match_panel, na
 from scpress.config.options import AnnotateOptions
 from scpress.counts.genes import gene_ids, gene_symbols
 from scpress.counts.matrix import select_columns, select_rows
+from scpress.counts.measured import common_genes
 from scpress.errors import InputError
 
 log = logging.getLogger("scpress")
@@ -74,6 +75,7 @@ def annotate(
     cluster = clusters.obs[slots.LEIDEN.name].astype("category").cat.remove_unused_categories()
     code, names = cluster.cat.codes.to_numpy().astype(np.int64), list(cluster.cat.categories)
 
+    common = common_genes(counts, "annotate")
     if options.labels_column is not None:
         labels, confidence = _given_labels(counts.obs, options.labels_column)
         record: dict = {"method": f"given in obs[{options.labels_column!r}]"}
@@ -81,7 +83,7 @@ def annotate(
         if panel is None:
             raise InputError("no marker table was given. Use scpress.io.panel.read_panel().")
         labels, confidence, record = _score_labels(
-            counts, normalized, clusters, code, check_panel(panel), options
+            counts, normalized, clusters, code, check_panel(panel), options, common
         )
     result = ad.AnnData(obs=pd.DataFrame(index=counts.obs_names.copy()))
     result.obs[slots.CELL_TYPE.name] = pd.Categorical(labels)
@@ -90,12 +92,15 @@ def annotate(
     rows = draw_cells(code, MAX_MARKER_CELLS, seed=seed)
     if len(rows) < counts.n_obs:
         log.info("annotate: marker genes are tested on %d of %d cells.", len(rows), counts.n_obs)
+    matrix, var = select_rows(counts.X, rows), counts.var
+    if common is not None:
+        matrix, var = matrix[:, common], var[common]
     markers = find_markers(
-        select_rows(counts.X, rows),
+        matrix,
         size_factor[rows],
         cluster.astype(str).to_numpy()[rows],
-        counts.var_names.to_numpy(),
-        symbols=gene_symbols(counts.var),
+        var.index.to_numpy(),
+        symbols=gene_symbols(var),
         groups=names,
         max_fdr=options.max_fdr,
         max_markers=options.n_markers,
@@ -139,12 +144,16 @@ def _score_labels(
     code: np.ndarray,
     table: pd.DataFrame,
     options: AnnotateOptions,
+    common: np.ndarray | None,
 ) -> tuple[np.ndarray, np.ndarray, dict]:
     slots.require(clusters, slots.CONNECTIVITIES)
     slots.require(normalized, slots.LIBRARY_SIZE)
     size_factor = normalized.obs[slots.SIZE_FACTOR.name].to_numpy(dtype=np.float64)
     library_size = normalized.obs[slots.LIBRARY_SIZE.name].to_numpy(dtype=np.float64)
-    panel = match_panel(table, gene_ids(counts.var), gene_symbols(counts.var))
+    names_of_genes = [gene_ids(counts.var), gene_symbols(counts.var)]
+    if common is not None:  # a gene without a name is in no panel
+        names_of_genes = [np.where(common, names, "").tolist() for names in names_of_genes]
+    panel = match_panel(table, *names_of_genes)
     _report_missing(panel)
     found = annotate_cells(
         select_columns(counts.X, panel.columns),

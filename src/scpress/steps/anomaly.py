@@ -25,6 +25,7 @@ from scpress.config.options import TrainOptions
 from scpress.config.scores import CANDIDATES
 from scpress.counts.frames import cells_with
 from scpress.counts.genes import gene_symbols
+from scpress.counts.measured import require_all_measured
 from scpress.errors import InputError
 from scpress.model.axes import resolve_config
 from scpress.model.fitted import TrainedModel
@@ -80,6 +81,7 @@ def anomaly(
     InputError
         Fewer than two folds, a reference that is not there or too small, log-values; as `train`.
     """
+    require_all_measured(counts, "anomaly")
     if options.folds < 2:
         raise InputError(f"folds is {options.folds}, which scores no cell; set it to 2 or more.")
     slots.require(normalized, slots.LIBRARY_SIZE, slots.HIGHLY_VARIABLE)

@@ -1,5 +1,6 @@
 """What a model has to beat on molecules that were held out: gene means, PCA of two kinds, NMF."""
 
+import logging
 from collections.abc import Iterator
 
 import anndata as ad
@@ -13,10 +14,14 @@ from scpress.compression.coders import (
     fit_pca_coders,
 )
 from scpress.config.options import BaselinesOptions
+from scpress.counts.measured import measured_in
 from scpress.model.baselines import PearsonPca, fit_pearson_pca
 from scpress.model.molecules import HeldOutFold, Predict, score_means, summarize_fold
+from scpress.model.scoring import gene_rates, library_of
 from scpress.steps.score import collect_scores, held_out_folds
 from scpress.tables.scores import FoldScore, Scores
+
+log = logging.getLogger("scpress")
 
 GENE_MEAN = "gene means"
 
@@ -41,6 +46,11 @@ def score_baselines(
         Folds of other cells or genes.
     """
     options = options or BaselinesOptions()
+    if measured_in(counts) is not None:
+        log.info(
+            "some genes were not measured in all samples: PCA and NMF, which would take them for "
+            "zeros, are left out"
+        )
     scores: dict[str, list[FoldScore]] = {}
     summaries = []
     for fold in held_out_folds(counts, normalized, folds):
@@ -53,8 +63,10 @@ def score_baselines(
 def _fit_all(fold: HeldOutFold, options: BaselinesOptions) -> Iterator[tuple[str, Predict]]:
     training = fold.training
     n_obs, n_vars = training.X.shape
+    yield GENE_MEAN, predict_gene_means(fold)
+    if training.measured is not None:
+        return
     share = fit_gene_shares(training)
-    yield GENE_MEAN, _means_of(GeneMeanCoder(share), fold)
     ranks = [r for r in sorted(set(options.pca_ranks)) if r <= min(n_vars, n_obs - 1)]
     if ranks:
         for rank, pca in zip(ranks, fit_pca_coders(training, ranks), strict=True):
@@ -71,6 +83,10 @@ def _fit_all(fold: HeldOutFold, options: BaselinesOptions) -> Iterator[tuple[str
 
 def predict_gene_means(fold: HeldOutFold) -> Predict:
     """Every gene at its share of the molecules, scaled to each cell's total."""
+    if fold.training.measured is not None:
+        rate = gene_rates(fold.training)
+        library = library_of(fold.seen, "observed", rate)
+        return lambda rows: np.outer(library[rows], rate / rate.sum())
     return _means_of(GeneMeanCoder(fit_gene_shares(fold.training)), fold)
 
 

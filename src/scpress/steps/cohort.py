@@ -10,6 +10,7 @@ from scipy import sparse
 from scpress import slots
 from scpress.config.cohort import CohortOptions
 from scpress.counts.genes import gene_symbols
+from scpress.counts.measured import require_all_measured
 from scpress.donors.sums import describe_units, mean_rows, sum_counts
 from scpress.errors import InputError
 from scpress.tables.cohort import (
@@ -61,6 +62,7 @@ def cohort(
     InputError
         No such column, a donor without a name, other cells, no counts, or fewer than two donors.
     """
+    require_all_measured(counts, "cohort")
     options = options or CohortOptions()
     unit, names = units_of(counts.obs, options)
     cell_type, types = types_of(counts, annotation, options)

@@ -27,6 +27,7 @@ from scpress.compression.held_out import HeldOutBench, divide_cells, measure_mod
 from scpress.config.options import CompressOptions
 from scpress.counts.genes import gene_symbols
 from scpress.counts.matrix import iter_chunks, select_rows
+from scpress.counts.measured import require_all_measured
 from scpress.errors import InputError
 from scpress.model.baselines import GeneMean, Pca, fit_gene_mean, fit_pca, truncate_pca
 from scpress.model.fitted import TrainedModel
@@ -131,6 +132,7 @@ def compress(
         The inputs are not of the same cells or genes, or the other models are not those of
         `options.n_latents`.
     """
+    require_all_measured(counts, "compress")
     slots.require(latent, slots.LATENT, model=name)
     slots.require_same_cells(counts.obs_names, latent.obs_names, "latent")
     _require_same_training(model, others, options.n_latents)

@@ -1,5 +1,6 @@
 """Denoised expression: the model's mean over the size factor, at one reference batch, in blocks."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -8,11 +9,16 @@ from anndata import AnnData
 
 from scpress import slots
 from scpress.config.options import DenoiseOptions
+from scpress.config.recommend import RecommendOptions
 from scpress.errors import InputError
 from scpress.model.batches import Cells
+from scpress.model.decoding import Encoded, encode_block, require_seeds
 from scpress.model.fitted import TrainedModel
 from scpress.model.likelihoods import LIKELIHOODS
-from scpress.model.modelled import ModelledCounts, modelled_blocks
+from scpress.model.modelled import modelled_blocks
+from scpress.steps.recommend import score_imputation
+
+log = logging.getLogger("scpress")
 
 
 def denoise(
@@ -43,6 +49,8 @@ def denoise(
         X[rows] = block
     out = denoised_frame(counts, model, columns)
     out.X = X
+    if options.impute:
+        add_imputation_scores(out, counts, normalized, (model, *others), options)
     if options.dca_keys:
         add_dca_keys(out, counts, normalized, model, options)
         for key, blocks in dca_blocks(counts, normalized, model, options).items():
@@ -63,8 +71,9 @@ def denoise_blocks(
     Of several seeds of a model the mean, `others` as of `denoise`.
 
     Not (1 - pi) mu: extra zeros are taken for technical. Every cell is decoded in the reference
-    batch. Never an input to differential expression: the model has smoothed the noise away that
-    a test needs.
+    batch; genes that were not measured in it, in the largest one in which they were. What was not
+    measured in a cell is NaN, unless it is to be imputed. Never an input to differential
+    expression: the model has smoothed the noise away that a test needs.
 
     Raises
     ------
@@ -72,34 +81,25 @@ def denoise_blocks(
         A gene that is not modelled, cells that lack the model's genes, or models that are not one
         with several seeds.
     """
-    seeds = {model.record.seed}
-    for other in others:
-        if other.genes != model.genes or other.config != model.config:
-            raise InputError(
-                "only trainings of one model with several seeds are averaged; these differ in "
-                "genes or options. Give models of one run."
-            )
-        if other.record.seed in seeds:
-            raise InputError(
-                f"two of the models to average are of seed {other.record.seed}. Give one of each."
-            )
-        seeds.add(other.record.seed)
     columns = denoised_columns(model, options)
     models = (model, *others)
+    require_seeds(models)
     walks = (_encoded_blocks(counts, normalized, one, options) for one in models)
     for of_models in zip(*walks, strict=True):
         expected = [
-            one.mean_counts(cells, z)[:, columns] / block.size_factor[:, None]
-            for one, (_, block, cells, z) in zip(models, of_models, strict=True)
+            encoded.decode(one.mean_counts)[:, columns] / encoded.block.size_factor[:, None]
+            for one, encoded in zip(models, of_models, strict=True)
         ]
-        yield of_models[0][0], np.mean(expected, axis=0).astype(np.float32)
+        found = np.mean(expected, axis=0).astype(np.float32)
+        measured = of_models[0].block.measured
+        if measured is not None and not options.impute:
+            found[~measured.mask()[:, columns]] = np.nan
+        yield of_models[0].rows, found
 
 
 def _encoded_blocks(
     counts: AnnData, normalized: AnnData | None, model: TrainedModel, options: DenoiseOptions
-) -> Iterator[tuple[slice, ModelledCounts, Cells, np.ndarray]]:
-    """Blocks of cells as they are decoded, in the reference batch, and their latent."""
-    code = model.reference_code(options.reference_batch)
+) -> Iterator[Encoded]:
     for rows, block in modelled_blocks(
         counts,
         normalized,
@@ -107,10 +107,7 @@ def _encoded_blocks(
         reference_batch=options.reference_batch,
         max_missing_fraction=options.max_missing_fraction,
     ):
-        z = model.encode(block.cells_of(model))[0]
-        if block.batch is not None:
-            block.batch = np.full(len(block), code, dtype=np.int64)
-        yield rows, block, block.cells_of(model), z
+        yield encode_block(model, rows, block, options.reference_batch)
 
 
 def dca_blocks(
@@ -124,9 +121,9 @@ def dca_blocks(
     columns = denoised_columns(model, options)
 
     def blocks(decode: Callable[[Cells, np.ndarray], np.ndarray]) -> Iterator[np.ndarray]:
-        for _, block, cells, z in _encoded_blocks(counts, normalized, model, options):
-            values = decode(cells, z)[:, columns].astype(np.float32)
-            yield np.broadcast_to(values, (len(block), len(columns)))
+        for encoded in _encoded_blocks(counts, normalized, model, options):
+            values = encoded.decode(decode)[:, columns].astype(np.float32)
+            yield np.broadcast_to(values, (len(encoded.block), len(columns)))
 
     return {key: blocks(decode) for key, decode in _dca_decoders(model).items()}
 
@@ -158,18 +155,48 @@ def add_dca_keys(
     size_factor = np.zeros(counts.n_obs)
     decoders = _dca_decoders(model)
     sums = {key: np.zeros(len(columns)) for key in decoders}
-    for rows, block, cells, z in _encoded_blocks(counts, normalized, model, options):
-        latent[rows], size_factor[rows] = z, block.size_factor
+    for encoded in _encoded_blocks(counts, normalized, model, options):
+        rows, n_cells = encoded.rows, len(encoded.block)
+        latent[rows], size_factor[rows] = encoded.z, encoded.block.size_factor
         for key, decode in decoders.items():
-            values = decode(cells, z)[:, columns].astype(np.float64)
+            values = encoded.decode(decode)[:, columns].astype(np.float64)
             values = np.log(values) if key == slots.DCA_DISPERSION.name else values
-            sums[key] += values.mean(axis=0) * len(block)
+            sums[key] += values.mean(axis=0) * n_cells
     for key, total in sums.items():
         mean = total / counts.n_obs
         mean = np.exp(mean) if key == slots.DCA_DISPERSION.name else mean
         frame.var[key] = mean.astype(np.float32)
     frame.obsm[slots.DCA_LATENT.name] = latent
     frame.obs[slots.DCA_SIZE_FACTORS.name] = size_factor
+
+
+def add_imputation_scores(
+    frame: AnnData,
+    counts: AnnData,
+    normalized: AnnData | None,
+    models: Sequence[TrainedModel],
+    options: DenoiseOptions,
+) -> None:
+    """Say in var how well each gene is predicted where it was not measured; nothing where all were.
+
+    Raises
+    ------
+    InputError
+        As `score_imputation`; new cells, of which none is known to be held out.
+    """
+    if not models[0].config.masked:
+        log.info("every gene was measured in all samples: there is nothing to impute")
+        return
+    if normalized is None:
+        raise InputError(
+            "imputed counts are scored on cells that training held out; found new cells. Give "
+            "normalized.h5ad of the training, or remove impute."
+        )
+    scored = RecommendOptions(reference_batch=options.reference_batch)
+    var, record = score_imputation(counts, normalized, models, scored)
+    for name, column in var.loc[frame.var_names].items():
+        frame.var[str(name)] = column
+    frame.uns[slots.RECORD.name] = {"recommend": record.as_plain()}
 
 
 def denoised_columns(model: TrainedModel, options: DenoiseOptions) -> np.ndarray:

@@ -21,6 +21,7 @@ from scpress.config.options import (
     TrainOptions,
 )
 from scpress.counts.matrix import iter_chunks
+from scpress.counts.measured import require_all_measured
 from scpress.counts.permutation import depth_strata, permute_counts
 from scpress.counts.sizes import log_normalize
 from scpress.errors import InputError
@@ -85,6 +86,7 @@ def false_signals(
     InputError
         No copies, results of other cells; as `train`.
     """
+    require_all_measured(counts, "false-signals")
     if options.copies < 1:
         raise InputError("copies is 0, which compares nothing; set copies to 1 or more.")
     slots.require(normalized, slots.LIBRARY_SIZE, slots.SIZE_FACTOR, slots.HIGHLY_VARIABLE)

@@ -14,6 +14,7 @@ from scpress.config.generate import GenerateOptions
 from scpress.config.scores import CANDIDATES
 from scpress.counts.frames import cells_with
 from scpress.counts.matrix import stack_rows
+from scpress.counts.measured import require_all_measured
 from scpress.errors import InputError
 from scpress.model.fitted import TrainedModel, record_options
 from scpress.model.likelihoods import LIKELIHOODS
@@ -50,6 +51,7 @@ def generate(
     InputError
         A model without counts or, for the prior, without one; cells or a batch that are not there.
     """
+    require_all_measured(counts, "generate")
     options = options or GenerateOptions()
     if model.config.likelihood not in CANDIDATES:
         raise InputError(

@@ -13,6 +13,7 @@ from scpress.config.genes import FLAVORS, GenesOptions
 from scpress.config.options import NormalizeOptions, TrainOptions
 from scpress.config.scores import AUTO
 from scpress.counts.matrix import gene_totals, select_rows
+from scpress.counts.measured import require_all_measured
 from scpress.counts.sizes import library_sizes, size_factors
 from scpress.counts.thinning import estimate_theta_within, split_folds
 from scpress.errors import InputError
@@ -62,6 +63,7 @@ def choose_genes(
     InputError
         Folds of more than all molecules, or no number of genes that may be tried; as `train`.
     """
+    require_all_measured(counts, "genes")
     if options.folds * options.fraction > 1 + 1e-9:
         raise InputError(
             f"{options.folds} folds of {options.fraction:g} of the molecules are more than all of "

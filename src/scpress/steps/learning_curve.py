@@ -8,6 +8,7 @@ import anndata as ad
 import numpy as np
 
 from scpress.config.options import LearningCurveOptions, TrainOptions
+from scpress.counts.measured import require_all_measured
 from scpress.errors import InputError
 from scpress.model.molecules import HeldOutFold, score_means
 from scpress.steps.baselines import predict_gene_means
@@ -51,6 +52,7 @@ def learning_curve(
     InputError
         No halvings, one training for each size, folds of other cells or genes; as `train`.
     """
+    require_all_measured(counts, "learning-curve")
     if curve.halvings < MIN_SIZES - 1:
         raise InputError(
             f"halvings is {curve.halvings}, which is no curve; set halvings to {MIN_SIZES - 1} or "

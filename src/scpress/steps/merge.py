@@ -47,6 +47,9 @@ class MergePlan:
 def merge(samples: Samples, options: MergeOptions | None = None) -> ad.AnnData:
     """Join the passing cells of all samples over their common genes, or over all.
 
+    Of `panels` varm["measured"] says which sample measured which gene, in the order of
+    uns["scpress"]["sample_names"]; it is left out where every sample measured all.
+
     Genes join by their names in var, which are ids where the input has them. Where some samples
     have ids and others symbols only, a symbol is given the id it has in the others, if it has
     exactly one and is not repeated. Where samples list their genes in different orders, symbols
@@ -104,6 +107,8 @@ def plan_merge(samples: Samples, options: MergeOptions) -> MergePlan:
     var = _merge_var(samples, names, genes)
     var[slots.N_CELLS.name] = n_cells.to_numpy()[enough]
     rest = ad.AnnData(obs=obs, var=var, obsm=_merge_obsm(samples, passing, messages))
+    if options.genes == "panels":
+        _mark_measured(rest, names, messages)
     rest.uns[slots.RECORD.name] = _record(samples, passing, genes, n_zero, messages)
     for message in messages:
         _log.info("%s", message)
@@ -187,7 +192,7 @@ def _choose_genes(names: dict[str, pd.Index], how: str) -> pd.Index:
     lists = [index[index.notna()] for index in names.values()]
     genes = lists[0]
     for sample, other in zip(list(names)[1:], lists[1:], strict=True):
-        if how == "union":
+        if how != "intersection":
             genes = genes.append(other[~other.isin(genes)])
             continue
         common = genes[genes.isin(other)]
@@ -200,6 +205,31 @@ def _choose_genes(names: dict[str, pd.Index], how: str) -> pd.Index:
             )
         genes = common
     return genes
+
+
+def _mark_measured(rest: ad.AnnData, names: dict[str, pd.Index], messages: list[str]) -> None:
+    """Note which sample measured which of the merged genes, where not all measured all.
+
+    Raises
+    ------
+    InputError
+        No gene was measured in all samples: nothing says how large their cells are.
+    """
+    measured = np.stack([rest.var_names.isin(index) for index in names.values()], axis=1)
+    if measured.all():
+        return
+    everywhere = int(measured.all(axis=1).sum())
+    if not everywhere:
+        raise InputError(
+            f"no gene is measured in all of the {len(names)} samples, and library sizes are over "
+            "such genes. Leave out the sample that shares none, or give all samples ids or symbols "
+            "of the same kind."
+        )
+    rest.varm[slots.MEASURED.name] = measured
+    messages.append(
+        f"{everywhere} of {len(measured)} genes are measured in all samples: library sizes, "
+        "markers, types and subtypes are by these; models learn each gene where it was measured"
+    )
 
 
 def _tell_losses(

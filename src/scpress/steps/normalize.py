@@ -12,6 +12,7 @@ from scpress import slots
 from scpress.config.options import NormalizeOptions
 from scpress.config.scores import AUTO
 from scpress.counts.genes import find_ids_and_symbols, without_version
+from scpress.counts.measured import Measured, measured_in
 from scpress.counts.sizes import library_sizes, size_factors
 from scpress.counts.variable_genes import (
     GeneMoments,
@@ -46,8 +47,9 @@ def normalize(
     Returns
     -------
     AnnData
-        obs: library_size, size_factor, over all genes; var: highly_variable and the statistics it
-        follows from; no X.
+        obs: library_size, size_factor, over all genes that every sample measured; var:
+        highly_variable and the statistics it follows from, of the cells in which a gene was
+        measured; no X.
 
     Raises
     ------
@@ -61,19 +63,25 @@ def normalize(
             "as --genes, or name a number and a ranking."
         )
     messages: list[str] = []
-    library_size = library_sizes(counts.X)
+    measured = measured_in(counts)
+    library_size = library_sizes(counts.X, None if measured is None else measured.everywhere)
+    if measured is not None:
+        of_sets = measure_moments(counts.X, measured.of_cell, len(measured.genes))
+        measured.require_no_others(of_sets.total)
+        _keep_empty(library_size, messages)
     obs = pd.DataFrame(
         {slots.LIBRARY_SIZE.name: library_size, slots.SIZE_FACTOR.name: size_factors(library_size)},
         index=counts.obs_names,
     )
     if gene_list is not None:
         chosen = _find_genes(counts.var, gene_list, messages)
-        moments = measure_moments(counts.X, np.zeros(counts.n_obs, dtype=np.int64), 1)
-        var = _statistics(moments) | {slots.HIGHLY_VARIABLE.name: chosen}
+        var = _statistics(_pool(counts.X), measured) | {slots.HIGHLY_VARIABLE.name: chosen}
         flavor = "gene_list"
     else:
         batches, names = _read_batches(counts, options, messages)
-        var, flavor = _rank(counts.X, batches, names, options, messages)
+        if measured is not None:
+            batches, names = _divide(batches, names, measured, options.min_cells_per_batch)
+        var, flavor = _rank(counts.X, batches, names, options, messages, measured)
         asked = options.n_top_genes
         if asked is None or counts.n_vars <= int(asked):
             shown = "null" if asked is None else asked
@@ -124,29 +132,65 @@ def _read_batches(
     return number[column.codes], list(column.categories[~small])
 
 
+def _keep_empty(library_size: np.ndarray, messages: list[str]) -> None:
+    """Take cells without a molecule of the genes that all samples measured for those of one."""
+    empty = library_size == 0
+    if empty.any():
+        library_size[empty] = 1
+        messages.append(
+            f"{int(empty.sum())} cells have no molecules of the genes that every sample measured; "
+            "their library size is taken for 1"
+        )
+
+
+def _divide(
+    batches: np.ndarray, names: list[str], measured: Measured, min_cells: int
+) -> tuple[np.ndarray, list[str]]:
+    """Batches by the genes that were measured, too; without the small parts, if others are left."""
+    n_sets = len(measured.genes)
+    pairs = np.where(batches < 0, -1, batches * n_sets + measured.of_cell)
+    sizes = np.bincount(pairs[pairs >= 0], minlength=len(names) * n_sets)
+    kept = sizes >= min(min_cells, sizes.max())
+    number = np.append(np.where(kept, np.cumsum(kept) - 1, -1), -1)
+    of_pair = [
+        f"{name} where {n_genes} genes are measured"
+        for name in names
+        for n_genes in measured.genes.sum(axis=1)
+    ]
+    return number[pairs], [of_pair[pair] for pair in np.flatnonzero(kept)]
+
+
 def _rank(
     X: Any,
     batches: np.ndarray,
     names: list[str],
     options: NormalizeOptions,
     messages: list[str],
+    measured: Measured | None = None,
 ) -> tuple[dict[str, np.ndarray], str]:
-    """Columns of var, and how the genes were ranked in the end."""
+    """Columns of var, and how the genes were ranked in the end.
+
+    Where not all genes were measured in all cells, those of a batch are of one set of them.
+    """
     moments = measure_moments(X, batches, len(names))
-    var = _statistics(moments if (batches >= 0).all() else _pool(X))
+    var = _statistics(moments if (batches >= 0).all() else _pool(X), measured)
+    was_measured = np.ones((len(names), X.shape[1]), dtype=bool)
+    if measured is not None:
+        was_measured[batches[batches >= 0]] = measured.genes[measured.of_cell[batches >= 0]]
     n_top = X.shape[1] if options.n_top_genes is None else int(options.n_top_genes)
     if options.flavor != "seurat_v3":
         if options.flavor == "pearson_residuals":
             scores = residual_variances(X, batches, moments)
-            var[slots.RESIDUAL_VARIANCES.name] = scores.mean(axis=0)
+            var[slots.RESIDUAL_VARIANCES.name] = _mean_score(scores, was_measured)
         elif options.flavor == "deviance":
             scores = binomial_deviances(X, batches, moments)
-            var[slots.BINOMIAL_DEVIANCE.name] = scores.mean(axis=0)
+            var[slots.BINOMIAL_DEVIANCE.name] = _mean_score(scores, was_measured)
         else:
             scores = moments.total
+        scores = np.where(was_measured, scores, np.nan)
         return var | _choose(scores, n_top, votes_first=True), options.flavor
     kept, deviations = _fit_batches(moments, names, messages)
-    if not kept and len(names) > 1:
+    if not kept and len(names) > 1 and measured is None:
         messages.append("genes are ranked over all cells together")
         batches = np.zeros(X.shape[0], dtype=np.int64)
         moments = _pool(X)
@@ -160,7 +204,9 @@ def _rank(
     number[kept] = np.arange(len(kept))
     moments = GeneMoments(moments.n_obs[kept], moments.total[kept], moments.squares[kept])
     scores = clipped_variances(X, number[batches], moments, np.stack(deviations))
-    var[slots.VARIANCES_NORM.name] = scores.mean(axis=0)
+    was_measured = was_measured[kept]
+    var[slots.VARIANCES_NORM.name] = _mean_score(scores, was_measured)
+    scores = np.where(was_measured, scores, np.nan)
     return var | _choose(scores, n_top, votes_first=False), options.flavor
 
 
@@ -168,8 +214,17 @@ def _pool(X: Any) -> GeneMoments:
     return measure_moments(X, np.zeros(X.shape[0], dtype=np.int64), 1)
 
 
-def _statistics(moments: GeneMoments) -> dict[str, np.ndarray]:
-    mean, variance = moments.pooled()
+def _mean_score(scores: np.ndarray, was_measured: np.ndarray) -> np.ndarray:
+    """[genes] Mean score over the batches in which a gene was measured; 0 where it was in none."""
+    if was_measured.all():
+        return np.asarray(scores.mean(axis=0))
+    total = np.where(was_measured, scores, 0).sum(axis=0)
+    return np.asarray(total / np.maximum(was_measured.sum(axis=0), 1))
+
+
+def _statistics(moments: GeneMoments, measured: Measured | None) -> dict[str, np.ndarray]:
+    n_obs = None if measured is None else measured.sums(np.ones(len(measured.of_cell)))
+    mean, variance = moments.pooled(n_obs)
     return {slots.MEANS.name: mean, slots.VARIANCES.name: variance}
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from scpress import slots
 from scpress.config.options import TrainOptions
 from scpress.counts.matrix import gene_totals
+from scpress.counts.measured import measured_in
 from scpress.errors import InputError
 from scpress.model.baselines import FLOOR
 from scpress.model.fitted import TrainedModel
@@ -103,6 +104,8 @@ def held_out_folds(
     n_obs = counts.n_obs
     names = pd.Index([name.rpartition(":")[0] for name in folds.obs_names])
     X = select_genes(counts.X, columns)
+    measured = measured_in(counts)
+    measured = None if measured is None else measured.select(columns)
     library_size = normalized.obs[slots.LIBRARY_SIZE.name].to_numpy(dtype=np.int64)
     of_folds = folds.obs[slots.LIBRARY_SIZE.name].to_numpy(dtype=np.int64)
     theta = folds.var[slots.THIN_THETA.name].to_numpy(dtype=np.float64)
@@ -114,7 +117,7 @@ def held_out_folds(
             raise InputError(
                 "the folds hold molecules that the counts do not. Give files of one run."
             )
-        yield hold_out(X, molecules, left, fraction=record.fraction, theta=theta)
+        yield hold_out(X, molecules, left, fraction=record.fraction, theta=theta, measured=measured)
 
 
 def without_fold(
@@ -126,7 +129,12 @@ def without_fold(
         obs=pd.DataFrame({slots.LIBRARY_SIZE.name: fold.library_size}, index=counts.obs_names),
         var=pd.DataFrame({slots.HIGHLY_VARIABLE.name: True}, index=genes),
     )
-    return ad.AnnData(fold.training.X, obs=counts.obs.copy(), var=var.copy()), normalized
+    training = ad.AnnData(fold.training.X, obs=counts.obs.copy(), var=var.copy())
+    if fold.training.measured is not None:
+        columns = counts.var_names.get_indexer(genes)
+        training.varm[slots.MEASURED.name] = counts.varm[slots.MEASURED.name][columns]
+        training.uns[slots.RECORD.name] = counts.uns[slots.RECORD.name]
+    return training, normalized
 
 
 def means_of(
@@ -152,10 +160,13 @@ def means_of(
     decoded = np.zeros(model.config.n_genes)
     training = modelled_counts(*left, model)
     for rows, _ in training.blocks(n_cells=_BLOCK_CELLS):
-        decoded += predict(rows, training).sum(axis=0, dtype=np.float64)
+        mu = predict(rows, training)
+        if training.measured is not None:
+            mu = mu * training.measured.mask(rows)
+        decoded += mu.sum(axis=0, dtype=np.float64)
     counted = gene_totals(training.X)
     scale = np.divide(counted, decoded, out=np.ones_like(decoded), where=decoded > counted * 1e-3)
-    floor = FLOOR * counted / training.size_factor.sum()
+    floor = FLOOR * counted / np.maximum(training.sums(training.size_factor), 1e-12)
 
     def scaled(rows: slice) -> np.ndarray:
         return np.maximum(predict(rows) * scale, np.outer(seen.size_factor[rows], floor))

@@ -13,6 +13,7 @@ import numpy as np
 from scpress import slots
 from scpress.config.options import SearchOptions, TrainOptions
 from scpress.config.scores import AUTO
+from scpress.counts.measured import require_all_measured
 from scpress.errors import InputError
 from scpress.model.axes import Axes, resolve_config
 from scpress.model.fitted import record_options
@@ -56,6 +57,7 @@ def search(
     InputError
         An axis that is no option of training, values that it cannot have, nothing to try.
     """
+    require_all_measured(counts, "search")
     draw = draw or SearchOptions()
     slots.require(folds, slots.THIN_THETA)
     slots.require(normalized, slots.HIGHLY_VARIABLE)

@@ -16,6 +16,7 @@ from scpress.cells.subtypes import find_subtypes
 from scpress.config.options import SubtypeOptions
 from scpress.counts.genes import gene_symbols
 from scpress.counts.matrix import select_columns
+from scpress.counts.measured import common_genes
 from scpress.errors import InputError
 
 log = logging.getLogger("scpress")
@@ -70,7 +71,9 @@ def subtype(
     slots.require(normalized, slots.SIZE_FACTOR, slots.HIGHLY_VARIABLE)
     slots.require_same_cells(counts.obs_names, normalized.obs_names, "normalized")
     size_factor = normalized.obs[slots.SIZE_FACTOR.name].to_numpy(dtype=np.float64)
-    columns = np.flatnonzero(normalized.var[slots.HIGHLY_VARIABLE.name].to_numpy(dtype=bool))
+    is_used = normalized.var[slots.HIGHLY_VARIABLE.name].to_numpy(dtype=bool)
+    common = common_genes(counts, "subtype")
+    columns = np.flatnonzero(is_used if common is None else is_used & common)
     if not len(columns):
         raise InputError("no gene is highly variable; raise `n_top_genes` of normalize.")
     matrix = select_columns(counts.X, columns)

@@ -13,6 +13,7 @@ from scpress.cells.subtypes import cluster_by_means
 from scpress.config.options import ThinOptions
 from scpress.counts.digests import digest_of
 from scpress.counts.matrix import iter_chunks, stack_rows
+from scpress.counts.measured import measured_in
 from scpress.counts.sizes import library_sizes, log_normalize
 from scpress.counts.thinning import estimate_theta_within, split_folds
 from scpress.errors import InputError
@@ -42,7 +43,7 @@ def thin(
     -------
     AnnData
         [folds x cells, modelled genes] X: molecules of each fold, one fold after the other. obs:
-        fold, library_size (over all genes). var: thin_theta.
+        fold, library_size (as of `normalize`). var: thin_theta.
 
     Raises
     ------
@@ -62,7 +63,17 @@ def thin(
     slots.require_same_genes(counts.var_names, normalized.var_names, "normalized")
     columns = np.flatnonzero(normalized.var[slots.HIGHLY_VARIABLE.name].to_numpy(dtype=bool))
     size_factor = normalized.obs[slots.SIZE_FACTOR.name].to_numpy(dtype=np.float64)
-    group = group_cells(select_genes(counts.X, columns), size_factor, seed=options.seed)
+    measured, everywhere = measured_in(counts), None
+    if measured is None:
+        group = group_cells(select_genes(counts.X, columns), size_factor, seed=options.seed)
+    else:
+        # By what was measured in all; cells with other genes are of other groups, so that a gene's
+        # dispersion is of cells in which it was measured.
+        everywhere = measured.everywhere
+        common = columns[everywhere[columns]]
+        group = group_cells(select_genes(counts.X, common), size_factor, seed=options.seed)
+        pairs = np.stack([group, measured.of_cell])
+        group = np.unique(pairs, axis=1, return_inverse=True)[1].ravel()
     theta = estimate_theta_within(counts.X, size_factor, group)
 
     blocks: list[list[sparse.csr_matrix]] = [[] for _ in range(options.folds)]
@@ -72,7 +83,7 @@ def thin(
         fractions = [options.fraction] * options.folds
         *folds, _ = split_folds(block.astype(np.int32), theta, fractions=fractions, rng=rng)
         for k, fold in enumerate(folds):
-            sizes[k, start:stop] = library_sizes(fold)
+            sizes[k, start:stop] = library_sizes(fold, everywhere)
             blocks[k].append(select_genes(fold, columns))
     in_order = [block for fold in blocks for block in fold]
     X = stack_rows(in_order, n_vars=len(columns), dtype=np.int32)
@@ -103,7 +114,7 @@ def group_cells(X: sparse.csr_matrix, size_factor: np.ndarray, *, seed: int) -> 
     """[cells] Group of each cell, 0 to n - 1, by k-means of principal components."""
     n_obs = X.shape[0]
     n_groups = min(_MAX_GROUPS, n_obs // _CELLS_PER_GROUP)
-    if n_groups < 2:
+    if n_groups < 2 or X.shape[1] < 2:
         return np.zeros(n_obs, dtype=np.int64)
     molecules = np.asarray(X.sum(axis=0)).ravel()
     genes = np.sort(np.argsort(-molecules, kind="stable")[:_MAX_GENES])

@@ -14,6 +14,7 @@ from scpress import slots
 from scpress.config.options import TrainOptions
 from scpress.counts.genes import gene_symbols
 from scpress.counts.matrix import iter_chunks
+from scpress.counts.measured import measured_in
 from scpress.counts.spill import RowKeeper
 from scpress.errors import FitFailedError, InputError
 from scpress.model.axes import resolve_config
@@ -86,7 +87,11 @@ def train(
         raise InputError(f"a model needs at least 2 genes; found {len(columns)} highly variable.")
     is_pca = options.preset == "pca"
     batch, batches = covariates_of(counts.obs, None if is_pca else options.batch_key)
-    config = resolve_config(options, n_genes=len(columns), batches=batches)
+    measured = measured_in(counts)
+    measured = None if measured is None else measured.select(columns)
+    config = resolve_config(
+        options, n_genes=len(columns), batches=batches, masked=measured is not None
+    )
 
     library_size = normalized.obs[slots.LIBRARY_SIZE.name].to_numpy()
     # By sample, whatever the model's own batch: all models are scored on the same cells.
@@ -114,6 +119,7 @@ def train(
             size_factor[rows],
             None if batch is None else batch[rows],
             None if continuous is None else continuous[rows],
+            None if measured is None else measured.take(rows),
         )
         for X, rows in zip(
             divide_rows(counts.X, columns, (training_rows, validation_rows), options.memory_mb),
@@ -252,10 +258,18 @@ def describe_theta(model: TrainedModel, training: ModelledCounts) -> ThetaRange 
 
 
 def gene_theta(model: TrainedModel, data: ModelledCounts | None = None) -> np.ndarray:
-    """[n_genes] Inverse dispersion of each gene; the geometric mean over batches, or cells."""
+    """[n_genes] Inverse dispersion of each gene; the geometric mean over batches, or cells.
+
+    Of batches in which the gene was measured.
+    """
     log_theta = model.network.log_theta
     if isinstance(log_theta, torch.nn.Parameter):
-        return torch.exp(log_theta.detach().mean(dim=0)).cpu().numpy()
+        values = log_theta.detach()
+        if model.config.masked and len(values) > 1:
+            measured = model.network.measured
+            values = (values * measured).sum(dim=0) / measured.sum(dim=0).clamp(min=1)
+            return torch.exp(values).cpu().numpy()
+        return torch.exp(values.mean(dim=0)).cpu().numpy()
     assert data is not None
     total = np.zeros(model.config.n_genes)
     for _, block in data.blocks(n_cells=512):

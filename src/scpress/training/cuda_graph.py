@@ -119,7 +119,10 @@ class PaddedRows:
             "size_factor": place(training.size_factor, torch.float32),
             "batch": place(training.batch, torch.int64),
             "continuous": place(training.continuous, torch.float32),
+            "gene_set": place(training.gene_set, torch.int64),
         }
+        measured = training.measured
+        self._measured = None if measured is None else torch.from_numpy(measured.genes).to(device)
         self._rows = torch.zeros(n_cells, dtype=torch.int64, device=device)
         if resident:
             self._pointers = torch.from_numpy(X.indptr.astype(np.int64)).to(device)
@@ -170,6 +173,8 @@ class PaddedRows:
             values.sum(dim=1),
             by_cell["batch"] if model.config.n_batches else None,
             None if continuous is None else model.standardized(continuous),
+            self._measured,
+            by_cell["gene_set"],
         )
 
 

@@ -90,9 +90,7 @@ class Gradients:
             h = self._decoder.forward(z, all_covariates, batch)
         else:
             h = torch.cat([z, *all_covariates], dim=1) if all_covariates else z
-        by_cell = self._output.forward(
-            h, network.theta_row(cells), network.library(cells), cells.counts
-        )
+        by_cell = self._output.forward(h, network.theta_row(cells), network.library(cells), cells)
         loss = (kl_weight * kl - float(by_cell.sum())) / n_cells
         of_total = LIKELIHOODS[network.config.likelihood].of_total
         if of_total is not None:
@@ -169,6 +167,10 @@ class _FirstLayer:
             self._out.copy_(bias.expand_as(self._out))
         else:
             torch.addmm(bias, self._rest, self._of_rest, out=self._out)
+        self._cells = cells
+        if cells.measured is not None:
+            self._absent = self._network.absent(cells)
+            self._out.add_((self._absent @ self._scaled)[cells.gene_set])
         if isinstance(self._values, Tensor):
             return self._out.addmm_(self._values, self._scaled)
         layers.add_sparse_product(self._values, self._scaled, self._out)
@@ -179,6 +181,10 @@ class _FirstLayer:
             torch.mm(self._values.t(), gradient, out=self._by_weight)
         else:
             layers.sparse_gradient(self._values, gradient, self._by_weight)
+        if self._cells.gene_set is not None:
+            by_set = torch.zeros(len(self._absent), gradient.shape[1])
+            by_set.index_add_(0, self._cells.gene_set, gradient)
+            self._by_weight.addmm_(self._absent.t(), by_set)
         by_bias = torch.sum(gradient, 0, out=self._by_bias)
         if self._rest is not None:
             torch.mm(self._rest.t(), gradient, out=self._by_rest)

@@ -19,7 +19,7 @@ from scpress.model.fitted import TrainedModel
 from scpress.model.likelihoods import LIKELIHOODS
 from scpress.model.modelled import ModelledCounts
 from scpress.model.network import CountAutoencoder
-from scpress.model.scoring import fit_log_values, library_of, log_moments
+from scpress.model.scoring import fit_log_values, gene_rates, library_of, log_moments
 from scpress.tables.training import HistoryRow
 from scpress.training.allocator import large_blocks_stay
 from scpress.training.checkpoints import Checkpoint
@@ -195,6 +195,8 @@ def initialize(network: CountAutoencoder, training: ModelledCounts) -> None:
     """Start the output at the gene means, and the input's shift and scale at the data's."""
     config = network.config
     on_counts = LIKELIHOODS[config.likelihood].on_counts
+    if config.masked:
+        _note_measured(network, training)
     if config.input == "zscore":
         mean, variance = log_moments(training)
         network.input_mean.copy_(torch.from_numpy(mean))
@@ -205,7 +207,11 @@ def initialize(network: CountAutoencoder, training: ModelledCounts) -> None:
         network.continuous_scale.copy_(torch.from_numpy(spread))
     with torch.no_grad():
         if on_counts:
-            share = (gene_totals(training.X) + 0.5) / library_of(training, config.library).sum()
+            if config.masked:
+                share = gene_rates(training)
+            else:
+                library = library_of(training, config.library)
+                share = (gene_totals(training.X) + 0.5) / library.sum()
             network.eta.bias.copy_(torch.from_numpy(np.log(share)))
         else:
             center, scale = fit_log_values(training, config.likelihood)
@@ -219,6 +225,24 @@ def initialize(network: CountAutoencoder, training: ModelledCounts) -> None:
             network.pi_logits.weight.mul_(_HEAD_SCALE)
             network.pi_logits.bias.fill_(_FIRST_PI_LOGIT)
     network.clamp_theta()
+
+
+def _note_measured(network: CountAutoencoder, training: ModelledCounts) -> None:
+    """Tell the network what enters for a gene that a cell was not measured for, and who was."""
+    config = network.config
+    network.rate.copy_(torch.from_numpy(gene_rates(training)))
+    if config.input == "log1p":
+        logs = ModelledCounts(training.X, np.ones(len(training)), measured=training.measured)
+        network.input_mean.copy_(torch.from_numpy(log_moments(logs)[0]))
+    if training.measured is None:
+        return
+    batch = np.zeros(len(training), dtype=np.int64)
+    if config.n_batches and training.batch is not None:
+        batch = training.batch
+    network.measured.fill_(False)
+    pairs = np.unique(np.stack([batch, training.measured.of_cell]), axis=1)
+    for of_batch, of_set in pairs.T:
+        network.measured[of_batch] |= torch.from_numpy(training.measured.genes[of_set])
 
 
 def _step_seed(seed: int, step: int, rollbacks: int) -> int:

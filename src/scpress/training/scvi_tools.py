@@ -15,7 +15,7 @@ from scipy import sparse
 
 from scpress.config.options import TrainOptions
 from scpress.errors import InputError
-from scpress.model.axes import LATER_AXES, ModelConfig
+from scpress.model.axes import LATER_FIELDS, ModelConfig
 from scpress.model.fitted import TrainedModel
 from scpress.model.modelled import ModelledCounts
 from scpress.model.network import CountAutoencoder
@@ -43,7 +43,7 @@ def require_scvi_axes(config: ModelConfig) -> None:
     InputError
         An axis has a value SCVI does not have.
     """
-    for axis, value in (_SCVI_AXES | LATER_AXES).items():
+    for axis, value in (_SCVI_AXES | LATER_FIELDS).items():
         found = getattr(config, axis)
         if found != value:
             raise InputError(

@@ -34,6 +34,7 @@ def run(arguments: argparse.Namespace, options: DenoiseOptions) -> None:
     from scpress.model.fitted import load_model
     from scpress.steps.denoise import (
         add_dca_keys,
+        add_imputation_scores,
         dca_blocks,
         denoise_blocks,
         denoised_columns,
@@ -50,6 +51,8 @@ def run(arguments: argparse.Namespace, options: DenoiseOptions) -> None:
             f"dca_keys are of one training; found {len(others) + 1} files of models. Give one."
         )
     frame = denoised_frame(counts, model, denoised_columns(model, options))
+    if options.impute:
+        add_imputation_scores(frame, counts, normalized, (model, *others), options)
     walk = denoise_blocks(counts, normalized, model, options, others=others)
     blocks = (block for _, block in walk)
     matrices: dict[str, Iterator[np.ndarray]] = {"X": blocks}

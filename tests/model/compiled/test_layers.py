@@ -11,7 +11,7 @@ from scipy import sparse
 from scpress.config.options import TrainOptions
 from scpress.model import likelihoods as lk
 from scpress.model.axes import resolve_config
-from scpress.model.batches import sparse_batch
+from scpress.model.batches import Cells, sparse_batch
 from scpress.model.compiled import layers
 from scpress.model.fitted import TrainedModel
 from scpress.model.network import CountAutoencoder
@@ -58,23 +58,30 @@ def test_a_sparse_linear_layer_is_a_linear_one(density):
 
 
 CASES = [
-    (name, theta, softmax)
-    for name, theta, softmax in itertools.product(
+    (name, theta, softmax, masked)
+    for name, theta, softmax, masked in itertools.product(
         # A multinomial's loops are those of poisson.
         sorted(layers.KINDS.keys() - {"multinomial"}),
         ("gene", "batch", "cell"),
         (True, False),
+        (False, True),
     )
-    if name != "poisson" or theta == "gene"
+    if (name != "poisson" or theta == "gene") and not (masked and theta == "batch")
 ]
 
 
-@pytest.mark.parametrize(("name", "theta", "softmax"), CASES)
-def test_the_output_layer_is_the_likelihood_of_what_its_heads_decode(name, theta, softmax):
+@pytest.mark.parametrize(("name", "theta", "softmax", "masked"), CASES)
+def test_the_output_layer_is_the_likelihood_of_what_its_heads_decode(name, theta, softmax, masked):
     # More genes than the loops take at a time, more cells than there are chunks.
     n_cells, n_genes, n_inputs = 18, 1100, 5
     rng = np.random.default_rng(0)
-    x = sparse_batch(sparse.csr_matrix(rng.poisson(0.2, (n_cells, n_genes))))
+    counts = rng.poisson(0.2, (n_cells, n_genes))
+    # Sets of genes of which one is whole and one has a gap longer than what is taken at a time.
+    measured = rng.random((3, n_genes)) < 0.6 if masked else np.ones((3, n_genes), dtype=bool)
+    measured[0], measured[1, :1030] = True, measured[1, 0]
+    gene_set = rng.permutation(np.arange(n_cells) % 3)
+    mask = torch.from_numpy(measured[gene_set])
+    x = sparse_batch(sparse.csr_matrix(counts * mask.numpy()))
     torch.manual_seed(0)
     draw = lambda *shape: torch.randn(*shape, dtype=torch.float64)  # noqa: E731
     h, library = draw(n_cells, n_inputs), x.sum_rows(x.values).double() * (1 if softmax else 0.003)
@@ -97,7 +104,8 @@ def test_the_output_layer_is_the_likelihood_of_what_its_heads_decode(name, theta
     def likelihood_of(h, *heads):
         eta, eta_bias, pi, pi_bias, of_theta, theta_bias = heads
         mu = h @ eta.t() + eta_bias
-        mu = torch.log(library)[:, None] + (torch.log_softmax(mu, 1) if softmax else mu)
+        share = mu - torch.logsumexp(torch.where(mask, mu, -torch.inf), 1, keepdim=True)
+        mu = torch.log(library)[:, None] + (share if softmax else mu)
         logits = log_theta = None
         if pi is not None:
             logits = (h @ pi.t() + pi_bias).clamp(-lk.PI_LOGITS_MAX, lk.PI_LOGITS_MAX)
@@ -105,7 +113,8 @@ def test_the_output_layer_is_the_likelihood_of_what_its_heads_decode(name, theta
             log_theta = of_theta[rows] if theta_bias is None else h @ of_theta.t() + theta_bias
             log_theta = log_theta.clamp(lk.LOG_THETA_MIN, lk.LOG_THETA_MAX)
         parameters = lk.Parameters(mu.clamp(lk.LOG_MU_MIN, lk.LOG_MU_MAX), log_theta, logits)
-        return lk.LIKELIHOODS[name].dense(x.dense().double(), parameters).sum(dim=1)
+        dense = lk.LIKELIHOODS[name].dense(x.dense().double(), parameters)
+        return torch.where(mask, dense, 0.0).sum(dim=1)
 
     expected = likelihood_of(*leaves)
     (0.5 * expected.sum()).backward()
@@ -119,8 +128,10 @@ def test_the_output_layer_is_the_likelihood_of_what_its_heads_decode(name, theta
         with_gradient=True,
     )
     theta_row = torch.zeros(0, dtype=torch.int64) if theta == "cell" else rows
+    sets = (torch.from_numpy(measured), torch.from_numpy(gene_set)) if masked else (None, None)
+    cells = Cells(x, library.float(), library.float(), None, None, *sets)
     total, parts = layers.output_log_likelihood(
-        layer, layers.Heads(*ours[1:]), ours[0], theta_row, library.float(), x
+        layer, layers.Heads(*ours[1:]), ours[0], theta_row, library.float(), cells
     )
     np.testing.assert_allclose(parts, expected.detach(), rtol=1e-5, atol=1e-2)
     (0.5 * total).backward()

@@ -19,6 +19,10 @@ LOG_THETA = (lk.LOG_THETA_MIN, -2.0, 0.0, 2.0794415, 4.0, lk.LOG_THETA_MAX)
 PI_LOGITS = (-30.0, -3.0, 0.0, 2.0, 30.0)
 
 
+# No set of genes, and none of any cell.
+ALL_MEASURED = (np.ones((0, 1), np.bool_), np.zeros(0, np.int64))
+
+
 def _by_kernel(name, x, log_mu, log_theta, pi_logits):
     """The kernel on cells of one gene each: what it says of single entries."""
     n = len(x)
@@ -40,6 +44,7 @@ def _by_kernel(name, x, log_mu, log_theta, pi_logits):
         rows.indptr.astype(np.int64),
         rows.indices,
         rows.data.astype(np.float32),
+        *ALL_MEASURED,
         layers._LOG_FACTORIALS,
         False,
         layers._LIMITS,
@@ -103,6 +108,7 @@ def _cells(name, eta, log_theta, theta_row, library, counts, *, softmax=False, p
         rows.indptr.astype(np.int64),
         rows.indices,
         rows.data.astype(np.float32),
+        *ALL_MEASURED,
         layers._LOG_FACTORIALS,
         softmax,
         layers._LIMITS,

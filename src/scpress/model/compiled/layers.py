@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from scpress.model import likelihoods as lk
-from scpress.model.batches import SparseBatch
+from scpress.model.batches import Cells, SparseBatch
 from scpress.model.compiled import layer_loops, likelihood_loops
 from scpress.model.compiled.arithmetic import CHUNKS
 from scpress.model.compiled.likelihood_loops import NB, POISSON, ZINB
@@ -25,6 +25,7 @@ KINDS = {"poisson": POISSON, "nb": NB, "zinb": ZINB, "multinomial": POISSON}
 # Above this share of nonzeros a densified batch is quicker than the sparse loops: measured with 128
 # outputs and 128 cells, the two are equal at about 0.3.
 DENSE_FROM = 0.3
+_NO_SETS = np.zeros(0, dtype=np.int64)
 _LOG_FACTORIALS = gammaln(np.arange(1024) + 1.0)
 _LIMITS = np.array(
     [
@@ -179,6 +180,7 @@ class OutputLayer:
             self._by_h = torch.empty(self._h.shape)
         if with_gradient and self._is_cast:
             self._by_weight = torch.empty(n_genes, n_inputs, dtype=dtype)
+        self._all_measured = np.ones((0, n_genes), dtype=np.bool_)
         no_bias = torch.zeros(n_genes)
         biases = (self.heads.eta_bias, self.heads.pi_bias, self.heads.theta_bias)
         eta_bias, pi_bias, theta_bias = (no_bias if b is None else b for b in biases)
@@ -192,7 +194,7 @@ class OutputLayer:
         )
         self._written = tuple(one.numpy() for one in (self._by_cell, *self._sums.values()))
 
-    def forward(self, h: Tensor, theta_row: Tensor, library: Tensor, x: SparseBatch) -> Tensor:
+    def forward(self, h: Tensor, theta_row: Tensor, library: Tensor, cells: Cells) -> Tensor:
         """[cells] Log-likelihoods, nats, float64; overwritten by the next call.
 
         Parameters
@@ -203,7 +205,11 @@ class OutputLayer:
             [cells] Row of the shared theta of each cell; empty where theta is one of each cell.
         library
             [cells] Molecules that the softmax shares out, or the size factor where there is none.
+        cells
+            Their counts, and which of them were measured.
         """
+        x = cells.counts
+        assert isinstance(x, SparseBatch)
         self._h.copy_(h)
         for name, weight in self._weights.items():
             if self._is_cast:
@@ -217,6 +223,8 @@ class OutputLayer:
             x.pointers.numpy(),
             x.indices.numpy(),
             x.values.numpy(),
+            self._all_measured if cells.measured is None else cells.measured.numpy(),
+            _NO_SETS if cells.gene_set is None else cells.gene_set.numpy(),
             _LOG_FACTORIALS,
             self._softmax,
             _LIMITS,
@@ -258,12 +266,12 @@ class _OutputLikelihood(torch.autograd.Function):
         layer: OutputLayer,
         theta_row: Tensor,
         library: Tensor,
-        x: SparseBatch,
+        cells: Cells,
         h: Tensor,
         *heads: Any,
     ) -> tuple[Tensor, Tensor]:
         use_torchs_threads()
-        by_cell = layer.forward(h.detach(), theta_row, library, x)
+        by_cell = layer.forward(h.detach(), theta_row, library, cells)
         ctx.layer, ctx.heads = layer, heads
         parts = by_cell.float()
         ctx.mark_non_differentiable(parts)
@@ -276,7 +284,7 @@ class _OutputLikelihood(torch.autograd.Function):
 
 
 def output_log_likelihood(
-    layer: OutputLayer, heads: Heads, h: Tensor, theta_row: Tensor, library: Tensor, x: SparseBatch
+    layer: OutputLayer, heads: Heads, h: Tensor, theta_row: Tensor, library: Tensor, cells: Cells
 ) -> tuple[Tensor, Tensor]:
     """As `OutputLayer.forward`, for autograd.
 
@@ -284,7 +292,7 @@ def output_log_likelihood(
     -------
     [] sum over the cells, which has a gradient, and [cells] its parts, which have none
     """
-    return _OutputLikelihood.apply(layer, theta_row, library, x, h, *heads)
+    return _OutputLikelihood.apply(layer, theta_row, library, cells, h, *heads)
 
 
 def _numpy(tensor: Tensor) -> np.ndarray:

@@ -44,6 +44,27 @@ def _softmax(eta):  # type: ignore[no-untyped-def]
 
 
 @loop
+def _hide(measured, eta):  # type: ignore[no-untyped-def]
+    """Leave what was not measured out of the softmax: far below all else, and finite.
+
+    Its terms are as good as nothing then, so that taking them away costs no digits.
+    """
+    for j in range(eta.shape[0]):
+        eta[j] = eta[j] if measured[j] else f32(-3e38)
+
+
+@loop
+def _leave_out(measured, values):  # type: ignore[no-untyped-def]
+    """Nothing where nothing was measured; returns the sum of what was there."""
+    total = f32(0.0)
+    for j in range(values.shape[0]):
+        kept = values[j] if measured[j] else f32(0.0)
+        total += values[j] - kept
+        values[j] = kept
+    return total
+
+
+@loop
 def _exponentials(logs, shift):  # type: ignore[no-untyped-def]
     for j in range(logs.shape[0]):
         logs[j] = exp(logs[j] + shift)
@@ -222,6 +243,8 @@ def log_likelihood(  # type: ignore[no-untyped-def]
     pointers,
     indices,
     counts,
+    measured,
+    gene_set,
     log_factorials,
     softmax,
     limits,
@@ -249,6 +272,9 @@ def log_likelihood(  # type: ignore[no-untyped-def]
         [cells] Molecules to share out by the softmax, or the size factor that scales exp(eta).
     pointers, indices, counts
         [cells + 1], [nonzeros], [nonzeros] The counts, CSR.
+    measured, gene_set
+        [sets, genes] Whether cells of a set were measured, [cells] the set of each; both empty
+        where all were. What was not measured is in no sum and has no gradient.
     log_factorials
         [any] log 0!, log 1!, ... for the counts that are most frequent.
     limits
@@ -261,6 +287,7 @@ def log_likelihood(  # type: ignore[no-untyped-def]
     """
     n_cells, n_genes = eta.shape
     per_cell = theta_row.shape[0] == 0
+    masked = gene_set.shape[0] > 0
     mu_low, mu_high = limits[0], limits[1]
     # What depends on theta alone is computed once for each gene where cells share it, if those are
     # fewer than the nonzeros.
@@ -303,6 +330,8 @@ def log_likelihood(  # type: ignore[no-untyped-def]
             load_row(eta[i], eta_bias, share)
             total = np.float64(_poison(share))
             scale = library[i]
+            if masked:
+                _hide(measured[gene_set[i]], share)
             if softmax:
                 _softmax(share)
             else:
@@ -339,6 +368,16 @@ def log_likelihood(  # type: ignore[no-untyped-def]
                     total += _nb_finish(t, m, z)
                 else:
                     total += _zinb_finish(t, m, odds[first:last], z)
+
+            if masked:
+                of_cell = measured[gene_set[i]]
+                _leave_out(of_cell, share)
+                _leave_out(of_cell, by_mu)
+                total -= _leave_out(of_cell, zero)
+                if kind != POISSON:
+                    _leave_out(of_cell, by_theta)
+                if kind == ZINB:
+                    _leave_out(of_cell, odds)
 
             for k in range(n_nonzero):
                 j = columns[k]
