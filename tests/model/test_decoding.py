@@ -28,10 +28,11 @@ def model_and_data(pbmc):
 
 def test_the_mean_is_in_proportion_to_what_was_seen_in_the_batch(model_and_data):
     model, data = model_and_data
-    encoded = encode_block(model, slice(0, 30), data, "b")
+    encoded = encode_block(model, slice(0, 30), data, 1)
     found = encoded.decode(model.mean_counts)
     measured = data.measured.genes
     z, mask = torch.from_numpy(encoded.z), data.measured.mask()
+    in_each = []
     for code in (0, 1):
         # b is the reference; a is for what b has not measured.
         genes = measured[1] if code else measured[0] & ~measured[1]
@@ -41,6 +42,12 @@ def test_the_mean_is_in_proportion_to_what_was_seen_in_the_batch(model_and_data)
         total = (data.X.toarray() * measured[code]).sum(axis=1)
         expected = np.exp(eta) * (total / (np.exp(eta) * seen).sum(axis=1))[:, None]
         np.testing.assert_allclose(found[:, genes], expected[:, genes], rtol=1e-3, atol=1e-6)
+        in_each.append(expected)
+    # Without a reference every batch that measured a gene has its part, by its cells.
+    part = measured * np.array([[10], [20]])
+    mean = (in_each[0] * part[0] + in_each[1] * part[1]) / part.sum(axis=0)
+    found = encode_block(model, slice(0, 30), data, None).decode(model.mean_counts)
+    np.testing.assert_allclose(found, mean, rtol=1e-3, atol=1e-6)
 
 
 def test_without_a_shared_gene_nothing_is_decoded(model_and_data):

@@ -34,7 +34,11 @@ def model(panels):
 
 @pytest.fixture(scope="module")
 def recommended(panels, model):
-    return recommend(*panels, [model], RecommendOptions(n_genes=10, n_neighbors=5))
+    return recommend(
+        *panels,
+        [model],
+        RecommendOptions(n_genes=30, n_neighbors=5, reference_batch="whole"),
+    )
 
 
 def test_a_model_of_all_samples_predicts_hidden_counts_better_than_gene_means(recommended):
@@ -70,7 +74,7 @@ def test_only_genes_that_a_cell_was_not_measured_for_are_named_the_most_probable
     present = 1 - nbinom.pmf(0, theta, theta / (theta + mu))
     np.testing.assert_allclose(p[cell], present[named[cell]], rtol=1e-3)
     absent = ~measured.mask(slice(cell, cell + 1))[0]
-    assert set(named[cell]) == set(np.flatnonzero(absent)[np.argsort(-present[absent])[:10]])
+    assert set(named[cell]) == set(np.flatnonzero(absent)[np.argsort(-present[absent])[:30]])
 
 
 def test_denoised_values_are_missing_unless_they_are_asked_for(panels, model):
@@ -136,7 +140,7 @@ def test_a_model_of_complete_counts_refuses_gaps_in_its_genes(simulated, panels)
     plain, _ = train(whole, normalized_of(whole), options, device="cpu")
     with pytest.raises(InputError, match="not measured in all samples, and the model was trained"):
         modelled_counts(counts, normalized, plain)
-    with pytest.raises(InputError, match="nothing to recommend. Merge samples"):
+    with pytest.raises(InputError, match=r"nothing to recommend\. Merge"):
         recommend(whole, normalized, [plain])
 
 

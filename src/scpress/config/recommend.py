@@ -11,6 +11,7 @@ class RecommendOptions(Options):
 
     n_genes: int = option(20, "genes named of each cell, and the k of recall at k", minimum=1)
     reference_batch: str | None = option(
-        None, "training batch to decode in, where it measured the gene; the largest when not given"
+        None,
+        "training batch to decode in, where it measured the gene; all that did when not given",
     )
     n_neighbors: int = option(15, "neighbours of the rival that predicts by them", minimum=1)

@@ -1,4 +1,4 @@
-"""In which batch each gene is decoded: the reference one, or one in which it was measured."""
+"""In which batches each gene is decoded: the reference one, or those that measured it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -41,42 +41,56 @@ class Encoded:
     Attributes
     ----------
     batches
-        Which genes are decoded together, and the cells in the batch that they are decoded in.
+        The cells in each batch that they are decoded in, and [n_genes] the part that it has in what
+        is said of each gene.
     """
 
     rows: slice
     block: ModelledCounts
     z: np.ndarray
-    batches: list[tuple[np.ndarray, Cells]]
+    batches: list[tuple[Cells, np.ndarray]]
 
     def decode(self, what: Callable[[Cells, np.ndarray], np.ndarray]) -> np.ndarray:
-        """[cells, n_genes] What a model says of each gene in the batch it is decoded in."""
+        """[cells, n_genes] What a model says of each gene, mean over the batches by their parts."""
         if len(self.batches) == 1:
-            return what(self.batches[0][1], self.z)
-        out = np.zeros(self.block.X.shape, dtype=np.float32)
-        for genes, cells in self.batches:
-            out[:, genes] = np.broadcast_to(what(cells, self.z), out.shape)[:, genes]
-        return out
+            return what(self.batches[0][0], self.z)
+        return np.asarray(sum(what(cells, self.z) * part for cells, part in self.batches))
 
 
 def encode_block(
-    model: TrainedModel, rows: slice, block: ModelledCounts, reference_batch: str | None
+    model: TrainedModel, rows: slice, block: ModelledCounts, reference: int | None
 ) -> Encoded:
-    """Encode a block of cells and lay out in which batches its genes are decoded."""
+    """Encode a block of cells and lay out in which batches its genes are decoded.
+
+    Parameters
+    ----------
+    reference
+        Index of the batch that every gene is decoded in which was measured there. The others are
+        decoded in all batches in which they were, each as much as it has cells; so are all genes
+        where there is no reference.
+
+    Raises
+    ------
+    InputError
+        Cells share no gene with those of a batch.
+    """
     z = model.encode(block.cells_of(model))[0]
-    code = model.reference_code(reference_batch)
     if not model.config.masked or block.batch is None:
         if block.batch is not None:
-            block.batch = np.full(len(block), code, dtype=np.int64)
-        return Encoded(rows, block, z, [(np.arange(block.X.shape[1]), block.cells_of(model))])
+            assert reference is not None
+            block.batch = np.full(len(block), reference, dtype=np.int64)
+        return Encoded(rows, block, z, [(block.cells_of(model), np.ones(block.X.shape[1]))])
     was_measured = model.network.measured.cpu().numpy()
-    # The reference first, then the others from the largest on; argmax is the first that has a gene.
-    order = [code, *(c for c in np.argsort(model.batch_sizes, kind="stable")[::-1] if c != code)]
-    of_gene = np.array(order)[was_measured[order].argmax(axis=0)]
+    was_measured = was_measured | ~was_measured.any(axis=0)  # in no training cell: anywhere
+    part = was_measured * np.asarray(model.batch_sizes, dtype=np.float32)[:, None]
+    if reference is not None:
+        part[:, was_measured[reference]] = 0
+        part[reference, was_measured[reference]] = 1
+    part /= np.maximum(part.sum(axis=0), 1e-12)
     batches = []
-    for one in np.unique(of_gene):
+    for one in np.flatnonzero(part.any(axis=1)):
         # The total that is shared out is of genes whose weights this batch has learned.
         seen = restrict(block, was_measured[one])
         seen.batch = np.full(len(block), one, dtype=np.int64)
-        batches.append((np.flatnonzero(of_gene == one), seen.cells_of(model)))
+        batches.append((seen.cells_of(model), part[one]))
     return Encoded(rows, block, z, batches)

@@ -71,7 +71,7 @@ def denoise_blocks(
     Of several seeds of a model the mean, `others` as of `denoise`.
 
     Not (1 - pi) mu: extra zeros are taken for technical. Every cell is decoded in the reference
-    batch; genes that were not measured in it, in the largest one in which they were. What was not
+    batch; genes that were not measured in it, in those in which they were. What was not
     measured in a cell is NaN, unless it is to be imputed. Never an input to differential
     expression: the model has smoothed the noise away that a test needs.
 
@@ -107,7 +107,7 @@ def _encoded_blocks(
         reference_batch=options.reference_batch,
         max_missing_fraction=options.max_missing_fraction,
     ):
-        yield encode_block(model, rows, block, options.reference_batch)
+        yield encode_block(model, rows, block, model.reference_code(options.reference_batch))
 
 
 def dca_blocks(
@@ -192,7 +192,10 @@ def add_imputation_scores(
             "imputed counts are scored on cells that training held out; found new cells. Give "
             "normalized.h5ad of the training, or remove impute."
         )
-    scored = RecommendOptions(reference_batch=options.reference_batch)
+    reference = options.reference_batch
+    if models[0].config.n_batches:
+        reference = models[0].config.batches[models[0].reference_code(reference)]
+    scored = RecommendOptions(reference_batch=reference)
     var, record = score_imputation(counts, normalized, models, scored)
     for name, column in var.loc[frame.var_names].items():
         frame.var[str(name)] = column

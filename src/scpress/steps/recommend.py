@@ -232,7 +232,9 @@ def _mean_of_seeds(
     """[cells, n_genes] Mean over the seeds of what each says of a block of cells."""
     found = []
     for model, block in zip(models, blocks, strict=True):
-        encoded = encode_block(model, slice(0, len(block)), block, options.reference_batch)
+        named = options.reference_batch
+        reference = None if named is None else model.reference_code(named)
+        encoded = encode_block(model, slice(0, len(block)), block, reference)
         found.append(encoded.decode(lambda cells, z, model=model: decode(model, cells, z)))
     return np.asarray(np.mean(found, axis=0))
 
