@@ -25,22 +25,24 @@ from scpress.steps.recommend import GENE_MEANS, predictors_of, score_imputation
 from scpress.steps.train import train
 
 OPTIONS = RecommendOptions()
-N_GENES, HIDDEN, MAX_CELLS = 600, 0.3, 3000
+HIDDEN = 0.3
+# Trainings that are averaged, as the workflow does by default.
+N_MODELS = 2
 
 
-def read_sets(folder: Path) -> dict[str, ad.AnnData]:
+def read_sets(folder: Path, n_genes: int, max_cells: int) -> dict[str, ad.AnnData]:
     """Counts of the most variable genes, with the sample in which some will be hidden first."""
     pbmc = ad.read_h5ad(folder / "pbmc_3batch_2860.h5ad")
     pbmc.obs["sample"] = pd.Categorical(pbmc.obs["batch"].astype(str))
     donors = ad.read_h5ad(folder / "onek1k_7811.h5ad")
-    donors = donors[np.sort(np.random.default_rng(0).permutation(donors.n_obs)[:MAX_CELLS])].copy()
+    donors = donors[np.sort(np.random.default_rng(0).permutation(donors.n_obs)[:max_cells])].copy()
     half = np.random.default_rng(1).integers(2, size=donors.n_obs)
     donors.obs["sample"] = pd.Categorical(np.array(["a", "b"])[half])
     sets = {"PBMC, three chemistries": pbmc, "OneK1K, half of the cells": donors}
     for name, counts in sets.items():
         counts.X = counts.X.astype(np.int32)
         counts.obs_names_make_unique()
-        variable = normalize(counts, NormalizeOptions(n_top_genes=N_GENES)).var["highly_variable"]
+        variable = normalize(counts, NormalizeOptions(n_top_genes=n_genes)).var["highly_variable"]
         sets[name] = counts[:, variable.to_numpy()].copy()
         del sets[name].uns
     return sets
@@ -65,20 +67,23 @@ def hide(counts: ad.AnnData, seed: int) -> tuple[ad.AnnData, np.ndarray, np.ndar
 
 
 def compare(counts: ad.AnnData, seed: int, max_steps: int, **options: object) -> pd.DataFrame:
-    """Scores of one seed, which draws the hidden genes and the model's weights."""
+    """Scores of one seed, which draws the hidden genes and the models' weights."""
     left, cells, genes = hide(counts, seed)
     normalized = normalize(left, NormalizeOptions(n_top_genes=None))
     training = TrainOptions(max_steps=max_steps, validate_every=100, **options)
-    model, _ = train(left, normalized, training, seed=seed, device="cpu")
-    data = modelled_counts(left, normalized, model)
+    models = [
+        train(left, normalized, training, seed=N_MODELS * seed + number, device="cpu")[0]
+        for number in range(N_MODELS)
+    ]
+    data = modelled_counts(left, normalized, models[0])
     whole = Measured(np.ones((1, len(genes)), dtype=bool), np.zeros(len(cells), dtype=np.int64))
     truth = Hidden(data.take(cells), counts.X[cells], genes, lambda rows: whole.mask(rows) & genes)
     tallies = {}
-    for name, predict in predictors_of([model], data, truth, OPTIONS).items():
+    for name, predict in predictors_of(models, data, truth, OPTIONS).items():
         tallies[name] = Tally.of_genes(len(genes))
         tallies[name].add(truth, predict, OPTIONS.n_genes)
     base = tallies[GENE_MEANS].deviance.sum()
-    _, record = score_imputation(left, normalized, [model], OPTIONS)
+    _, record = score_imputation(left, normalized, models, OPTIONS)
     return pd.DataFrame(
         {
             "predictor": list(tallies),
@@ -97,8 +102,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--max-steps", type=int, default=1500)
+    parser.add_argument("--genes", type=int, default=600)
+    parser.add_argument("--max-cells", type=int, default=3000, help="of OneK1K")
     arguments = parser.parse_args()
-    for name, counts in read_sets(arguments.data).items():
+    for name, counts in read_sets(arguments.data, arguments.genes, arguments.max_cells).items():
         options = {"likelihood": "nb", "batch_key": "sample"}
         tables = [
             compare(counts, seed, arguments.max_steps, **options) for seed in range(arguments.seeds)

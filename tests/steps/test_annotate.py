@@ -4,6 +4,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from builders import panels_of
 from scipy import sparse, stats
 from sklearn.cluster import KMeans
 from sklearn.decomposition import TruncatedSVD
@@ -228,3 +229,17 @@ def test_types_without_a_gene_in_the_data_are_named(demo, caplog):
         annotate(*demo[:3], table, AnnotateOptions())
     assert "no positive marker of" in caplog.text
     assert "Martian" in caplog.text
+
+
+def test_no_gene_that_a_sample_did_not_measure_is_a_marker(simulated, caplog):
+    counts, normalized = panels_of(simulated, 60)
+    counts.obs["mine"] = types = np.where(np.arange(counts.n_obs) % 4 < 2, "a", "b")
+    clusters = ad.AnnData(obs=pd.DataFrame(index=counts.obs_names))
+    clusters.obs["leiden"] = pd.Categorical(types)
+    options = AnnotateOptions(labels_column="mine", max_fdr=1.0, n_markers=1000)
+    with caplog.at_level("INFO", logger="scpress"):
+        _, markers = annotate(counts, normalized, clusters, None, options)
+    assert "annotate: 60 of 200 genes were not measured in all samples" in caplog.text
+    common = set(counts.var_names[counts.varm["measured"].all(axis=1)])
+    assert len(markers) > 20
+    assert set(markers["gene"]) <= common

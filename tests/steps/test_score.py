@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
-from builders import brief_options, normalized_of
+from builders import brief_options, normalized_of, panels_of
 
 from scpress.config.options import SimulateOptions, ThinOptions
+from scpress.counts.measured import measured_in
 from scpress.errors import InputError
+from scpress.model.molecules import score_means
 from scpress.steps import score as step
+from scpress.steps.baselines import predict_gene_means, score_baselines
 from scpress.steps.score import held_out_folds, score, without_fold
 from scpress.steps.simulate import simulate
 from scpress.steps.thin import thin
@@ -126,3 +129,39 @@ def test_folds_of_other_counts_are_refused(simulated, folds):
     other.X.data[:] = 1
     with pytest.raises(InputError, match="molecules that the counts do not"):
         next(held_out_folds(other, normalized, folds))
+
+
+def test_what_was_not_measured_is_in_no_score(simulated):
+    counts, normalized = panels_of(simulated)
+    folds = thin(counts, normalized)
+    fold = next(held_out_folds(counts, normalized, folds))
+    mask = fold.mask(slice(0, 600))
+    np.testing.assert_array_equal(mask, measured_in(counts).mask())
+    mean = np.full(mask.shape, 0.5)
+    one, other = (
+        score_means(fold, lambda rows, mean=mean: mean[rows])
+        for mean in (mean, np.where(mask, mean, 99.0))
+    )
+    assert one == other
+    assert fold.entries().sum() == mask.sum()
+    assert np.sum(fold.entries() * one.expected_zeros) < mask.sum()
+    # Sizes are of genes that all measured, and what is left says what was measured.
+    everywhere = mask.all(axis=0)
+    np.testing.assert_array_equal(
+        folds.obs["library_size"][:600], folds.X[:600][:, everywhere].sum(axis=1).A1
+    )
+    left, _ = without_fold(counts, fold, folds.var_names)
+    np.testing.assert_array_equal(measured_in(left).mask(), mask)
+
+
+def test_gene_means_alone_are_the_baseline_where_genes_were_not_measured(simulated, caplog):
+    counts, normalized = panels_of(simulated)
+    folds = thin(counts, normalized)
+    with caplog.at_level("INFO", logger="scpress"):
+        table = score_baselines(counts, normalized, folds)
+    assert [one.name for one in table.predictors] == ["gene means"]
+    assert "PCA and NMF, which would take them for zeros, are left out" in caplog.text
+    fold = next(held_out_folds(counts, normalized, folds))
+    mean = predict_gene_means(fold)(slice(0, 600))
+    mask, seen = fold.mask(slice(0, 600)), fold.seen.X.toarray()
+    np.testing.assert_allclose((mean * mask).sum(axis=1), np.maximum(seen.sum(axis=1), 1))

@@ -2,6 +2,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from builders import panels_of
 
 from scpress.cells.markers import MARKER_COLUMNS
 from scpress.cells.stability import adjusted_rand_index
@@ -161,3 +162,19 @@ def test_step_says_what_is_wrong(parts):
     silent.var["highly_variable"] = False
     with pytest.raises(InputError, match="no gene is highly variable"):
         subtype(counts, silent, clusters, annotation, SubtypeOptions())
+
+
+def test_subtypes_are_of_genes_that_all_samples_measured(simulated, monkeypatch):
+    counts, normalized = panels_of(simulated, 60)
+    clusters = ad.AnnData(obs=pd.DataFrame(index=counts.obs_names))
+    clusters.obs["leiden"] = pd.Categorical(["0"] * counts.n_obs)
+    seen = []
+
+    def noted(matrix, size_factor, genes, *rest, **keywords):
+        seen.append(list(genes))
+        raise KeyError
+
+    monkeypatch.setattr("scpress.steps.subtype.find_subtypes", noted)
+    with pytest.raises(KeyError):
+        subtype(counts, normalized, clusters, None, SubtypeOptions(groupby="leiden"))
+    assert seen == [list(counts.var_names[counts.varm["measured"].all(axis=1)])]
