@@ -25,15 +25,22 @@ N_SIZES = 5
 # Column that names tables of receptor chains, joined by this.
 RECEPTORS_COLUMN, BETWEEN_FILES = "receptors", ";"
 _VERB_COLUMNS = ("sample", "path", RECEPTORS_COLUMN, *INGEST_COLUMNS)
-# Verbs that compare donors where this key names a column or is a number, and what they write.
+# Verbs that compare donors where one of these keys is given and not 0, and what they write.
 COMPARISONS = {
-    "biomarkers": ("condition_key", "biomarkers.json"),
-    "classify": ("condition_key", "classification.json"),
-    "survival": ("time_key", "survival.json"),
-    "donor_subtypes": ("max_subtypes", "donor_subtypes.json"),
+    "biomarkers": (("condition_key",), "biomarkers.json"),
+    "classify": (("condition_key",), "classification.json"),
+    "survival": (("time_key",), "survival.json"),
+    "drug_response": (("responses", "obs_prefix"), "drug_response.json"),
+    "perturbation": (("condition_key",), "perturbation.json"),
+    "donor_subtypes": (("max_subtypes",), "donor_subtypes.json"),
 }
 # Keys of the configuration that may name a file.
-FILE_KEYS = (("normalize", "gene_list"), ("annotate", "panel"))
+FILE_KEYS = (
+    ("normalize", "gene_list"),
+    ("annotate", "panel"),
+    ("drug_response", "responses"),
+    ("drug_response", "drug_features"),
+)
 # Panels that come with the package, as `cells/panels.py` has them: names, not files.
 SHIPPED_PANELS = ("immune", "pancreas", "brain", "lung", "gut")
 
@@ -325,8 +332,14 @@ def list_donor_files(config, samples):
     """Files of donors that a run makes; none where the sheet names fewer than two of them."""
     if count_donors(samples) < 2:
         return []
-    asked = [name for verb, (key, name) in COMPARISONS.items() if config[verb][key]]
+    asked = [name for verb, (_, name) in COMPARISONS.items() if find_request(config, verb)]
     return ["cohort.h5ad", *asked]
+
+
+def find_request(config, verb):
+    """The key with which a verb that compares donors is asked for, or None."""
+    keys, _ = COMPARISONS[verb]
+    return next((key for key in keys if config[verb][key]), None)
 
 
 def _check_donors(config, samples):
@@ -335,8 +348,8 @@ def _check_donors(config, samples):
     return [
         f"'{verb}.{key}' compares donors, and the sample sheet names {n}; give it a column "
         "'donor' with two or more, or leave the key out."
-        for verb, (key, _) in COMPARISONS.items()
-        if config[verb][key] and n < 2
+        for verb in COMPARISONS
+        if (key := find_request(config, verb)) and n < 2
     ]
 
 

@@ -156,6 +156,7 @@ def test_slurm_was_asked_for_what_is_predicted(cluster, finished):
     scores = {"thin", "score", "baselines", "choose", "likelihood", "learning_curve"}
     scores |= {"genes", "search", "trial", "rank", "ensemble"}
     donors = {"cohort", "biomarkers", "classify", "survival", "donor_subtypes"}
+    donors |= {"drug_response", "perturbation"}
     on_request = {"anomaly", "denoise", "false_signals", "receptors", "recommend"}
     assert seen == set(prediction.COSTS) - scores - donors - on_request
 

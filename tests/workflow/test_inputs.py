@@ -151,6 +151,12 @@ def test_what_is_given_stays_and_the_rest_of_its_section_is_filled():
         ({"samples": "no.tsv"}, "no sample sheet 'no.tsv'"),
         ({"annotate": {"panel": "no.tsv"}}, "no such file: 'no.tsv', which 'annotate.panel'"),
         ({"normalize": {"gene_list": "no"}}, "no such file: 'no', which 'normalize.gene_list'"),
+        ({"drug_response": {"responses": "no"}}, "no such file: 'no', which 'drug_response.resp"),
+        (
+            {"drug_response": {"obs_prefix": "r|"}},
+            "'drug_response.obs_prefix' compares donors, and",
+        ),
+        ({"perturbation": {"condition_key": "c"}}, "'perturbation.condition_key' compares donors"),
     ],
 )
 def test_a_bad_configuration_is_one_line(here, change, line):

@@ -26,6 +26,7 @@ ON_REQUEST = {"anomaly", "denoise", "false_signals", "genes", "learning_curve", 
 ON_REQUEST |= {"receptors", "recommend"}
 # Verbs of donors, whom the shipped sample sheet does not name.
 ON_REQUEST |= {"cohort", "biomarkers", "classify", "survival", "donor_subtypes"}
+ON_REQUEST |= {"drug_response", "perturbation"}
 # Small enough for a test; every rule runs, and a network trains.
 SMALL = {
     "samples": "samples.tsv",

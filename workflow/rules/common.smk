@@ -95,6 +95,11 @@ RECEPTORS = [f"{RESULTS}/receptors.h5ad"] if RECEPTOR_FILES else []
 # Files the configuration names are inputs: they must exist, and a change of one counts.
 GENE_LIST = named_file("normalize", "gene_list")
 PANEL = named_file("annotate", "panel")
+DRUG_TABLES = [
+    path
+    for key in ("responses", "drug_features")
+    for path in named_file("drug_response", key)
+]
 # The networks run in the GPU environment only when the configuration insists on a GPU.
 NETWORK_ENV = (
     "../../envs/scpress-gpu.yaml"

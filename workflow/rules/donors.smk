@@ -4,6 +4,8 @@
 #   classify    cohort -> classification.json, classification.tsv  scpress classify
 #   survival    cohort -> survival.json, survival.tsv  scpress survival
 #   donor_subtypes  cohort, counts, annotation, latents -> donor_subtypes.json, donor_subtypes.tsv  scpress donor_subtypes
+#   drug_response  cohort, table of responses -> drug_response.json, drug_response.tsv  scpress drug_response
+#   perturbation  cohort -> perturbation.json, perturbation.h5ad  scpress perturbation
 
 
 rule cohort:
@@ -169,5 +171,68 @@ rule donor_subtypes:
             --output {output.record:q} \
             --table {output.table:q} \
             --donors {output.donors:q} \
+            2>{log:q}
+        """
+
+
+rule drug_response:
+    """Predict responses to drugs of donors, drugs or both held out, on request."""
+    input:
+        cohort=f"{RESULTS}/cohort.h5ad",
+        tables=DRUG_TABLES,
+    output:
+        record=f"{RESULTS}/drug_response.json",
+        scores=f"{RESULTS}/drug_response.tsv",
+    log:
+        f"{RESULTS}/logs/drug_response.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/drug_response.tsv"
+    conda:
+        "../../envs/scpress.yaml"
+    threads: config["threads"]
+    resources:
+        mem_mb=memory("drug_response"),
+        runtime=minutes("drug_response"),
+    params:
+        step_version=1,
+        flags=flags("drug_response"),
+    shell:
+        """
+        scpress drug_response \
+            --expression {input.cohort:q} \
+            {params.flags:q} \
+            --output {output.record:q} \
+            --scores {output.scores:q} \
+            2>{log:q}
+        """
+
+
+rule perturbation:
+    """Compare how donors respond to a treatment, on request."""
+    input:
+        cohort=f"{RESULTS}/cohort.h5ad",
+    output:
+        record=f"{RESULTS}/perturbation.json",
+        responses=f"{RESULTS}/perturbation.h5ad",
+    log:
+        f"{RESULTS}/logs/perturbation.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/perturbation.tsv"
+    conda:
+        "../../envs/scpress.yaml"
+    threads: config["threads"]
+    resources:
+        mem_mb=memory("perturbation"),
+        runtime=minutes("perturbation"),
+    params:
+        step_version=1,
+        flags=flags("perturbation"),
+    shell:
+        """
+        scpress perturbation \
+            --cohort {input.cohort:q} \
+            {params.flags:q} \
+            --output {output.record:q} \
+            --responses {output.responses:q} \
             2>{log:q}
         """

@@ -17,6 +17,7 @@ from scpress.config.genes import FLAVORS, GenesOptions
 from scpress.config.output import AssembleOptions, DenoiseOptions
 from scpress.config.receptors import ReceptorsOptions
 from scpress.config.recommend import RecommendOptions
+from scpress.config.response import DrugResponseOptions, PerturbationOptions
 from scpress.config.scores import (
     AUTO,
     BaselinesOptions,
@@ -314,6 +315,8 @@ VERBS: dict[str, type[Options]] = {
     "classify": ClassifyOptions,
     "survival": SurvivalOptions,
     "donor_subtypes": DonorSubtypesOptions,
+    "drug_response": DrugResponseOptions,
+    "perturbation": PerturbationOptions,
     "false_signals": FalseSignalsOptions,
     "anomaly": AnomalyOptions,
     "receptors": ReceptorsOptions,

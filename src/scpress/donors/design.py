@@ -71,6 +71,7 @@ def compare(
     options: ComparisonOptions,
     *,
     group_key: str | None = None,
+    min_donors: int = _MIN_DONORS,
 ) -> Comparison:
     """Check that the donors can be compared, and how.
 
@@ -80,12 +81,14 @@ def compare(
         [units, columns] What is known of them.
     group_key
         Column of what is held out as a whole; the donor when not given.
+    min_donors
+        Fewest of each condition.
 
     Raises
     ------
     InputError
         No such column, a donor in two conditions or in none, not two conditions, a condition of
-        fewer than three donors, or one that coincides with batches or covariates.
+        fewer donors than that, or one that coincides with batches or covariates.
     """
     varying = dict(zip(record.varying, record.varying_example, strict=True))
     key = options.condition_key
@@ -116,15 +119,15 @@ def compare(
         group = _column(obs, varying, group_key, "group_key").iloc[rows].astype(str).to_numpy()
     for level, side in zip(levels, (~is_case, is_case), strict=True):
         n = len(set(donor[side]))
-        if n < _MIN_DONORS:
+        if n < min_donors:
             raise InputError(
                 f"{key!r} is {level!r} for {n} donor{'s' if n != 1 else ''}, and "
-                f"a comparison needs at least {_MIN_DONORS} of each. Give more donors."
+                f"a comparison needs at least {min_donors} of each. Give more donors."
             )
-        if len(set(group[side])) < _MIN_DONORS:
+        if len(set(group[side])) < min_donors:
             raise InputError(
                 f"{key!r} is {level!r} in {len(set(group[side]))} of {group_key!r}; to hold these "
-                f"out there must be at least {_MIN_DONORS}."
+                f"out there must be at least {min_donors}."
             )
     parts = {name: as_numbers(one.iloc[rows], name) for name, one in nuisance.items()}
     table = pd.concat([pd.DataFrame(index=obs.index[rows]), *parts.values()], axis=1)
