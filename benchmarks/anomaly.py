@@ -6,6 +6,7 @@ where other work is running.
 
     python benchmarks/anomaly.py planted --seeds 20
     python benchmarks/anomaly.py cells mouse.h5ad --key anomaly --normal 0
+    python benchmarks/anomaly.py cells doublets.h5ad --key doublet --normal 0
     python benchmarks/anomaly.py genes bulk.h5ad
 """
 
@@ -16,12 +17,13 @@ import time
 import anndata as ad
 import numpy as np
 import pandas as pd
-from scipy import sparse
+from scipy import optimize, sparse, stats
 from scipy.spatial import cKDTree
 from sklearn.decomposition import PCA
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from scpress.cells.anomalies import count_p_values
+from scpress.cells.doublets import score_doublets
 from scpress.config.anomaly import AnomalyOptions
 from scpress.config.options import NormalizeOptions, SimulateOptions, TrainOptions
 from scpress.steps.anomaly import anomaly
@@ -88,6 +90,10 @@ def cells(path: str, key: str, normal: str) -> None:
         f"of the reference: PCA residual {roc_auc_score(is_odd, residual):.3f}, kNN distance "
         f"{roc_auc_score(is_odd, mean):.3f}"
     )
+    doublets = [score_doublets(counts.X, expected_rate=0.1, seed=seed) for seed in range(3)]
+    if all(len(one.score) == len(is_odd) for one in doublets):
+        areas = ", ".join(f"{roc_auc_score(is_odd, one.score):.3f}" for one in doublets)
+        print(f"scrublet, three seeds {areas}; molecules {_area_of_totals(counts, is_odd):.3f}")
     for named in (True, False):
         options = AnomalyOptions(
             folds=2,
@@ -103,6 +109,10 @@ def cells(path: str, key: str, normal: str) -> None:
                 f"called {called.sum()}, {(called & is_odd).sum()} rightly",
                 flush=True,
             )
+
+
+def _area_of_totals(counts: ad.AnnData, is_odd: np.ndarray) -> float:
+    return roc_auc_score(is_odd, counts.X.sum(axis=1).A1)
 
 
 def genes(path: str, n_genes: int = 1000, n_injected: int = 200) -> None:
@@ -127,7 +137,10 @@ def genes(path: str, n_genes: int = 1000, n_injected: int = 200) -> None:
             obs=pd.DataFrame(index=[f"s{i}" for i in range(len(X))]),
             var=pd.DataFrame(index=[f"g{i}" for i in range(X.shape[1])]),
         )
-        rival = average_precision_score(is_odd.ravel(), -np.log(_pca_nb(moved).ravel()))
+        rivals = {
+            rank: average_precision_score(is_odd.ravel(), -np.log(_pca_nb(moved, rank).ravel()))
+            for rank in (0, 2, 5, 10, 20)
+        }
         options = AnomalyOptions(folds=2, n_like=10, max_fdr=0.5)
         ours = {}
         for name, axes in {
@@ -142,22 +155,37 @@ def genes(path: str, n_genes: int = 1000, n_injected: int = 200) -> None:
             found = find(frame, options, seed=seed, **axes).X.toarray()
             ours[name] = average_precision_score(is_odd.ravel(), np.abs(found).ravel())
         print(
-            f"seed {seed}: {is_odd.sum()} moved of {is_odd.size}; area PCA NB {rival:.3f}, "
+            f"seed {seed}: {is_odd.sum()} moved of {is_odd.size}; area of PCA and NB by rank "
+            + ", ".join(f"{rank} {area:.3f}" for rank, area in rivals.items())
+            + "; "
             + ", ".join(f"{k} {v:.3f}" for k, v in ours.items()),
             flush=True,
         )
 
 
-def _pca_nb(counts: np.ndarray, rank: int = 10) -> np.ndarray:
-    """OUTRIDER's recipe with PCA: mean by rank 10 of log counts, theta by moments, p-values."""
+def _pca_nb(counts: np.ndarray, rank: int) -> np.ndarray:
+    """OUTRIDER's recipe with PCA: means by some components of log counts, an NB of each gene.
+
+    Its theta has the greatest likelihood given these means, of all samples; rank 0 is the mean.
+    """
     size = np.exp(np.mean(np.log(counts + 1), axis=1))
     size /= np.median(size)
     logs = np.log((counts + 1) / size[:, None])
-    pca = PCA(rank, random_state=0).fit(logs)
-    mu = np.exp(pca.inverse_transform(pca.transform(logs))) * size[:, None]
-    excess = ((counts - mu) ** 2 - mu).sum(axis=0) / (mu**2).sum(axis=0)
-    theta = 1 / np.clip(excess, 1e-4, 1e3)
+    mean = np.broadcast_to(logs.mean(axis=0), logs.shape)
+    if rank:
+        pca = PCA(rank, random_state=0).fit(logs)
+        mean = pca.inverse_transform(pca.transform(logs))
+    mu = np.exp(mean) * size[:, None]
+    theta = np.array([_theta(x, m) for x, m in zip(counts.T, mu.T, strict=True)])
     return np.maximum(count_p_values(counts, mu, np.broadcast_to(theta, mu.shape)), 1e-300)
+
+
+def _theta(x: np.ndarray, mu: np.ndarray) -> float:
+    def loss(log_theta: float) -> float:
+        theta = np.exp(log_theta)
+        return -stats.nbinom.logpmf(x, theta, theta / (theta + mu)).sum()
+
+    return float(np.exp(optimize.minimize_scalar(loss, bounds=(-5, 9), method="bounded").x))
 
 
 def main() -> None:

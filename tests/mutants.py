@@ -1902,6 +1902,106 @@ MUTANTS = [
         ),
     ),
     # cells ----------------------------------------------------------------------------------------
+    # programs -------------------------------------------------------------------------------------
+    *_in(
+        "model/traversals",
+        ("changes are in nats", "(of_place - of_place[0]) / np.log(2)", "of_place - of_place[0]"),
+        ("changes are from the place before", "of_place - of_place[0]", "of_place - of_place[-1]"),
+        ("log-values are molecules", "torch.expm1(eta).clamp(min=0) * scale", "torch.exp(eta)"),
+        ("cells are of the first batch", "model.reference_code(None)", "0"),
+        ("loadings are of the batch, too", "weight[:, : model.n_latent].copy()", "weight.copy()"),
+        ("every decoder has loadings", "if len(model.network.decoder.linear):", "if False:"),
+        ("a moved cell has one molecule", "(DEPTH * of_all)", "of_all"),
+    ),
+    *_in(
+        "cells/seeds",
+        (
+            "a flipped program is none",
+            "correlation = np.abs(own @ others.T)",
+            "correlation = (own @ others.T)",
+            "tests/cells/test_seeds.py -k programs",
+        ),
+        (
+            "programs keep their level",
+            "one - one.mean(axis=1, keepdims=True) for one in (own, others)",
+            "one for one in (own, others)",
+            "tests/cells/test_seeds.py -k programs",
+        ),
+        (
+            "what is spanned is its root",
+            "(left / np.maximum(length, 1e-12)) ** 2",
+            "(left / np.maximum(length, 1e-12))",
+            "tests/cells/test_seeds.py -k programs",
+        ),
+    ),
+    *_in(
+        "steps/programs",
+        (
+            "a dimension is moved as far as it goes",
+            "percentiles = np.linspace(options.low, options.high,",
+            "percentiles = np.linspace(0, 100,",
+        ),
+        (
+            "the farthest clusters first",
+            "pairs.sort(key=lambda pair: float(",
+            "pairs.sort(key=lambda pair: -float(",
+        ),
+        ("rare genes are listed", "kept = order[is_listed[order] & (sign", "kept = order[(sign"),
+        ("still genes are listed", ">= options.min_log2_fold_change]", ">= 0]"),
+        (
+            "what falls is what rises",
+            "order = np.argsort(-sign * change,",
+            "order = np.argsort(-change,",
+        ),
+        ("latents of another seed go", 'or record.get("seed", seed) != seed:', "or False:"),
+        (
+            "another seed is asked for its starts",
+            "np.stack([one.log2_fold_change[-1] for one in others])",
+            "np.stack([one.log2_fold_change[0] for one in others])",
+        ),
+        (
+            "cells of all clusters are moved",
+            "own = np.flatnonzero(labels == one)",
+            "own = np.arange(len(labels))",
+        ),
+    ),
+    *_in(
+        "steps/assemble",
+        (
+            "programs are of all genes",
+            "        _add_varm(frame, programs, added)",
+            "        pass",
+            "tests/verbs/test_programs.py -k test_verb",
+        ),
+    ),
+    *_in(
+        "report/programs",
+        (
+            "cells have the colour of the first program",
+            "values = z[rows, int(name[1:])]",
+            "values = z[rows, 0]",
+        ),
+        ("bars go as they like", '*sides["falls"]["gene"][::-1]]', '*sides["falls"]["gene"]]'),
+        ("other clusters are none", "if not all(one.any() for one in ends):", "if False:"),
+    ),
+    *_in(
+        "report/anomalies",
+        (
+            "genes as they stand",
+            'np.argsort(-np.abs(outliers.data), kind="stable")',
+            "np.arange(len(outliers.data))",
+        ),
+        ("a cell's place is its row", "int(np.searchsorted(shown, row))", "row"),
+    ),
+    *_in(
+        "report/inputs",
+        (
+            "the strangest may not be drawn",
+            "return np.sort(np.concatenate([named, others]))",
+            "return np.sort(drawn)",
+            "tests/report/test_anomalies.py",
+        ),
+    ),
     *_in(
         "cells/anomalies",
         ("depth stays in a score", "return scores - design @ fitted", "return scores"),

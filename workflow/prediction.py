@@ -76,6 +76,8 @@ COSTS = {
     "donor_subtypes": Cost(4000, 200, 8, 120, 0.1),
     "drug_response": Cost(4000, 0, 8, 240, 0.0),
     "perturbation": Cost(4000, 0, 8, 60, 0.0),
+    # Cells that are drawn are moved, some hundred of them; latents of all seeds are read.
+    "programs": Cost(1500, 500, 0, 30, 0.5),
     # A training for each seed and fold, on a part of the cells, and two scores of all of them.
     "anomaly": Cost(1500, 2_000, 60, 240, 3.0),
     # A pass over the sequences of 1,000 cells takes seconds, and there are up to 150.

@@ -53,6 +53,11 @@ def _var(name: str, dtype: str, text: str, **values: Any) -> Slot:
     return Slot("var", name, "[genes]", dtype, text, **values)
 
 
+def _varm(name: str, text: str) -> Slot:
+    text += "; NaN for genes not modelled."
+    return Slot("varm", name, "[genes, n_latent]", "float32", text, may_lack=True)
+
+
 SAMPLE = _obs("sample", "category", "Name of the sample in the sample sheet.")
 LABEL = _obs(
     "label",
@@ -154,6 +159,13 @@ ANOMALY_REFERENCE = _obs(
 N_OUTLIER_GENES = _obs(
     "n_outlier_genes", "int64", "Outlier genes of the cell, in anomaly.h5ad alone.", low=0
 )
+# The rows of programs.h5ad are places of programs, and no cells.
+PROGRAM = _obs("gene_program", "category", "Program of the row, in programs.h5ad alone.")
+PROGRAM_PLACE = _obs(
+    "gene_program_place",
+    "float64",
+    "Percentile of the cells, or percent of the way between clusters, in programs.h5ad alone.",
+)
 
 GENE_ID = _var("gene_id", "str", "Stable id (Ensembl) where the input has one.")
 GENE_SYMBOL = _var("gene_symbol", "str", "Symbol as given; may repeat.")
@@ -229,6 +241,8 @@ RECEPTOR = Slot(
     "Codes of the VJ and the VDJ chain, in receptors.h5ad alone; NaN without one.",
     may_lack=True,
 )
+TRAVERSALS = _varm("traversals_{model}", "log2 fold change along each dimension")
+LOADINGS = _varm("loadings_{model}", "Weights of a linear decoder")
 UMAP = Slot("obsm", "X_umap", "[cells, 2]", "float32", "Layout for looking at, not for measuring.")
 DISTANCES = Slot("obsp", "distances", "[cells, cells]", "float32", "Neighbours graph.", low=0)
 CONNECTIVITIES = Slot("obsp", "connectivities", "[cells, cells]", "float32", "Fuzzy graph.", low=0)
@@ -303,7 +317,7 @@ def require_present(adata: AnnData, *, models: Iterable[str] = (), where: str = 
     """
     for slot in SLOTS:
         names = models if slot.of("") != slot.name else [""]
-        if slot.axis in ("obs", "var", "obsm", "obsp"):
+        if slot.axis in ("obs", "var", "obsm", "varm", "obsp"):
             for name in names:
                 if slot.of(name) in getattr(adata, slot.axis):
                     require(adata, slot, model=name, where=where)
@@ -338,7 +352,7 @@ def _meaning(slot: Slot) -> str:
 
 # First letters of a slot's dtype -> kinds of numpy that hold the same, and what they are called.
 _KINDS = {"i": ("iu", "whole numbers"), "f": ("iuf", "numbers"), "b": ("b", "true or false")}
-_AXES = {"[cells, n_latent]": (2, None), "[cells, 2]": (2, 2)}
+_AXES = {"[cells, n_latent]": (2, None), "[genes, n_latent]": (2, None), "[cells, 2]": (2, 2)}
 
 
 def _fault(held: Any, slot: Slot) -> str:

@@ -3,7 +3,7 @@ import pytest
 from scipy import sparse
 from sklearn.neighbors import NearestNeighbors
 
-from scpress.cells.seeds import confirm_subtypes, neighbor_agreement
+from scpress.cells.seeds import confirm_subtypes, match_programs, neighbor_agreement
 
 
 def _graphs(*latents):
@@ -116,3 +116,32 @@ def test_cells_that_were_not_drawn_are_judged_with_the_others():
     found = _confirm(labels, points, max_cells=100)
     assert found.agreement.min() > 0.97
     assert found.confidence.mean() > 0.97
+
+
+def test_programs_are_found_again_whatever_their_order_sign_scale_and_level():
+    own = np.random.default_rng(0).normal(size=(3, 500))
+    best, spanned = match_programs(own, 7 - 3 * own[[2, 0, 1]])
+    np.testing.assert_allclose(best, 1)
+    np.testing.assert_allclose(spanned, 1)
+    best, spanned = match_programs(own, np.random.default_rng(1).normal(size=(3, 500)))
+    assert best.max() < 0.2
+    assert spanned.max() < 0.1
+
+
+def test_programs_that_turned_are_spanned_and_have_no_match():
+    a, b = np.linalg.qr(np.random.default_rng(0).normal(size=(500, 2)))[0].T
+    a, b = a - a.mean(), b - b.mean()
+    best, spanned = match_programs(np.stack([a, b]), np.stack([a + b, a - b]))
+    np.testing.assert_allclose(best, np.sqrt(0.5), atol=0.05)
+    np.testing.assert_allclose(spanned, 1)
+    # As numpy has it: the best of all correlations.
+    of_numpy = np.abs(np.corrcoef(np.stack([a, b, a + b, a - b]))[:2, 2:]).max(axis=1)
+    np.testing.assert_allclose(best, of_numpy)
+
+
+def test_a_program_that_changes_nothing_matches_nothing():
+    own = np.array([[0.0] * 5, [1.0, 2, 3, 4, 9]])
+    best, spanned = match_programs(own, own[:1])
+    assert best.tolist() == spanned.tolist() == [0, 0]
+    best, spanned = match_programs(own, own)
+    np.testing.assert_allclose((best, spanned), [[0, 1], [0, 1]])

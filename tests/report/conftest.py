@@ -3,9 +3,13 @@
 import copy
 import re
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
+
+from scpress.tables.anomaly import AnomalyRecord
 
 HOSTILE = "</script><script>alert('x')</script>"
 TYPES = {"type2": "B <i>", "type1": "T & 'co'"}
@@ -25,6 +29,7 @@ def run():
     from scpress.steps.ingest import ingest
     from scpress.steps.merge import merge
     from scpress.steps.normalize import normalize
+    from scpress.steps.programs import programs
     from scpress.steps.qc import qc
     from scpress.steps.simulate import simulate
     from scpress.steps.subtype import subtype
@@ -58,7 +63,7 @@ def run():
     normalized = normalize(counts, o.NormalizeOptions(n_top_genes=100, batch_key=None))
     histories, latents, compressions, evaluations = {}, {}, [], []
     for model, preset in (("m", "scvi"), ("other", "pca")):
-        per_seed = {}
+        per_seed, models = {}, []
         for seed in (0, 1) if model == "m" else (0,):
             options = o.TrainOptions(
                 preset=preset,
@@ -71,6 +76,7 @@ def run():
             )
             fitted, history = train(counts, normalized, options, seed=seed, device="cpu")
             histories[model, str(seed)] = history
+            models.append(fitted)
             per_seed[seed] = embed(counts, normalized, fitted, name=model)
             if seed == 0:
                 latents[model] = per_seed[0]
@@ -82,6 +88,8 @@ def run():
                         counts, normalized, latents[model], fitted, name=model, options=options
                     )
                 )
+        if model == "m":
+            of_seeds = list(per_seed.values()), models
         options = o.EvaluateOptions(batch_key=None, resolutions=(0.2, 0.6))
         evaluations.append(evaluate(counts.obs, per_seed, options, model=model))
     clusters = cluster(
@@ -91,7 +99,10 @@ def run():
         counts, normalized, clusters, None, o.AnnotateOptions(labels_column="kind")
     )
     subtypes, subtype_markers = subtype(counts, normalized, clusters, annotation)
-    cells = assemble(counts, normalized, latents, clusters, annotation, subtypes)
+    moved, program_genes = programs(
+        *of_seeds, clusters, o.ProgramsOptions(n_genes=4, n_points=3, n_cells=30), name="m"
+    )
+    cells = assemble(counts, normalized, latents, clusters, annotation, subtypes, programs=moved)
     # Two genes with one symbol must not confuse the dot plot.
     first, second = markers["gene"].drop_duplicates().iloc[:2]
     cells.var["gene_symbol"] = cells.var["gene_symbol"].astype(object)
@@ -99,8 +110,51 @@ def run():
     markers.loc[markers["gene"].isin([first, second]), "gene_symbol"] = "TWICE"
     qc_results = {name: marks for name, (_, marks) in samples.items()}
     return ReportInputs(
-        cells, qc_results, histories, evaluations, compressions, markers, subtype_markers
+        cells,
+        qc_results,
+        histories,
+        evaluations,
+        compressions,
+        markers,
+        subtype_markers,
+        programs=moved,
+        program_genes=program_genes,
+        anomaly=strange_cells(cells),
     )
+
+
+def strange_cells(cells):
+    """What `anomaly` would have made of these cells: one is called, another one is not."""
+    n = cells.n_obs
+    rng = np.random.default_rng(0)
+    found = sparse.lil_matrix((n, 3), dtype=np.float32)
+    found[7, [0, 2]] = -2.0, 9.0
+    record = AnomalyRecord(
+        model="m",
+        seeds=(0, 1),
+        folds=2,
+        n_reference=n - 2,
+        n_tested=2,
+        n_called=1,
+        max_fdr=0.1,
+        cells=tuple(cells.obs_names[[7, 3]]),
+        genes=("Sym0", "Sym1"),
+    )
+    is_tested = np.isin(np.arange(n), (3, 7))
+    obs = pd.DataFrame(
+        {
+            "anomaly_score": rng.normal(size=n).astype(np.float32),
+            "anomaly_p": rng.random(n),
+            "anomaly_fdr": np.where(is_tested, 0.04, np.nan),
+            "is_anomaly": np.arange(n) == 7,
+            "anomaly_reference": ~is_tested,
+            "n_outlier_genes": np.where(np.arange(n) == 7, 2, 0),
+        },
+        index=cells.obs_names,
+    )
+    var = pd.DataFrame({"gene_symbol": [HOSTILE, "Sym1", "Sym2"]}, index=["g0", "g1", "g2"])
+    uns = {"scpress": {"anomaly": record.as_plain()}}
+    return ad.AnnData(found.tocsr(), obs=obs, var=var, uns=uns)
 
 
 @pytest.fixture

@@ -62,6 +62,31 @@ setTimeout(() => {
       search.dispatchEvent(new Event("change"));
       found.unknown_says = says.textContent;
     }
+    const cell = document.querySelector("[data-cell]");
+    if (cell) {
+      choice.value = [...choice.options].find((one) => one.textContent === "anomaly_score").value;
+      choice.dispatchEvent(new Event("change"));
+      const before = map.data.length;
+      cell.click();
+      const ring = map.data.at(-1);
+      found.ring = { says: says.textContent, at: [ring.x[0], ring.y[0]], n_traces: map.data.length, n_traces_before: before };
+    }
+    const program = document.getElementById("program");
+    if (program) {
+      const place = document.getElementById("program-place"), line = document.getElementById("program-says");
+      const bars = document.getElementById("program-figure");
+      const told = { names: [...program.options].map((one) => one.textContent), range: [place.min, place.max] };
+      Object.assign(told, { at_end: bars.data[0].x, says_at_end: line.textContent, genes: bars.data[0].text });
+      place.value = 0;
+      place.dispatchEvent(new Event("input"));
+      Object.assign(told, { at_start: bars.data[0].x, says_at_start: line.textContent, value_text: place.getAttribute("aria-valuetext") });
+      program.value = 1;
+      program.dispatchEvent(new Event("change"));
+      document.getElementById("program-colour").click();
+      Object.assign(told, { genes_of_next: bars.data[0].text, map_says: says.textContent, map_values: colours()[0] });
+      found.program = told;
+      if (cell) found.ring.stays = map.data.some((trace) => trace.name === "ring");
+    }
     const cluster = document.querySelector("[data-cluster]");
     cluster?.click();
     found.cluster_says = says.textContent;

@@ -90,6 +90,7 @@ def inputs(run):
     unknown.cells.uns["scpress"]["annotate"]["panel"] = "scpress's own of immune cells"
     single = changed(run, leiden=["0"] * n, sample=["s2"] * n)
     single.cells.uns["scpress"]["cluster"]["chosen_resolution"] = float("nan")
+    single.programs = single.anomaly = None
     single.markers = run.markers.iloc[:0]
     single.samples_qc = {"s2": run.samples_qc["s2"]}
     bare = changed(run)
@@ -176,6 +177,39 @@ def test_the_map_changes_colour_on_choice(seen, inputs, name):
     )
     assert found["unknown_says"].startswith("NO SUCH GENE is not among the ")
     assert found["cluster_says"] == "Cluster 0 alone is in colour."
+
+
+def test_moving_a_dimension_moves_its_genes_and_colours_the_map(seen, inputs):
+    programs = inputs["labelled"].programs
+    names = list(programs.uns["scpress"]["programs"]["program"])
+    for width in WIDTHS:
+        found = seen[f"labelled {width}"]["program"]
+        assert found["names"][0] == names[0] == "z0"
+        # From its end, where it is shown first, to its start, where nothing has changed yet.
+        assert found["range"] == ["0", "2"]
+        assert max(map(abs, found["at_end"])) > 0.25
+        assert found["at_start"] == [0] * len(found["at_end"])
+        assert found["value_text"].startswith("percentile 5 (")
+        assert found["says_at_start"].endswith("the start, from which genes change.")
+        assert found["says_at_end"].startswith("z0, percentile 95 (")
+        # Another program has other genes.
+        assert found["genes"] != found["genes_of_next"]
+        # The map shows where its cells are along it, the highest on top.
+        second = found["names"][1]
+        assert found["map_says"] == f"Cells by their place along {second}."
+        z = np.asarray(inputs["labelled"].cells.obsm["X_m"])[:, names.index(second)]
+        low, high = np.percentile(z, [1, 99])
+        expected = np.sort(np.clip(z, low, high))
+        np.testing.assert_allclose(found["map_values"], expected, atol=(high - low) / 255)
+
+
+def test_a_strange_cell_is_ringed_on_the_map(seen, inputs):
+    found = seen["labelled 1280"]["ring"]
+    cells = inputs["labelled"].cells
+    assert found["says"] == f"The ring is around {cells.obs_names[7]}."
+    np.testing.assert_allclose(found["at"], cells.obsm["X_umap"][7], atol=1e-3)
+    assert found["n_traces_before"] + 1 == found["n_traces"]
+    assert not found["stays"]
 
 
 def test_long_tables_are_folded(seen):

@@ -116,6 +116,7 @@ def test_clusters_that_a_seed_does_not_find_are_named(full, unlinked, n_seeds, u
 
 
 def test_one_cluster_and_no_subtypes_are_answers(full):
+    full.programs = None  # of the clusters that there were
     full.cells.obs["leiden"] = pd.Categorical(["0"] * full.cells.n_obs)
     full.cells.uns["scpress"]["cluster"]["chosen_resolution"] = float("nan")
     groups = full.cells.uns["scpress"]["subtype"]["groups"]

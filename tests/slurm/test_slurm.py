@@ -158,6 +158,7 @@ def test_slurm_was_asked_for_what_is_predicted(cluster, finished):
     donors = {"cohort", "biomarkers", "classify", "survival", "donor_subtypes"}
     donors |= {"drug_response", "perturbation"}
     on_request = {"anomaly", "denoise", "false_signals", "receptors", "recommend"}
+    on_request |= {"programs"}
     assert seen == set(prediction.COSTS) - scores - donors - on_request
 
 

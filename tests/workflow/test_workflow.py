@@ -24,6 +24,7 @@ SHIPPED = yaml.safe_load((ROOT / "config/config.yaml").read_text())
 # Verbs that the shipped configuration does not ask for.
 ON_REQUEST = {"anomaly", "denoise", "false_signals", "genes", "learning_curve", "search"}
 ON_REQUEST |= {"receptors", "recommend"}
+ON_REQUEST |= {"programs"}
 # Verbs of donors, whom the shipped sample sheet does not name.
 ON_REQUEST |= {"cohort", "biomarkers", "classify", "survival", "donor_subtypes"}
 ON_REQUEST |= {"drug_response", "perturbation"}
@@ -215,6 +216,7 @@ def test_the_primary_model_is_chosen_among_all_that_are_scored(tmp_path):
         learning_curve={"halvings": 2},
         false_signals={"copies": 3},
         anomaly={"folds": 2, "reference_key": "sample", "reference_values": ["a"]},
+        programs={"n_genes": 5},
         annotate={"max_fdr": 0.01},
     )
     ad.AnnData(sparse.random(500, 200, density=0.1, format="csr")).write_h5ad(tmp_path / "raw.h5ad")
@@ -268,6 +270,15 @@ def test_the_primary_model_is_chosen_among_all_that_are_scored(tmp_path):
     seeds = [f"results/models/vae/all/{seed}/model.safetensors" for seed in (7, 3)]
     assert values_of("--model-files", anomaly) == seeds
     assert values_of("--reference-values", anomaly) == ["a"]
+    assert values_of("--anomaly", report) == ["results/anomaly.h5ad"]
+    # Latents and models of all that may be chosen, side by side.
+    (programs,) = jobs["programs"]
+    assert values_of("--latents", programs) == latents
+    assert values_of("--model-files", programs) == values_of("--model-file", assemble)
+    assert values_of("--seed", programs) == ["7"]
+    assert values_of("--programs", assemble) == ["results/programs.h5ad"]
+    assert values_of("--programs", report) == ["results/programs.h5ad"]
+    assert values_of("--program-genes", report) == ["results/programs.tsv"]
     assert sorted(values_of("--model-file", job)[0] for job in jobs["score"]) == sorted(
         f"{folder}/model.safetensors" for folder in folders
     )

@@ -86,6 +86,7 @@ FALSE_SIGNALS = (
 )
 # What is said of donors: nothing where the sheet names fewer than two.
 DONOR_FILES = [f"{RESULTS}/{name}" for name in inputs.list_donor_files(config, SAMPLES)]
+PROGRAMS = [f"{RESULTS}/programs.h5ad"] if config["programs"]["n_genes"] else []
 ANOMALY = [f"{RESULTS}/anomaly.h5ad"] if config["anomaly"]["folds"] else []
 # (sample, file) of the tables of receptor chains that the sample sheet names.
 RECEPTOR_FILES = [

@@ -17,6 +17,7 @@ rule assemble:
             if config["assemble"]["denoised_layer"]
             else []
         ),
+        programs=PROGRAMS,
     output:
         adata=f"{RESULTS}/scpress.h5ad",
     log:
@@ -34,6 +35,7 @@ rule assemble:
         model=lambda wildcards, input: (
             ["--model-file", *input.model] if input.model else []
         ),
+        programs=["--programs", *PROGRAMS] if PROGRAMS else [],
         flags=flags("assemble"),
     shell:
         """
@@ -45,6 +47,7 @@ rule assemble:
             --annotation {input.annotation:q} \
             --subtypes {input.subtypes:q} \
             {params.model:q} \
+            {params.programs:q} \
             {params.flags:q} \
             --output {output.adata:q} \
             2>{log:q}
@@ -71,6 +74,9 @@ rule report:
         likelihoods=AUTO_LIKELIHOODS,
         learning_curve=LEARNING_CURVE,
         false_signals=FALSE_SIGNALS,
+        programs=PROGRAMS,
+        program_genes=[f"{RESULTS}/programs.tsv"] if PROGRAMS else [],
+        anomaly=ANOMALY,
         searches=SEARCHES,
         archive=f"{RESULTS}/archive.json",
         markers=f"{RESULTS}/markers.tsv",
@@ -102,6 +108,12 @@ rule report:
         curve=["--learning-curve", *LEARNING_CURVE] if LEARNING_CURVE else [],
         signals=["--false-signals", *FALSE_SIGNALS] if FALSE_SIGNALS else [],
         genes=["--genes", *GENES] if GENES else [],
+        programs=lambda wildcards, input: (
+            ["--programs", *input.programs, "--program-genes", *input.program_genes]
+            if input.programs
+            else []
+        ),
+        anomaly=["--anomaly", *ANOMALY] if ANOMALY else [],
         flags=flags("report"),
     shell:
         """
@@ -116,6 +128,8 @@ rule report:
             --likelihoods {input.likelihoods:q} \
             {params.curve:q} \
             {params.signals:q} \
+            {params.programs:q} \
+            {params.anomaly:q} \
             --searches {input.searches:q} \
             --archive {input.archive:q} \
             --markers {input.markers:q} \

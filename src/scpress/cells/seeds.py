@@ -114,3 +114,28 @@ def confirm_subtypes(
                     found_again[own] = found[own] == one
         confidence += found_again & (of_seed >= FOUND)[labels]
     return Confirmation(agreement, confidence / len(latents))
+
+
+def match_programs(own: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Look for the programs of one seed among those of another.
+
+    Dimensions are free to turn and to change places and signs from seed to seed: a program that has
+    no match of its own may still lie in what the others span together.
+
+    Parameters
+    ----------
+    own, others
+        [programs, genes] Changes of the same genes in two seeds; at least 2 genes.
+
+    Returns
+    -------
+    [programs] Correlation with the best match, without its sign; 0 where nothing changes.
+    [programs] Share of the variance over genes that the others explain together, by least squares.
+    """
+    own, others = (one - one.mean(axis=1, keepdims=True) for one in (own, others))
+    length, other_length = (np.linalg.norm(one, axis=1) for one in (own, others))
+    correlation = np.abs(own @ others.T) / np.maximum(np.outer(length, other_length), 1e-12)
+    weights = np.linalg.lstsq(others.T, own.T, rcond=None)[0]
+    left = np.linalg.norm(own.T - others.T @ weights, axis=0)
+    spanned = 1 - (left / np.maximum(length, 1e-12)) ** 2
+    return np.minimum(correlation.max(axis=1), 1), np.where(length > 0, np.clip(spanned, 0, 1), 0)

@@ -15,6 +15,7 @@ from scpress.config.fields import MAX_SEED, Options, option
 from scpress.config.generate import GenerateOptions
 from scpress.config.genes import FLAVORS, GenesOptions
 from scpress.config.output import AssembleOptions, DenoiseOptions
+from scpress.config.programs import ProgramsOptions
 from scpress.config.receptors import ReceptorsOptions
 from scpress.config.recommend import RecommendOptions
 from scpress.config.response import DrugResponseOptions, PerturbationOptions
@@ -318,6 +319,7 @@ VERBS: dict[str, type[Options]] = {
     "drug_response": DrugResponseOptions,
     "perturbation": PerturbationOptions,
     "false_signals": FalseSignalsOptions,
+    "programs": ProgramsOptions,
     "anomaly": AnomalyOptions,
     "receptors": ReceptorsOptions,
     "compress": CompressOptions,

@@ -12,6 +12,7 @@ from scpress.cells.panels import UNASSIGNED
 from scpress.counts.genes import gene_ids, gene_symbols, is_mitochondrial, is_ribosomal
 from scpress.counts.matrix import iter_chunks
 from scpress.report import figures
+from scpress.report.anomalies import anomaly_colours
 from scpress.report.expression import collect_genes
 from scpress.report.inputs import ReportInputs
 from scpress.tables.records import plain
@@ -51,6 +52,9 @@ def collect_map(inputs: ReportInputs, *, max_cells: int) -> dict[str, Any] | Non
     nll = slots.NLL.of(inputs.primary)
     if nll in obs:
         colours.append(_numbers(obs, nll))
+    if inputs.anomaly is not None:
+        strange = anomaly_colours(inputs, rows)
+        colours += [_categories(strange["anomaly"]), _numbers(strange, slots.ANOMALY_SCORE.name)]
     return {
         "x": figures.rounded(position[:, 0], 3),
         "y": figures.rounded(position[:, 1], 3),

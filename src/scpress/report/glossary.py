@@ -54,6 +54,11 @@ _WORDS = {
         "The few numbers per cell that a model squeezes its counts into. Clusters and map are made "
         "from it.",
     ),
+    "program": (
+        r"[Pp]rograms?",
+        "Genes that change together when cells are moved through a model's latent: along one of "
+        "its numbers, or from one cluster to another.",
+    ),
     "decoder": (
         r"decoders?",
         "The half of a model that turns the few numbers of a cell back into a mean for every gene. "

@@ -54,6 +54,10 @@ class ReportInputs:
         Which genes `genes` chose, where that was left to the molecules.
     searches
         What `rank` chose for models whose settings were searched for.
+    programs, program_genes
+        What `programs` made: changes of genes from place to place, and the listed genes.
+    anomaly
+        What `anomaly` made of the same cells.
     path
         Where `cells` is, as the page tells it.
     """
@@ -72,6 +76,9 @@ class ReportInputs:
     false_signals: FalseSignals | None = None
     genes: GenesChoice | None = None
     searches: list[Search] = field(default_factory=list)
+    programs: AnnData | None = None
+    program_genes: pd.DataFrame | None = None
+    anomaly: AnnData | None = None
     path: str = "scpress.h5ad"
 
     @property
@@ -130,9 +137,27 @@ class ReportInputs:
         """[genes] Symbols where there are any, otherwise names."""
         return np.array(gene_labels(self.cells.var), dtype=object)
 
+    def strangest_rows(self) -> np.ndarray:
+        """Rows of the cells that `anomaly` names, the strangest first; none where it was not run.
+
+        Raises
+        ------
+        InputError
+            It is of other cells.
+        """
+        if self.anomaly is None:
+            return np.zeros(0, dtype=np.int64)
+        slots.require_same_cells(self.cells.obs_names, self.anomaly.obs_names, "anomaly")
+        named = plain(self.anomaly.uns[slots.RECORD.name]["anomaly"]["cells"])
+        rows = self.anomaly.obs_names.get_indexer(pd.Index(named, dtype=object))
+        return rows[rows >= 0]
+
     def shown_rows(self, max_cells: int) -> np.ndarray:
-        """Sorted rows of the cells that are drawn: all, or a seeded subsample."""
+        """Sorted rows of the cells that are drawn: all, or a seeded subsample and the strangest."""
         n_obs = self.cells.n_obs
         if n_obs <= max_cells:
             return np.arange(n_obs)
-        return np.sort(np.random.default_rng(0).choice(n_obs, size=max_cells, replace=False))
+        drawn = np.random.default_rng(0).choice(n_obs, size=max_cells, replace=False)
+        named = self.strangest_rows()
+        others = drawn[~np.isin(drawn, named)][: max_cells - len(named)]
+        return np.sort(np.concatenate([named, others]))

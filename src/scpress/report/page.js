@@ -39,7 +39,7 @@ function toned(value, key = "") {
 const LIGHT_SCALE = [[0, "#d9dee4"], [0.5, "#6ba3c4"], [1, "#0c3553"]];
 const DARK_SCALE = [[0, "#33404c"], [0.5, "#4f9bc4"], [1, "#d8f0ff"]];
 
-for (const element of document.querySelectorAll(".figure")) {
+for (const element of document.querySelectorAll(".figure[data-figure]")) {
   const figure = read(element.dataset.figure);
   const draw = () => {
     const onPaper = element.closest(".grid") ? HALF_WIDTH : PAPER_WIDTH;
@@ -102,9 +102,9 @@ function drawMap(data) {
     });
   };
   // Every colour is made once more whenever light becomes dark.
-  let current = () => traces(data.colours[0]);
-  const show = () => Plotly.react(map, current(), layout(), config);
-  const set = (make, words = "") => { current = make; says.textContent = words; return show(); };
+  let current = () => traces(data.colours[0]), ringed = null;
+  const show = () => Plotly.react(map, [...current(), ...(ringed === null ? [] : [ring(ringed)])], layout(), config);
+  const set = (make, words = "", row = null) => { current = make; ringed = row; says.textContent = words; return show(); };
   choice.addEventListener("change", () => {
     if (search) search.value = "";
     set(() => traces(data.colours[Number(choice.value)]));
@@ -113,7 +113,7 @@ function drawMap(data) {
   show();
   addTools(map.parentElement, map, (format) => Plotly.downloadImage(map, { format, filename: fileName(map), width: 1100, height: 750 }), map);
   drawn.push(show);
-  return { byGene, byCluster };
+  return { byGene, byCluster, byCell, byValues };
 
   function byGene(wanted) {
     const number = genes.get(wanted.trim().toUpperCase());
@@ -140,6 +140,23 @@ function drawMap(data) {
     if (search) search.value = "";
     const code = data.colours[index].names.findIndex((name) => plain(name) === cluster);
     set(() => traces(data.colours[index], code), `Cluster ${cluster} alone is in colour.`);
+  }
+
+  // Beside a ring stand the scores of all cells.
+  function byCell(row) {
+    const index = data.colours.findIndex((colour) => colour.name === "anomaly_score");
+    choice.value = index;
+    if (search) search.value = "";
+    set(() => traces(data.colours[index]), `The ring is around ${plain(data.names[row])}.`, row);
+  }
+
+  function byValues(colour, words) {
+    if (search) search.value = "";
+    set(() => byNumber(colour), words);
+  }
+
+  function ring(row) {
+    return { ...trace([row], { size: 18, symbol: "circle-open", opacity: 1, color: tone("#d9822b"), line: { width: 3 } }), name: "ring" };
   }
 
   function traces(colour, only = null) {
@@ -175,6 +192,61 @@ function drawMap(data) {
   }
 }
 
+if (byId("program")) drawPrograms(read("program-data"));
+
+// Bars of a program's genes at the place it is moved to, and the map by how far along it cells are.
+function drawPrograms(data) {
+  const choice = byId("program"), place = byId("program-place"), says = byId("program-says");
+  const button = byId("program-colour"), element = byId("program-figure"), sections = {};
+  data.programs.forEach((one, index) => {
+    if (!sections[one.kind]) choice.append(sections[one.kind] = make("optgroup", { label: one.kind }));
+    sections[one.kind].append(make("option", { value: index, textContent: plain(one.name) }));
+  });
+  const chosen = () => data.programs[Number(choice.value)];
+  const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
+  function draw() {
+    const one = chosen(), values = one.values[Number(place.value)], numbers = [...one.genes.keys()];
+    const most = 1.05 * Math.max(...one.values.flat().map(Math.abs));
+    const { layout } = data, height = 90 + 19 * numbers.length;
+    element.style.height = `${height}px`;
+    Plotly.react(element, [{
+      type: "bar", orientation: "h", x: values, y: numbers, text: one.genes, textposition: "none",
+      marker: { color: values.map((value) => tone(value < 0 ? data.falls : data.rises)) }, hovertemplate: "%{text}: %{x:+.2f}<extra></extra>",
+    }], toned({
+      ...layout, height, xaxis: { ...layout.xaxis, range: [-most, most], zeroline: true, zerolinecolor: "#c9ced6" },
+      yaxis: { ...layout.yaxis, tickvals: numbers, ticktext: one.genes, range: [numbers.length - 0.4, -0.6], showgrid: false },
+      ...(isPrinting ? { width: PAPER_WIDTH, autosize: false } : {}),
+    }), { ...config, displayModeBar: false });
+  }
+  function tell() {
+    const one = chosen(), at = Number(place.value), values = one.values[at];
+    const named = (numbers) => numbers.slice(0, 5).map((number) => `${plain(one.genes[number])} ${signed(values[number])}`).join(", ");
+    const numbers = [...one.genes.keys()];
+    const up = named(numbers.filter((number) => values[number] > 0)), down = named(numbers.filter((number) => values[number] < 0).reverse());
+    place.setAttribute("aria-valuetext", one.places[at]);
+    says.textContent = `${plain(one.name)}, ${one.places[at]}: ` + (up || down
+      ? [up && `more ${up}`, down && `less ${down}`].filter(Boolean).join("; ") : "the start, from which genes change") + ".";
+    draw();
+  }
+  function choose() {
+    place.max = chosen().values.length - 1;
+    place.value = place.max;
+    button.disabled = !mapOf || !chosen().colour;
+    tell();
+  }
+  choice.addEventListener("change", choose);
+  place.addEventListener("input", tell);
+  button.addEventListener("click", () => {
+    const one = chosen(), scale = (one.high - one.low) / 255;
+    const values = Array.from(atob(one.colour), (byte) => one.low + scale * byte.charCodeAt(0));
+    mapOf.byValues({ name: one.name, values, low: one.low, high: one.high }, `Cells by their place along ${plain(one.name)}.`);
+    byId("cells").scrollIntoView();
+  });
+  choose();
+  addTools(element.parentElement, element, (format) => Plotly.downloadImage(element, { format, filename: fileName(element) }));
+  drawn.push(draw);
+}
+
 // Gaps from one cell that has the gene to the next, and its molecules there; a gap of 255 goes on.
 function countsOf(genes, number, n) {
   const bytes = (text) => Uint8Array.from(atob(text), (one) => one.charCodeAt(0));
@@ -199,8 +271,9 @@ function plain(escaped) {
 
 // Cells of a cluster and genes, wherever they are named.
 document.addEventListener("click", (event) => {
-  const link = event.target.closest("[data-cluster], [data-gene]");
+  const link = event.target.closest("[data-cluster], [data-gene], [data-cell]");
   if (!link || !mapOf) return;
+  if (link.dataset.cell !== undefined) return mapOf.byCell(Number(link.dataset.cell));
   if (link.dataset.cluster !== undefined) mapOf.byCluster(link.dataset.cluster);
   else if (mapOf.byGene(plain(link.dataset.gene))) byId("cells").scrollIntoView();
 });

@@ -11,6 +11,7 @@ from plotly.offline import get_plotlyjs
 from scpress import slots
 from scpress.config.options import ReportOptions
 from scpress.report import sections
+from scpress.report.anomalies import anomaly_section
 from scpress.report.bytes import archive_section, compression_section
 from scpress.report.cells import collect_dots, collect_map
 from scpress.report.clusters import clusters_section, marker_tables
@@ -19,6 +20,7 @@ from scpress.report.genes import genes_section
 from scpress.report.glossary import explain, list_words
 from scpress.report.inputs import ReportInputs
 from scpress.report.learning_curve import learning_curve_section
+from scpress.report.programs import programs_section
 from scpress.report.samples import samples_section
 from scpress.report.scores import describe_likelihood, scores_section
 from scpress.report.searches import search_section
@@ -53,6 +55,8 @@ def build_report(inputs: ReportInputs, options: ReportOptions) -> tuple[str, dic
         "types": sections.types_section(inputs),
         "samples": samples_section(inputs),
         "subtypes": sections.subtypes_section(inputs),
+        "programs": programs_section(inputs, max_cells=options.max_cells),
+        "anomalies": anomaly_section(inputs, max_cells=options.max_cells),
         "false_signals": false_signals_section(inputs),
         "archive": archive_section(inputs),
         "compression": compression_section(inputs),

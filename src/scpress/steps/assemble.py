@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,8 @@ from scpress.steps.denoise import denoise_blocks
 
 log = logging.getLogger("scpress")
 
+_T = TypeVar("_T", pd.Series, pd.DataFrame)
+
 
 def assemble(
     counts: AnnData,
@@ -28,6 +30,7 @@ def assemble(
     annotation: AnnData | None = None,
     subtypes: AnnData | None = None,
     options: AssembleOptions | None = None,
+    programs: AnnData | None = None,
 ) -> AnnData:
     """Join all results in memory; for a file see `assemble_frame` and `log_blocks`.
 
@@ -42,7 +45,9 @@ def assemble(
     InputError
         The inputs are not of the same cells.
     """
-    frame = assemble_frame(counts, normalized, latents, clusters, annotation, subtypes, options)
+    frame = assemble_frame(
+        counts, normalized, latents, clusters, annotation, subtypes, options, programs
+    )
     n_vars = counts.n_vars
     frame.X = stack_rows(log_blocks(counts, normalized), n_vars=n_vars, dtype=np.float32)
     frame.layers[slots.COUNTS.name] = stack_rows(
@@ -85,6 +90,7 @@ def assemble_frame(
     annotation: AnnData | None = None,
     subtypes: AnnData | None = None,
     options: AssembleOptions | None = None,
+    programs: AnnData | None = None,
 ) -> AnnData:
     """Join everything but the two large matrices; arguments as for `assemble`.
 
@@ -92,6 +98,8 @@ def assemble_frame(
     ----------
     latents
         Name of the model -> what `embed` made for it.
+    programs
+        What `programs` made: its rows are no cells, and its `varm` and record are joined.
 
     Returns
     -------
@@ -121,7 +129,9 @@ def assemble_frame(
         name: dict(latent.uns.get(slots.RECORD.name, {})) for name, latent in latents.items()
     }
     messages = list(record.get("messages", []))
-    for part in (normalized, clusters, annotation, subtypes):
+    if programs is not None:
+        _add_varm(frame, programs, added)
+    for part in (normalized, clusters, annotation, subtypes, programs):
         if part is not None:
             record |= dict(part.uns.get(slots.RECORD.name, {}))
             messages += [m for m in record.pop("messages", []) if m not in messages]
@@ -195,7 +205,15 @@ def _add_columns(frame: AnnData, part: AnnData, added: dict[str, set[str]]) -> N
         frame.var[str(name)] = wide.array
 
 
-def _widened(column: pd.Series, frame: AnnData, part: AnnData) -> pd.Series:
+def _add_varm(frame: AnnData, part: AnnData, added: dict[str, set[str]]) -> None:
+    """Join what there is of genes; NaN where the part does not know a gene."""
+    for key, value in dict(part.varm).items():
+        wide = _widened(pd.DataFrame(value, index=part.var_names), frame, part).to_numpy()
+        _make_room(frame, "varm", key, wide, added)
+        frame.varm[key] = wide
+
+
+def _widened(column: _T, frame: AnnData, part: AnnData) -> _T:
     unknown = ~part.var_names.isin(frame.var_names)
     if unknown.any():
         raise InputError(

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from scpress import slots
 from scpress.errors import require_format
+from scpress.tables.anomaly import AnomalyRecord
+from scpress.tables.programs import ProgramsRecord
 from scpress.tables.records import (
     Agreement,
     AnyInt,
@@ -267,6 +269,20 @@ class Subtypes(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Anomalies(Record):
+    """The record of `anomaly.h5ad`."""
+
+    anomaly: AnomalyRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Programs(Record):
+    """The record of `programs.h5ad`."""
+
+    programs: ProgramsRecord
+
+
+@dataclass(frozen=True, kw_only=True)
 class FinalRecord(Record):
     """The record of `scpress.h5ad`: that of every step that was run."""
 
@@ -275,6 +291,7 @@ class FinalRecord(Record):
     cluster: ClusterRecord | None = None
     annotate: AnnotateRecord | None = None
     subtype: SubtypeRecord | None = None
+    programs: ProgramsRecord | None = None
     flavor: str | None = None
     n_highly_variable: int | None = None
     median_library_size: Positive | None = None
@@ -372,4 +389,16 @@ FOLDS = Result(Folds, (slots.FOLD, slots.LIBRARY_SIZE, slots.THIN_THETA))
 CLUSTERS = Result(Clusters, _OF_STEPS["cluster"], {"neighbors": Neighbors})
 ANNOTATION = Result(Annotation, _OF_STEPS["annotate"])
 SUBTYPES = Result(Subtypes, _OF_STEPS["subtype"])
+ANOMALY = Result(
+    Anomalies,
+    (
+        slots.ANOMALY_SCORE,
+        slots.ANOMALY_FDR,
+        slots.IS_ANOMALY,
+        slots.ANOMALY_REFERENCE,
+        slots.N_OUTLIER_GENES,
+        slots.GENE_SYMBOL,
+    ),
+)
+PROGRAMS = Result(Programs, (slots.PROGRAM, slots.PROGRAM_PLACE))
 FINAL = Result(FinalRecord)

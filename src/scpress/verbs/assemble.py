@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clusters", type=Path, required=True, help="clusters.h5ad")
     parser.add_argument("--annotation", type=Path, help="annotation.h5ad")
     parser.add_argument("--subtypes", type=Path, help="subtypes.h5ad")
+    parser.add_argument("--programs", type=Path, help="programs.h5ad")
     parser.add_argument(
         "--model-file",
         type=Path,
@@ -54,6 +55,7 @@ def run(arguments: argparse.Namespace, options: AssembleOptions) -> None:
         arguments.annotation and read_result(arguments.annotation, results.ANNOTATION),
         arguments.subtypes and read_result(arguments.subtypes, results.SUBTYPES),
         options,
+        arguments.programs and read_result(arguments.programs, results.PROGRAMS),
     )
     counts_key = f"layers/{slots.COUNTS.name}"
     matrices = {"X": log_blocks(counts, normalized), counts_key: count_blocks(counts)}

@@ -26,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--choice", type=Path, help="choice.json")
     parser.add_argument("--learning-curve", type=Path, help="learning_curve.json")
     parser.add_argument("--false-signals", type=Path, help="false_signals.json")
+    parser.add_argument("--programs", type=Path, help="programs.h5ad")
+    parser.add_argument("--program-genes", type=Path, help="programs.tsv, with --programs")
+    parser.add_argument("--anomaly", type=Path, help="anomaly.h5ad")
     parser.add_argument("--genes", type=Path, help="genes.json")
     parser.add_argument("--archive", type=Path, help="archive.json of `pack`")
     parser.add_argument("--markers", type=Path, help="markers.tsv")
@@ -49,11 +52,14 @@ def run(arguments: argparse.Namespace, options: ReportOptions) -> None:
     from scpress.tables.learning_curve import LearningCurve
     from scpress.tables.likelihood import LikelihoodChoice
     from scpress.tables.markers import Marker
-    from scpress.tables.results import FINAL
+    from scpress.tables.programs import ProgramGene
+    from scpress.tables.results import ANOMALY, FINAL, PROGRAMS
     from scpress.tables.scores import Choice
     from scpress.tables.search import Search
     from scpress.tables.training import HistoryRow
 
+    if (arguments.programs is None) != (arguments.program_genes is None):
+        raise InputError("programs are a file and a table; give --programs and --program-genes.")
     inputs = ReportInputs(
         read_result(arguments.input, FINAL, backed=True),
         _by_sample(arguments.samples_qc),
@@ -71,6 +77,9 @@ def run(arguments: argparse.Namespace, options: ReportOptions) -> None:
         and read_record(arguments.false_signals, FalseSignals),
         genes=arguments.genes and read_record(arguments.genes, GenesChoice),
         searches=[read_record(path, Search) for path in arguments.searches],
+        programs=arguments.programs and read_result(arguments.programs, PROGRAMS),
+        program_genes=arguments.program_genes and read_rows(arguments.program_genes, ProgramGene),
+        anomaly=arguments.anomaly and read_result(arguments.anomaly, ANOMALY),
         path=str(arguments.input),
     )
     page, metrics = build_report(inputs, options)
