@@ -1981,16 +1981,12 @@ MUTANTS = [
             "values = z[rows, int(name[1:])]",
             "values = z[rows, 0]",
         ),
-        ("bars go as they like", '*sides["falls"]["gene"][::-1]]', '*sides["falls"]["gene"]]'),
-        ("other clusters are none", "if not all(one.any() for one in ends):", "if False:"),
-    ),
-    *_in(
-        "report/anomalies",
         (
-            "genes as they stand",
-            'np.argsort(-np.abs(outliers.data), kind="stable")',
-            "np.arange(len(outliers.data))",
+            "bars go as they like",
+            'own[own["change"] == "falls"][::-1]',
+            'own[own["change"] == "falls"]',
         ),
+        ("genes of another run are the last one", "if (columns < 0).any():", "if False:"),
         ("a cell's place is its row", "int(np.searchsorted(shown, row))", "row"),
     ),
     *_in(

@@ -134,6 +134,8 @@ def test_programs_that_turned_are_spanned_and_have_no_match():
     best, spanned = match_programs(np.stack([a, b]), np.stack([a + b, a - b]))
     np.testing.assert_allclose(best, np.sqrt(0.5), atol=0.05)
     np.testing.assert_allclose(spanned, 1)
+    # What one of the two has is half of the variance.
+    np.testing.assert_allclose(match_programs((a + b)[None], a[None])[1], 0.5, atol=0.05)
     # As numpy has it: the best of all correlations.
     of_numpy = np.abs(np.corrcoef(np.stack([a, b, a + b, a - b]))[:2, 2:]).max(axis=1)
     np.testing.assert_allclose(best, of_numpy)

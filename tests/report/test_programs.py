@@ -107,6 +107,13 @@ def test_programs_of_other_clusters_are_refused(full):
         programs_section(full, max_cells=MANY)
 
 
+def test_a_table_of_other_genes_is_refused(full):
+    full.program_genes = full.program_genes.copy()
+    full.program_genes.loc[2, "gene"] = "gene of another run"
+    with pytest.raises(InputError, match=r"gene 'gene of another run' of the table of programs"):
+        programs_section(full, max_cells=MANY)
+
+
 def test_without_listed_genes_there_is_no_panel(full):
     full.program_genes = full.program_genes.iloc[:0]
     section = programs_section(full, max_cells=MANY)

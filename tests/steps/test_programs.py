@@ -78,6 +78,16 @@ def test_between_clusters_the_planted_genes_rise_and_fall(counts, found):
         assert set(genes_of(table, program, "falls")) == planted_in(counts, start)
 
 
+def test_a_way_starts_at_the_cells_of_its_first_cluster(counts, found):
+    _, table = found
+    shares = 1e4 * counts.X.toarray() / np.asarray(counts.X.sum(axis=1))
+    of_cluster = shares[counts.obs["label"] == "type1"].mean(axis=0)
+    rows = table[(table["program"] == "1 to 2") & (table["change"] == "falls")]
+    own = of_cluster[counts.var_names.get_indexer(rows["gene"])]
+    # In the mean of all cells there are a third of these molecules.
+    assert (rows["expected_start"] / own).between(0.6, 1.6).all()
+
+
 def test_the_best_matching_dimension_has_the_planted_genes(counts, found):
     _, table = found
     for number in (1, 2, 3):

@@ -3,6 +3,8 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from anndata import AnnData
 
 from scpress import slots
 from scpress.errors import InputError
@@ -25,7 +27,7 @@ def programs_section(inputs: ReportInputs, *, max_cells: int) -> dict[str, Any] 
     Raises
     ------
     InputError
-        They are of a model or of clusters that the cells do not have.
+        They are of a model, genes or clusters that the cells do not have.
     """
     programs, genes = inputs.programs, inputs.program_genes
     if programs is None or genes is None:
@@ -34,47 +36,29 @@ def programs_section(inputs: ReportInputs, *, max_cells: int) -> dict[str, Any] 
         programs.uns[slots.RECORD.name]["programs"], "the record of the programs"
     )
     colours = _colours(inputs, record, inputs.shown_rows(max_cells))
-    of_program = dict(tuple(genes.groupby("program", sort=False)))
-    of_row = programs.obs[slots.PROGRAM.name].astype(str).to_numpy()
-    place_of_row = programs.obs[slots.PROGRAM_PLACE.name].to_numpy(dtype=float)
+    by_program = dict(tuple(genes.sort_values("rank").groupby("program", sort=False)))
     panel, rows = [], []
     for number, name in enumerate(record.program):
-        is_dimension = record.kind[number] == DIMENSION
-        label = name if is_dimension else _between(inputs, name)
-        own = of_program.get(name, genes.iloc[:0])
-        ranked = own.sort_values("rank")
-        sides = {word: ranked[ranked["change"] == word] for word in ("rises", "falls")}
-        shown = {word: _labels(side) for word, side in sides.items()}
+        own = by_program.get(name, genes.iloc[:0])
+        # From what rises most to what falls most, as the panel's bars stand.
+        own = pd.concat([own[own["change"] == "rises"], own[own["change"] == "falls"][::-1]])
+        labels = _labels(own)
+        is_rising = (own["change"] == "rises").to_numpy()
+        title = name if record.kind[number] == DIMENSION else _between(inputs, name)
         rows.append(
             {
-                "label": label,
+                "label": title,
                 "range": _range(record, number),
+                "rises": list(labels[is_rising]),
+                "falls": list(labels[~is_rising][::-1]),
                 "agreement": _agreement(record, number),
-                **shown,
             }
         )
-        # What falls least comes before what falls most: bars go from the largest to the least.
-        names = [*sides["rises"]["gene"], *sides["falls"]["gene"][::-1]]
-        if not names:
-            continue
-        columns = programs.var_names.get_indexer(names)
-        own_rows = of_row == name
-        curves = programs[own_rows].X[:, columns]
-        panel.append(
-            {
-                "name": figures.safe(label),
-                "kind": "Dimensions" if is_dimension else "Between clusters",
-                "genes": [figures.safe(one) for one in (*shown["rises"], *shown["falls"][::-1])],
-                "values": [figures.rounded(curve, 3) for curve in curves],
-                "places": [
-                    _place(record, number, place, part)
-                    for place, part in zip(
-                        place_of_row[own_rows], np.linspace(0, 1, own_rows.sum()), strict=True
-                    )
-                ],
-                **colours.get(name, {"colour": None, "low": 0, "high": 1}),
-            }
-        )
+        if len(own):
+            colour = colours.get(name, {"colour": None, "low": 0, "high": 1})
+            moved = _moved(programs, record, number, own["gene"])
+            shown = {"name": figures.safe(title), "genes": [figures.safe(one) for one in labels]}
+            panel.append(shown | moved | colour)
     n_dimensions = record.kind.count(DIMENSION)
     return {
         "record": record,
@@ -94,10 +78,36 @@ def programs_section(inputs: ReportInputs, *, max_cells: int) -> dict[str, Any] 
     }
 
 
-def _labels(side: Any) -> list[str]:
-    """Symbols where there are any, otherwise names."""
-    symbols = side["gene_symbol"].astype(str)
-    return symbols.where(symbols.ne(""), side["gene"].astype(str)).tolist()
+def _moved(
+    programs: AnnData, record: ProgramsRecord, number: int, genes: pd.Series
+) -> dict[str, Any]:
+    """The places of one program, and how far its genes have changed at each."""
+    name = record.program[number]
+    columns = programs.var_names.get_indexer(pd.Index(genes))
+    if (columns < 0).any():
+        raise InputError(
+            f"gene {genes.to_numpy()[columns < 0][0]!r} of the table of programs is not among the "
+            f"{programs.n_vars} genes of programs.h5ad. Give files of one run."
+        )
+    own = programs[(programs.obs[slots.PROGRAM.name] == name).to_numpy()]
+    places = own.obs[slots.PROGRAM_PLACE.name].to_numpy(dtype=float)
+    words = [f"{place:.0f} % of the way" for place in places]
+    if record.kind[number] == DIMENSION:
+        words = [f"percentile {place:.0f}" for place in places]
+        # Values are known of the ends alone.
+        words[0] += f" ({record.start[number]:.2f})"
+        words[-1] += f" ({record.end[number]:.2f})"
+    return {
+        "kind": "Dimensions" if record.kind[number] == DIMENSION else "Between clusters",
+        "places": words,
+        "values": [figures.rounded(curve, 3) for curve in own.X[:, columns]],
+    }
+
+
+def _labels(genes: pd.DataFrame) -> np.ndarray:
+    """[genes] Symbols where there are any, otherwise names."""
+    symbols = genes["gene_symbol"].astype(str)
+    return symbols.where(symbols.ne(""), genes["gene"].astype(str)).to_numpy(dtype=object)
 
 
 def _between(inputs: ReportInputs, name: str) -> str:
@@ -117,15 +127,6 @@ def _agreement(record: ProgramsRecord, number: int) -> str:
     text = f"{record.agreement[number]:.2f} (least {record.least_agreement[number]:.2f})"
     spanned = record.spanned[number]
     return f"{text}, spanned {spanned:.2f}" if np.isfinite(spanned) else text
-
-
-def _place(record: ProgramsRecord, number: int, place: float, part: float) -> str:
-    if record.kind[number] != DIMENSION:
-        return f"{place:.0f} % of the way"
-    # Percentiles are evenly spaced; values are said at the ends, where they are known.
-    ends = {0.0: record.start[number], 1.0: record.end[number]}
-    value = f" ({ends[part]:.2f})" if part in ends else ""
-    return f"percentile {place:.0f}{value}"
 
 
 def _colours(
