@@ -38,6 +38,22 @@ def test_of_several_conditions_two_are_compared():
     assert found.is_case.tolist() == [True, False] * 4
 
 
+def test_where_several_are_told_apart_all_are_or_those_that_are_named():
+    obs = donors(12, condition=["a", "b", "c"] * 4, batch=["x", "x", "y"] * 4)
+    options = ComparisonOptions(condition_key="condition", batch_key=None)
+    found = compare(obs, RECORD, options, several=True)
+    assert found.levels == ("a", "b", "c")
+    assert found.condition.tolist() == [0, 1, 2] * 4
+    with pytest.raises(InputError, match="coincides with batch 'batch'"):
+        compare(obs, RECORD, ComparisonOptions(condition_key="condition"), several=True)
+    few = obs.assign(condition=["a", "b"] * 5 + ["c", "c"])
+    with pytest.raises(InputError, match="is 'c' for 2 donors"):
+        compare(few, RECORD, options, several=True)
+    one = ComparisonOptions(condition_key="condition", levels=("a",))
+    with pytest.raises(InputError, match="levels are two conditions or more; found"):
+        compare(obs, RECORD, one, several=True)
+
+
 def test_batch_is_held_constant_as_names_and_numbers_as_numbers():
     obs = donors(batch=[1, 1, 2, 2, 3, 3, 3, 3], age=np.arange(8.0))
     found = compared(obs, covariates=("age",)).nuisance

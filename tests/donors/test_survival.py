@@ -7,10 +7,10 @@ from scpress.donors.survival import (
     concordance_interval,
     count_concordant,
     fit_cox,
-    kaplan_meier,
     log_rank,
     predict_risk,
     require_times,
+    survival_curve,
 )
 from scpress.errors import InputError
 
@@ -28,10 +28,21 @@ def test_what_textbooks_say_of_a_known_trial():
     assert chi2 == pytest.approx(16.79, abs=0.01)
     assert p_value == pytest.approx(4.17e-5, rel=0.01)
     # Efron's ties; Breslow's are 1.509.
-    assert fit_cox(PLACEBO[:, None].astype(float), TIME, EVENT)[0] == pytest.approx(1.572, abs=1e-3)
-    at, alive = kaplan_meier(TIME[~PLACEBO], EVENT[~PLACEBO])
+    cox = fit_cox(PLACEBO[:, None].astype(float), TIME, EVENT)
+    assert cox.log_ratio[0] == pytest.approx(1.572, abs=1e-3)
+    assert cox.error[0] == pytest.approx(0.412, abs=1e-3)
+    assert cox.p_value[0] == pytest.approx(1.4e-4, rel=0.05)
+    life = survival_curve("6-MP", TIME[~PLACEBO], EVENT[~PLACEBO])
     known = {6: 0.857, 7: 0.807, 10: 0.753, 13: 0.690, 16: 0.627, 22: 0.538, 23: 0.448}
-    np.testing.assert_allclose(alive[np.isin(at, list(known))], list(known.values()), atol=1e-3)
+    np.testing.assert_array_equal(life.time, list(known))
+    np.testing.assert_allclose(life.alive, list(known.values()), atol=1e-3)
+    assert life.n_at_risk == (21, 17, 15, 12, 11, 7, 6)
+    assert (life.n_donors, life.n_events, life.censored[:3]) == (21, 9, (6, 9, 10))
+    # On the scale log(-log) (Klein and Moeschberger): 0.620 to 0.952, at the end 0.188 to 0.680.
+    np.testing.assert_allclose([life.low[0], life.high[0]], [0.620, 0.952], atol=1e-3)
+    np.testing.assert_allclose([life.low[-1], life.high[-1]], [0.188, 0.680], atol=1e-3)
+    everyone = survival_curve("all", np.array([1.0, 2.0]), np.ones(2))
+    assert (everyone.alive[-1], everyone.low[-1], everyone.high[-1]) == (0, 0, 0)
     assert log_rank(TIME, EVENT, np.zeros(42)) == (0.0, 1.0)
 
 

@@ -8,6 +8,7 @@ from scpress.errors import InputError
 from scpress.steps.classify import classify, features_of
 from scpress.steps.cohort import cohort
 from scpress.steps.simulate import simulate
+from scpress.tables.classification import Classification
 from scpress.tables.cohort import cohort_record
 
 OPTIONS = ClassifyOptions(
@@ -32,11 +33,44 @@ def test_planted_genes_tell_the_condition_and_covariates_do_not(donors):
         assert views[name].brier < 0.1
     assert views["covariates"].auc_low < 0.5
     assert record.majority_accuracy == 0.5
+    best = views["pseudobulk"]
+    assert best.balanced_accuracy == best.accuracy > 0.8
+    assert best.balanced_accuracy_low < best.balanced_accuracy
+    (curve,) = best.curves
+    assert (curve.condition, curve.auc) == ("case", best.auc)
+    assert np.mean(curve.cases) == pytest.approx(best.auc, abs=0.005)
+    assert sum(best.calibration.n) == 16
+    assert Classification.from_plain(record.as_plain(), "it") == record
     heaviest = weights[weights["view"] == "pseudobulk"].head(10)
     assert heaviest["feature"].str.startswith("type1: ").all()
     assert (heaviest["share_of_folds"] == 1).all()
-    cases = np.array(record.is_case)
-    assert np.mean(np.array(views["pseudobulk"].probability)[cases]) > 0.8
+    cases = np.array(record.condition) == 1
+    assert np.mean(np.array(best.probability)[cases, 1]) > 0.8
+    assert (heaviest["condition"] == "case").all()
+
+
+def test_several_conditions_are_told_each_from_the_others(donors):
+    made = donors.copy()
+    # A third kind, of some of both: nothing tells it from them.
+    kinds = made.obs["condition"].astype(str).to_numpy().copy()
+    kinds[::4] = "other"
+    made.obs["kind"] = kinds
+    options = ClassifyOptions(
+        **vars(OPTIONS)
+        | {"condition_key": "kind", "levels": (), "views": ("pseudobulk",), "n_repeats": 1}
+    )
+    weights, record = classify(made, options)
+    assert record.levels == ("case", "control", "other")
+    view = record.views[-1]
+    assert [one.condition for one in view.curves] == list(record.levels)
+    areas = [one.auc for one in view.curves]
+    assert min(areas[:2]) > 0.7
+    assert view.auc == pytest.approx(np.mean(areas))
+    np.testing.assert_allclose(np.sum(view.probability, axis=1), 1)
+    assert view.accuracy > record.majority_accuracy
+    assert set(weights["condition"]) == set(record.levels)
+    one_less = ClassifyOptions(**vars(options) | {"levels": ("other", "case")})
+    assert len(classify(made, one_less)[1].unit) < len(record.unit)
 
 
 def test_the_same_seed_gives_the_same_numbers(donors):

@@ -7,6 +7,7 @@ from scipy import sparse
 from scpress.config.cohort import CohortOptions
 from scpress.config.simulation import SimulateOptions
 from scpress.errors import InputError
+from scpress.io.h5ad import write_h5ad
 from scpress.steps.cohort import cohort
 from scpress.steps.simulate import simulate
 from scpress.tables.cohort import cohort_record
@@ -80,6 +81,20 @@ def test_donors_can_be_divided_by_what_varies_in_them(cells):
     assert split.obs_names[:2].tolist() == ["donor1|after", "donor1|before"]
     assert split.obs["time"].tolist() == ["after", "before"] * 4
     assert (split.X[::2] + split.X[1::2] != whole.X).nnz == 0
+
+
+@pytest.mark.filterwarnings("ignore")  # scanpy's own
+def test_scanpy_opens_the_file_and_finds_components(cells, tmp_path):
+    import scanpy as sc
+
+    write_h5ad(summed(cells), tmp_path / "cohort.h5ad")
+    donors = sc.read_h5ad(tmp_path / "cohort.h5ad")
+    sc.pp.normalize_total(donors)
+    sc.pp.log1p(donors)
+    sc.pp.pca(donors, n_comps=2)
+    assert donors.obsm["X_pca"].shape == (4, 2)
+    assert np.isfinite(donors.obsm["X_pca"]).all()
+    assert donors.uns["scpress"]["cohort"]["types"].tolist() == ["type1", "type2", "type3"]
 
 
 def test_bulk_samples_are_donors_of_one_cell():

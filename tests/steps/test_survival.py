@@ -8,6 +8,7 @@ from scpress.config.cohort import CohortOptions, SurvivalOptions
 from scpress.errors import InputError
 from scpress.steps.cohort import cohort
 from scpress.steps.survival import survival
+from scpress.tables.survival import Survival
 
 WORDS = {"n_repeats": 1, "n_components": 2, "n_folds": 3, "n_permutations": 4}
 OPTIONS = SurvivalOptions(time_key="days", event_key="dead", **WORDS)
@@ -37,6 +38,13 @@ def test_a_planted_hazard_is_told_on_donors_held_out(donors):
     lower, higher = record.curves
     assert (lower.n_donors, higher.n_donors) == (30, 30)
     assert np.interp(1.0, lower.time, lower.alive) > np.interp(1.0, higher.time, higher.alive)
+    assert lower.n_at_risk[0] <= 30
+    assert len(lower.censored) == lower.n_donors - lower.n_events
+    assert all(np.less_equal(lower.low, lower.alive) & np.less_equal(lower.alive, lower.high))
+    half, slope = record.hazards
+    assert half.log_ratio > 2 * half.error > 0
+    assert slope.p_value < 0.01
+    assert Survival.from_plain(record.as_plain(), "it") == record
     assert risks["donor"].tolist() == donors.obs_names.tolist()
 
 

@@ -92,7 +92,7 @@ rule classify:
         mem_mb=memory("classify"),
         runtime=minutes("classify"),
     params:
-        step_version=1,
+        step_version=2,
         flags=flags("classify"),
     shell:
         """
@@ -123,7 +123,7 @@ rule survival:
         mem_mb=memory("survival"),
         runtime=minutes("survival"),
     params:
-        step_version=1,
+        step_version=2,
         flags=flags("survival"),
     shell:
         """

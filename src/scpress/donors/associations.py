@@ -9,7 +9,7 @@ from scipy import stats
 from statsmodels.duration.hazard_regression import PHReg
 from statsmodels.stats.multitest import multipletests
 
-from scpress.donors.classification import permutation_p
+from scpress.donors.performance import permutation_p
 
 # Fewest donors with a value in a column that is tested.
 _MIN_DONORS = 6

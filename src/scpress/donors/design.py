@@ -18,20 +18,25 @@ _MIN_FREE = 2
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two conditions of donors."""
+    """Conditions of donors: two, or more where they are told apart and not compared."""
 
     rows: np.ndarray
     """[units] Their rows in the cohort."""
-    is_case: np.ndarray
-    """[units] Whether a unit is of the second condition."""
+    condition: np.ndarray
+    """[units] Number of its condition among the levels."""
     donor: np.ndarray
     """[units] Its donor, who may have several units."""
-    levels: tuple[str, str]
+    levels: tuple[str, ...]
     """Names of the conditions, the reference first."""
     nuisance: pd.DataFrame
     """[units, columns] Batches but one, and covariates: numbers, to be held constant."""
     group: np.ndarray
     """[units] What is held out as a whole: the donor, or a group of donors."""
+
+    @property
+    def is_case(self) -> np.ndarray:
+        """[units] Whether a unit is of the second of two conditions."""
+        return self.condition == 1
 
     def count_donors(self) -> tuple[int, int]:
         """How many donors are of the second condition, and of the reference."""
@@ -47,7 +52,7 @@ class Comparison:
                 independent.append(column)
         return Comparison(
             self.rows[inside],
-            self.is_case[inside],
+            self.condition[inside],
             self.donor[inside],
             self.levels,
             nuisance[independent],
@@ -72,6 +77,7 @@ def compare(
     *,
     group_key: str | None = None,
     min_donors: int = _MIN_DONORS,
+    several: bool = False,
 ) -> Comparison:
     """Check that the donors can be compared, and how.
 
@@ -83,6 +89,8 @@ def compare(
         Column of what is held out as a whole; the donor when not given.
     min_donors
         Fewest of each condition.
+    several
+        Whether there may be more than two conditions.
 
     Raises
     ------
@@ -110,14 +118,15 @@ def compare(
                 f"{obs.index[lacks][0]!r} the first. Give it, or set missing to drop."
             )
         known &= ~lacks.to_numpy()
-    levels = _levels(condition[known].astype(str), options)
+    levels = _levels(condition[known].astype(str), options, several=several)
     rows = np.flatnonzero(known & condition.astype(str).isin(levels).to_numpy())
-    is_case = (condition.iloc[rows].astype(str) == levels[1]).to_numpy()
+    number = pd.Index(levels).get_indexer(pd.Index(condition.iloc[rows].astype(str)))
     donor = donors_of(obs, record)[rows]
     group = donor
     if group_key is not None:
         group = _column(obs, varying, group_key, "group_key").iloc[rows].astype(str).to_numpy()
-    for level, side in zip(levels, (~is_case, is_case), strict=True):
+    for one, level in enumerate(levels):
+        side = number == one
         n = len(set(donor[side]))
         if n < min_donors:
             raise InputError(
@@ -131,8 +140,8 @@ def compare(
             )
     parts = {name: as_numbers(one.iloc[rows], name) for name, one in nuisance.items()}
     table = pd.concat([pd.DataFrame(index=obs.index[rows]), *parts.values()], axis=1)
-    _require_told_apart(is_case, table, parts, options)
-    return Comparison(rows, is_case, donor, levels, table, group)
+    _require_told_apart(number, table, parts, options)
+    return Comparison(rows, number, donor, levels, table, group)
 
 
 def _column(obs: pd.DataFrame, varying: Mapping[str, str], name: str, key: str) -> pd.Series:
@@ -180,11 +189,12 @@ def donors_of(obs: pd.DataFrame, record: CohortRecord) -> np.ndarray:
     return names.astype(str).to_numpy()
 
 
-def _levels(condition: pd.Series, options: ComparisonOptions) -> tuple[str, str]:
-    found = sorted(set(condition))
-    if len(options.levels) not in (0, 2) or len(set(options.levels)) != len(options.levels):
-        raise InputError(f"levels are two conditions; found {list(options.levels)}.")
-    for level in options.levels:
+def _levels(condition: pd.Series, options: ComparisonOptions, *, several: bool) -> tuple[str, ...]:
+    found, named = sorted(set(condition)), options.levels
+    if len(named) == 1 or (len(named) > 2 and not several) or len(set(named)) != len(named):
+        wanted = "two conditions or more" if several else "two conditions"
+        raise InputError(f"levels are {wanted}; found {list(named)}.")
+    for level in named:
         if level not in found:
             raise InputError(
                 f"no donor has {level!r} in {options.condition_key!r}; there are "
@@ -195,13 +205,12 @@ def _levels(condition: pd.Series, options: ComparisonOptions) -> tuple[str, str]
             f"all donors have one value of {options.condition_key!r}, {', '.join(found)}; a "
             "comparison needs two."
         )
-    if len(found) > 2 and not options.levels:
+    if len(found) > 2 and not named and not several:
         raise InputError(
             f"{options.condition_key!r} has {len(found)} values, {', '.join(found):.200}; name the "
             "two that are compared in levels."
         )
-    first, second = options.levels or found
-    return first, second
+    return named or tuple(found)
 
 
 def as_numbers(column: pd.Series, name: str) -> pd.DataFrame:
@@ -215,21 +224,23 @@ def as_numbers(column: pd.Series, name: str) -> pd.DataFrame:
 
 
 def _require_told_apart(
-    is_case: np.ndarray,
+    condition: np.ndarray,
     nuisance: pd.DataFrame,
     parts: Mapping[str, pd.DataFrame],
     options: ComparisonOptions,
 ) -> None:
-    """Check that the condition is no combination of what is held constant."""
+    """Check that no condition is a combination of what is held constant."""
+    # One column a condition, but for the first.
+    columns = [condition == one for one in range(1, condition.max() + 1)]
     for name, part in {**parts, " and ".join(parts): nuisance}.items():
-        if _rank(part, is_case) == _rank(part):
+        if _rank(part, *columns) < _rank(part) + len(columns):
             what = "batch" if name == options.batch_key else "what is held constant,"
             raise InputError(
                 f"condition {options.condition_key!r} coincides with {what} {name!r}: no "
                 "comparison can tell them apart. Compare donors of batches that have both."
             )
-    if len(is_case) - _rank(nuisance, is_case) < _MIN_FREE:
+    if len(condition) - _rank(nuisance, *columns) < _MIN_FREE:
         raise InputError(
-            f"{len(is_case)} donors are too few to hold {', '.join(parts)} constant; name fewer "
+            f"{len(condition)} donors are too few to hold {', '.join(parts)} constant; name fewer "
             "covariates."
         )

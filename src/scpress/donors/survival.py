@@ -1,6 +1,7 @@
 """Whether donors' features tell who lives longer, on donors from whom nothing was learned."""
 
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
@@ -9,9 +10,11 @@ from statsmodels.duration.survfunc import SurvfuncRight, survdiff
 
 from scpress.donors.features import learn_rotation
 from scpress.errors import InputError
+from scpress.tables.survival import Curve
 
 # Fewest events that a coefficient of a Cox regression is learned from.
 _EVENTS_PER_DIRECTION = 5
+_Z = 1.959964
 
 
 def require_times(time: np.ndarray, event: np.ndarray, names: np.ndarray) -> None:
@@ -41,12 +44,21 @@ def require_times(time: np.ndarray, event: np.ndarray, names: np.ndarray) -> Non
         )
 
 
-def fit_cox(values: np.ndarray, time: np.ndarray, event: np.ndarray) -> np.ndarray:
-    """[columns] Log hazard ratios of a Cox regression, ties by Efron."""
+@dataclass(frozen=True)
+class Hazards:
+    """[columns] Log hazard ratios of a Cox regression, their standard errors and p-values."""
+
+    log_ratio: np.ndarray
+    error: np.ndarray
+    p_value: np.ndarray
+
+
+def fit_cox(values: np.ndarray, time: np.ndarray, event: np.ndarray) -> Hazards:
+    """A Cox regression on the columns, ties by Efron."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a likelihood that is flat far out
-        model = PHReg(time, values, status=event, ties="efron")
-        return np.asarray(model.fit(disp=0).params)
+        fitted = PHReg(time, values, status=event, ties="efron").fit(disp=0)
+        return Hazards(*(np.asarray(one) for one in (fitted.params, fitted.bse, fitted.pvalues)))
 
 
 def predict_risk(
@@ -69,7 +81,7 @@ def predict_risk(
         )
         points = rotation.apply(values[train], nothing[train])
         scale = points.std(axis=0)
-        weights = fit_cox(points / scale, time[train], event[train])
+        weights = fit_cox(points / scale, time[train], event[train]).log_ratio
         risk[test] = rotation.apply(values[test], nothing[test]) / scale @ weights
     return risk
 
@@ -126,7 +138,28 @@ def log_rank(time: np.ndarray, event: np.ndarray, group: np.ndarray) -> tuple[fl
     return float(chi2), float(p_value)
 
 
-def kaplan_meier(time: np.ndarray, event: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Times of events, and the share that lives on after each."""
+def survival_curve(name: str, time: np.ndarray, event: np.ndarray) -> Curve:
+    """Kaplan and Meier's curve of some donors.
+
+    The interval is of Greenwood's variance on the scale log(-log(share)).
+    """
     found = SurvfuncRight(time, event)
-    return np.asarray(found.surv_times, dtype=float), np.asarray(found.surv_prob, dtype=float)
+    alive = np.clip(np.asarray(found.surv_prob, dtype=float), 0.0, 1.0)
+    error = np.asarray(found.surv_prob_se, dtype=float)
+    # Where all are alive, or none, there is no scale; the share itself is all that is known.
+    inside = (alive > 0) & (alive < 1) & np.isfinite(error)
+    low, high = alive.copy(), alive.copy()
+    logs = np.log(alive[inside])
+    reach = np.exp(_Z * error[inside] / (alive[inside] * -logs))
+    low[inside], high[inside] = np.exp(logs * reach), np.exp(logs / reach)
+    return Curve(
+        name=name,
+        n_donors=len(time),
+        n_events=int(event.sum()),
+        time=tuple(map(float, found.surv_times)),
+        n_at_risk=tuple(map(int, found.n_risk)),
+        alive=tuple(map(float, alive)),
+        low=tuple(map(float, low)),
+        high=tuple(map(float, high)),
+        censored=tuple(map(float, np.sort(time[event == 0]))),
+    )

@@ -9,18 +9,21 @@ from scipy import sparse
 
 from scpress.cells.panels import UNASSIGNED
 from scpress.config.cohort import ClassifyOptions
-from scpress.donors.classification import (
-    Classifier,
-    area_interval,
-    area_under_curve,
-    make_folds,
-    permutation_p,
-    permute_labels,
-)
+from scpress.donors.classification import Classifier, make_folds, permute_labels
 from scpress.donors.design import Comparison, compare
 from scpress.donors.features import log_ratios
+from scpress.donors.performance import (
+    GRID,
+    accuracies,
+    area_interval,
+    areas_under_curves,
+    calibrate,
+    one_against_others,
+    permutation_p,
+    roc_curve,
+)
 from scpress.donors.views import make_pseudobulk
-from scpress.tables.classification import Classification, View, Weight
+from scpress.tables.classification import Calibration, Classification, Roc, View, Weight
 from scpress.tables.cohort import TYPE_CELLS, CohortRecord, cohort_record
 
 log = logging.getLogger("scpress")
@@ -35,6 +38,8 @@ def classify(
 ) -> tuple[pd.DataFrame, Classification]:
     """Predict the condition of every donor by models of other donors.
 
+    More than two conditions are told apart each from all others.
+
     Returns
     -------
     weights, record
@@ -47,9 +52,10 @@ def classify(
     """
     options = options or ClassifyOptions()
     record = cohort_record(cohort)
-    comparison = compare(cohort.obs, record, options, group_key=options.group_key)
+    comparison = compare(cohort.obs, record, options, group_key=options.group_key, several=True)
+    sizes = np.bincount(comparison.condition)
     fewest = min(
-        len(set(comparison.group[side])) for side in (comparison.is_case, ~comparison.is_case)
+        len(set(comparison.group[comparison.condition == one])) for one in range(len(sizes))
     )
     n_folds = min(options.n_folds, fewest)
     views, rows = [], []
@@ -59,25 +65,25 @@ def classify(
             continue
         view, weights = _classify(values, features, comparison, name, n_folds, options)
         log.info(
-            "classify: %s: AUC %.2f (%.2f to %.2f), p %.3f.",
+            "classify: %s: AUC %.2f (%.2f to %.2f), p %.3f, balanced accuracy %.2f.",
             name,
             view.auc,
             view.auc_low,
             view.auc_high,
             view.p_value,
+            view.balanced_accuracy,
         )
         views.append(view)
         rows.append(weights)
-    share = float(comparison.is_case.mean())
     return pd.concat(rows, ignore_index=True), Classification(
         condition_key=str(options.condition_key),
         levels=comparison.levels,
         held_out=options.group_key or record.donor_key,
         n_folds=n_folds,
         n_permutations=options.n_permutations,
-        majority_accuracy=max(share, 1 - share),
+        majority_accuracy=float(sizes.max() / sizes.sum()),
         unit=tuple(map(str, cohort.obs_names[comparison.rows])),
-        is_case=tuple(map(bool, comparison.is_case)),
+        condition=tuple(map(int, comparison.condition)),
         views=tuple(views),
     )
 
@@ -122,17 +128,17 @@ def _classify(
     n_folds: int,
     options: ClassifyOptions,
 ) -> tuple[View, pd.DataFrame]:
-    is_case, group = comparison.is_case, comparison.group
+    condition, group = comparison.condition, comparison.group
     # Of covariates alone there is nothing to take off.
     nuisance = comparison.nuisance.to_numpy(dtype=float)[:, : 0 if name == COVARIATES else None]
-    classifiers, folds = [], []
+    classifiers, divisions = [], []
     for repeat in range(options.n_repeats):
         # The same folds for every view.
         rng = np.random.default_rng([options.seed, repeat])
-        fold = make_folds(is_case, group, n_folds, rng)
-        folds.append(fold)
+        fold = make_folds(condition, group, n_folds, rng)
+        divisions.append(fold)
         inner = [
-            make_folds(is_case[fold != one], group[fold != one], min(3, n_folds), rng)
+            make_folds(condition[fold != one], group[fold != one], min(3, n_folds), rng)
             for one in range(n_folds)
         ]
         classifiers.append(
@@ -145,42 +151,145 @@ def _classify(
                 n_directions=options.n_components if name == "components" else None,
             )
         )
-    found = [one.predict(is_case) for one in classifiers]
-    scores = np.array([one.score for one in found])
-    probability = np.mean([1 / (1 + np.exp(-one.log_odds)) for one in found], axis=0)
+    folds, n_levels = np.array(divisions), len(comparison.levels)
+
+    cases = one_against_others(condition, n_levels)
     rng = np.random.default_rng([options.seed, options.n_repeats])
-    permuted = np.empty(options.n_permutations)
-    for number in range(options.n_permutations):
-        labels = permute_labels(is_case, comparison.donor, rng)
-        tried = np.array([one.predict(labels).score for one in classifiers])
-        permuted[number] = area_under_curve(tried, np.array(folds), labels)
-    area = area_under_curve(scores, np.array(folds), is_case)
-    low, high = area_interval(scores, np.array(folds), is_case, permuted)
-    share = is_case.mean()
-    view = View(
+    permuted = [
+        one_against_others(permute_labels(condition, comparison.donor, rng), n_levels)
+        for _ in range(options.n_permutations)
+    ]
+    # Labels first, permuted ones after them, all at once.
+    tried = [one.predict(np.concatenate([cases, *permuted])) for one in classifiers]
+    scores = np.array([one.score for one in tried])
+    areas = np.array(
+        [
+            areas_under_curves(scores[:, start : start + len(cases)], folds, labels)
+            for start, labels in zip(
+                range(0, scores.shape[1], len(cases)), [cases, *permuted], strict=True
+            )
+        ]
+    )
+    view = _judge(
+        name,
+        values.shape[1],
+        comparison,
+        scores[:, : len(cases)],
+        np.array([one.log_odds[: len(cases)] for one in tried]),
+        folds,
+        areas,
+        rng,
+    )
+    named = comparison.levels if n_levels > 2 else comparison.levels[1:]
+    tables = []
+    for number, case in enumerate(named):
+        weights = [one.weigh(made, number) for one, made in zip(classifiers, tried, strict=True)]
+        table = _list_weights(np.concatenate(weights), features)
+        tables.append(table.assign(view=name, condition=case))
+    return view, pd.concat(tables, ignore_index=True)[list(Weight.__dataclass_fields__)]
+
+
+def _judge(
+    name: str,
+    n_features: int,
+    comparison: Comparison,
+    scores: np.ndarray,
+    log_odds: np.ndarray,
+    folds: np.ndarray,
+    areas: np.ndarray,
+    rng: np.random.Generator,
+) -> View:
+    """How good the predictions of one view are.
+
+    Parameters
+    ----------
+    scores, log_odds
+        [repeats, problems, units]
+    areas
+        [1 + permutations, problems] Of the labels and of permuted ones.
+    """
+    condition, levels = comparison.condition, comparison.levels
+    cases, (area, permuted) = one_against_others(condition, len(levels)), (areas[0], areas[1:])
+    curves = []
+    for number, is_case in enumerate(cases):
+        one = slice(number, number + 1)
+        low, high = area_interval(
+            scores[:, one], folds, cases[one], is_case.astype(int), permuted[:, number]
+        )
+        part, least, most = roc_curve(scores[:, number], folds, is_case, rng)
+        curves.append(
+            Roc(
+                condition=levels[number if len(levels) > 2 else 1],
+                auc=float(area[number]),
+                auc_low=low,
+                auc_high=high,
+                others=_floats(GRID),
+                cases=_floats(part),
+                low=_floats(least),
+                high=_floats(most),
+            )
+        )
+    probability = _probabilities(log_odds)
+    predicted = probability.argmax(axis=1)
+    accuracy, balanced = accuracies(condition, predicted, rng)
+    is_hit, of_hit = condition == 1, probability[:, 1]
+    if len(levels) > 2:
+        is_hit, of_hit = predicted == condition, probability.max(axis=1)
+    bins = calibrate(of_hit, is_hit)
+    low, high = area_interval(scores, folds, cases, condition, permuted.mean(axis=1))
+    truth = np.eye(len(levels))[condition]
+    share = truth.mean(axis=0)
+    return View(
         name=name,
-        n_features=values.shape[1],
-        auc=area,
+        n_features=n_features,
+        auc=float(area.mean()),
         auc_low=low,
         auc_high=high,
-        p_value=permutation_p(area, permuted),
+        p_value=permutation_p(float(area.mean()), permuted.mean(axis=1)),
         permuted_auc=float(permuted.mean()),
-        accuracy=float(((probability > 0.5) == is_case).mean()),
-        brier=float(np.mean((probability - is_case) ** 2)),
-        base_brier=float(share * (1 - share)),
-        probability=tuple(map(float, probability)),
+        accuracy=accuracy.value,
+        accuracy_low=accuracy.low,
+        accuracy_high=accuracy.high,
+        balanced_accuracy=balanced.value,
+        balanced_accuracy_low=balanced.low,
+        balanced_accuracy_high=balanced.high,
+        brier=float(np.square(probability - truth).sum(axis=1).mean() / 2),
+        base_brier=float((share * (1 - share)).sum() / 2),
+        probability=tuple(map(_floats, probability)),
+        curves=tuple(curves),
+        calibration=Calibration(
+            predicted=tuple(one.predicted for one in bins),
+            observed=tuple(one.n_hits / one.n for one in bins),
+            low=tuple(one.low for one in bins),
+            high=tuple(one.high for one in bins),
+            n=tuple(one.n for one in bins),
+        ),
     )
-    weights = np.concatenate([one.weights for one in found])
+
+
+def _probabilities(log_odds: np.ndarray) -> np.ndarray:
+    """[units, levels] Of each condition against the others, the mean over repeats, scaled to 1."""
+    each = np.mean(1 / (1 + np.exp(-log_odds)), axis=0).T
+    if each.shape[1] == 1:
+        return np.column_stack([1 - each, each])
+    return each / each.sum(axis=1, keepdims=True)
+
+
+def _floats(values: np.ndarray) -> tuple[float, ...]:
+    # Sums of shares may be over 1 by their last bit.
+    return tuple(map(float, np.clip(values, 0.0, 1.0)))
+
+
+def _list_weights(weights: np.ndarray, features: list[str]) -> pd.DataFrame:
+    """The heaviest features; `weights` [folds, features]."""
     mean = weights.mean(axis=0)
     heaviest = np.argsort(-np.abs(mean), kind="stable")[:_LISTED]
     heaviest = heaviest[mean[heaviest] != 0]
     same = (np.sign(weights[:, heaviest]) == np.sign(mean[heaviest])).mean(axis=0)
-    table = pd.DataFrame(
+    return pd.DataFrame(
         {
-            "view": name,
             "feature": [features[one] for one in heaviest],
             "weight": mean[heaviest],
             "share_of_folds": same,
         }
     )
-    return view, table[list(Weight.__dataclass_fields__)]

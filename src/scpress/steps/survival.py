@@ -7,21 +7,23 @@ import numpy as np
 import pandas as pd
 
 from scpress.config.cohort import SurvivalOptions
-from scpress.donors.classification import make_folds, permutation_p
+from scpress.donors.classification import make_folds
 from scpress.donors.design import donors_of, numbers_of
+from scpress.donors.performance import permutation_p
 from scpress.donors.survival import (
     concordance,
     concordance_interval,
     count_concordant,
-    kaplan_meier,
+    fit_cox,
     log_rank,
     predict_risk,
     require_times,
+    survival_curve,
 )
 from scpress.errors import InputError
 from scpress.steps.classify import pseudobulk_of
 from scpress.tables.cohort import cohort_record
-from scpress.tables.survival import Curve, Survival
+from scpress.tables.survival import Hazard, Survival
 
 log = logging.getLogger("scpress")
 
@@ -81,18 +83,10 @@ def survival(
     risk = risks.mean(axis=0)
     is_high = risk > np.median(risk)
     chi2, log_rank_p = log_rank(time, event, is_high)
-    curves = []
-    for name, half in (("lower risk", ~is_high), ("higher risk", is_high)):
-        at, alive = kaplan_meier(time[half], event[half])
-        curves.append(
-            Curve(
-                name=name,
-                n_donors=int(half.sum()),
-                n_events=int(event[half].sum()),
-                time=tuple(map(float, at)),
-                alive=tuple(map(float, np.clip(alive, 0, 1))),
-            )
-        )
+    curves = tuple(
+        survival_curve(name, time[half], event[half])
+        for name, half in (("lower risk", ~is_high), ("higher risk", is_high))
+    )
     log.info("survival: concordance %.2f (%.2f to %.2f).", found, low, high)
     table = pd.DataFrame({"donor": names, "time": time, "event": event.astype(int), "risk": risk})
     return table, Survival(
@@ -108,5 +102,29 @@ def survival(
         permuted=float(permuted.mean()),
         log_rank_chi2=chi2,
         log_rank_p=log_rank_p,
-        curves=tuple(curves),
+        curves=curves,
+        hazards=_hazards(risk, is_high, time, event),
     )
+
+
+def _hazards(
+    risk: np.ndarray, is_high: np.ndarray, time: np.ndarray, event: np.ndarray
+) -> tuple[Hazard, ...]:
+    """Of the predicted risk; a side without events has no hazard to be compared."""
+    if not all(event[half].any() for half in (is_high, ~is_high)):
+        return ()
+    rows = []
+    for name, column in (
+        ("higher half", is_high.astype(float)),
+        ("one standard deviation", (risk - risk.mean()) / risk.std()),
+    ):
+        found = fit_cox(column[:, None], time, event)
+        rows.append(
+            Hazard(
+                name=name,
+                log_ratio=float(found.log_ratio[0]),
+                error=float(found.error[0]),
+                p_value=float(found.p_value[0]),
+            )
+        )
+    return tuple(rows)

@@ -6,23 +6,75 @@ from scpress.tables.records import NotNegative, Record, Share
 
 
 @dataclass(frozen=True, kw_only=True)
+class Roc(Record):
+    """How well one condition is told from the others.
+
+    Attributes
+    ----------
+    auc, auc_low, auc_high
+        Area under the curve of donors held out, and its 95 % interval.
+    others, cases, low, high
+        [points] Part of the others, and of the cases, above a threshold; 95 % of what the latter
+        may be at each point.
+    """
+
+    columns = (("others", "cases", "low", "high"),)
+
+    condition: str
+    auc: Share
+    auc_low: Share
+    auc_high: Share
+    others: tuple[Share, ...]
+    cases: tuple[Share, ...]
+    low: tuple[Share, ...]
+    high: tuple[Share, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration(Record):
+    """Donors in groups of like probability, from the least probable on.
+
+    Attributes
+    ----------
+    predicted, observed, low, high
+        [groups] Mean probability of the second condition and the share that has it, with its 95 %
+        interval. Of more than two conditions: of the most probable one of each donor.
+    n
+        [groups] Donors.
+    """
+
+    columns = (("predicted", "observed", "low", "high", "n"),)
+
+    predicted: tuple[Share, ...]
+    observed: tuple[Share, ...]
+    low: tuple[Share, ...]
+    high: tuple[Share, ...]
+    n: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class View(Record):
     """One kind of features, or covariates alone.
 
     Attributes
     ----------
     auc, auc_low, auc_high
-        Area under the curve of predictions of donors held out, and its 95 % interval.
+        Area under the curve of predictions of donors held out, and its 95 % interval; the mean
+        over the curves of more than two conditions.
     p_value
         Share of permutations of the labels whose area is as large.
     permuted_auc
         Their mean.
-    accuracy
-        Share of donors whose more probable condition is theirs.
+    accuracy, balanced_accuracy
+        Share of donors whose most probable condition is theirs, and its mean over conditions; each
+        with its 95 % interval.
     brier, base_brier
-        Mean squared error of the probability, and that of the frequency of the conditions alone.
+        Half the squared error of the probabilities, which is that of the second of two conditions;
+        and that of the frequency of the conditions alone.
     probability
-        [units] Of the second condition, by models that had not seen the donor.
+        [units, levels] By models that had not seen the donor.
+    curves
+        Of each condition against the others; of two, that of the second.
     """
 
     name: str
@@ -33,16 +85,30 @@ class View(Record):
     p_value: Share
     permuted_auc: Share
     accuracy: Share
+    accuracy_low: Share
+    accuracy_high: Share
+    balanced_accuracy: Share
+    balanced_accuracy_low: Share
+    balanced_accuracy_high: Share
     brier: NotNegative
     base_brier: NotNegative
-    probability: tuple[Share, ...]
+    probability: tuple[tuple[Share, ...], ...]
+    curves: tuple[Roc, ...]
+    calibration: Calibration
 
 
 @dataclass(frozen=True, kw_only=True)
 class Classification(Record):
-    """The record of `classification.json`."""
+    """The record of `classification.json`.
+
+    Attributes
+    ----------
+    unit, condition
+        [units] Name, and number of its condition among the levels.
+    """
 
     made_by = "`scpress classify`"
+    columns = (("unit", "condition"),)
 
     condition_key: str
     levels: tuple[str, ...]
@@ -51,7 +117,7 @@ class Classification(Record):
     n_permutations: int
     majority_accuracy: Share
     unit: tuple[str, ...]
-    is_case: tuple[bool, ...]
+    condition: tuple[int, ...]
     views: tuple[View, ...]
 
 
@@ -61,6 +127,8 @@ class Weight(Record):
 
     Attributes
     ----------
+    condition
+        The one that the weight speaks for.
     share_of_folds
         In which it was chosen and has the sign of the mean.
     """
@@ -68,6 +136,7 @@ class Weight(Record):
     made_by = "`scpress classify`"
 
     view: str
+    condition: str
     feature: str
     weight: float
     share_of_folds: Share
