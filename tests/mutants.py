@@ -125,6 +125,46 @@ MUTANTS = [
         ),
     ),
     *_in(
+        "report/forest",
+        ("intervals are as long to both sides", "one.value - one.low", "one.high - one.value"),
+        ("no effect is off the axis", "ends = [none_at, *(", "ends = [*("),
+    ),
+    *_in(
+        "report/donors",
+        ("the map is not of what differs", "values - values.mean(axis=0), full", "values, full"),
+        ("donors stand in any order", "np.lexsort([names, groups])", "np.lexsort([groups, names])"),
+        ("one value is a colour", "1 < n <= _MOST_COLOURS", "1 <= n <= _MOST_COLOURS"),
+    ),
+    *_in(
+        "report/biomarkers",
+        ("what is not found has effects", 'table["fdr"] <= record.max_fdr', 'table["fdr"] <= 2'),
+        ("a p-value of 0 has no place", "clip(lower=_LEAST_P)", "clip(lower=0)"),
+        ("types that were not tested found nothing", "if not one.reason]", "]"),
+    ),
+    *_in(
+        "report/classification",
+        ("permutations do not count", " or best.p_value > _MOST_P", ""),
+        ("covariates are the best view", "if one.name != _COVARIATES", "if True"),
+        ("worse covariates are warned of", " and known.auc >= best.auc_low", ""),
+        ("the shade is not closed", "*reversed(above)]", "*above]"),
+    ),
+    *_in(
+        "report/donor_subtypes",
+        ("the first view is the one kept", "view.name == found.view", "True"),
+        ("the weakest come first", "(one.fdr, one.p_value))", "(-one.fdr, one.p_value))"),
+    ),
+    *_in(
+        "report/survival",
+        ("chance tells", "concordance_low <= 0.5", "concordance_low < 0.5"),
+        ("strokes are a step late", 'side="right"', 'side="left"'),
+        ("stairs fall before their time", "y += [before, value]", "y += [value, value]"),
+        (
+            "endless hazards have no end",
+            "np.clip(one.log_ratio + side * _Z * one.error, -12, 12)",
+            "one.log_ratio + side * _Z * one.error",
+        ),
+    ),
+    *_in(
         "donors/features",
         ("a type no donor lacks", "dtype=float) + _PRIOR)", "dtype=float) + 1e-9)"),
         ("batches stay in the features", "dense = dense - known @ of_nuisance", "pass"),

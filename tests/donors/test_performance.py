@@ -82,6 +82,10 @@ def test_what_permuted_labels_reach_is_chance():
     assert high > area
     low, _ = interval(score, is_case, 0.5 + spread / 3)
     assert low > 0.5
+    # One of twenty is as far, though the others are near.
+    spread[1:] /= 4
+    low, _ = interval(score, is_case, 0.5 + spread)
+    assert low <= 0.5
 
 
 def test_of_several_conditions_the_area_is_the_mean_of_each_against_the_others():
@@ -136,13 +140,14 @@ def test_accuracies_are_those_of_scikit_learn_and_their_intervals_hold_the_truth
     held = np.zeros(2)
     for _ in range(100):
         predicted = np.where(rng.random(80) < rate, condition, (condition + 1) % 3)
-        share, balanced = accuracies(condition, predicted, rng)
+        share, balanced = accuracies(condition, predicted, predicted, rng)
         assert share.value == np.mean(predicted == condition)
         known = balanced_accuracy_score(condition, predicted)
         assert balanced.value == pytest.approx(known)
         held += [share.low <= rate.mean() <= share.high, balanced.low <= 1.9 / 3 <= balanced.high]
     assert (held / 100 > 0.9).all()
-    _, balanced = accuracies(condition, condition, rng)
+    share, balanced = accuracies(condition, 0 * condition, condition, rng)
+    assert share.value == 50 / 80
     assert balanced.value == balanced.high == 1
     assert 0.8 < balanced.low < 0.98
 

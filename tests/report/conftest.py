@@ -168,6 +168,159 @@ def full(run):
     return inputs
 
 
+@pytest.fixture(scope="session")
+def donors():
+    """Results of 12 donors in two conditions and batches, whose names try to break the page."""
+    import anndata as ad
+    from scipy import sparse
+
+    from scpress.config.cohort import CohortOptions
+    from scpress.donors.survival import survival_curve
+    from scpress.steps.cohort import cohort
+    from scpress.tables.classification import Calibration, Classification, Roc, View
+    from scpress.tables.cohort import Biomarkers, TestedType
+    from scpress.tables.survival import Hazard, Survival
+
+    rng = np.random.default_rng(0)
+    names = [HOSTILE, *(f"d{one}" for one in range(1, 12))]
+    obs = pd.DataFrame({"donor": np.repeat(names, 20)})
+    obs["condition"] = np.repeat(["control", "case <b>"] * 6, 20)
+    obs["batch"] = np.repeat(["b1", "b1", "b2", "b2"] * 3, 20)
+    obs["cell_type"] = rng.choice(list(TYPES.values()), len(obs))
+    obs.index = [f"c{one}" for one in range(len(obs))]
+    cells = ad.AnnData(sparse.csr_matrix(rng.poisson(2.0, (len(obs), 30))), obs=obs)
+    made = cohort(cells, options=CohortOptions(min_cells=10, min_type_cells=3))
+
+    first, second = TYPES.values()
+    change = rng.normal(size=(2, 30))
+    genes = pd.DataFrame(
+        {
+            "cell_type": np.repeat([first, second], 30),
+            "gene": [f"g{one}" for one in range(30)] * 2,
+            "gene_symbol": [f"Sym{one} <i>" for one in range(30)] * 2,
+            "mean_count": rng.uniform(1, 900, 60),
+            "log2_fold_change": change.ravel(),
+            "standard_error": 0.3,
+            "shrunken_log2_fold_change": 0.8 * change.ravel(),
+            "p_value": np.tile([1e-9, 1e-5, *[0.4] * 28], 2),
+            "fdr": [1e-7, 1e-4, *[0.9] * 58],
+            "stability": [1.0, 0.8, *[0.0] * 58],
+        }
+    )
+    levels = ("control", "case <b>")
+    tested = [
+        TestedType(cell_type=one, n_reference=6, n_case=6, n_genes=30, n_found=n, reason="")
+        for one, n in ((first, 2), (second, 0))
+    ]
+    tested.append(
+        TestedType(
+            cell_type="rare", n_reference=1, n_case=0, n_genes=0, n_found=0, reason="too few donors"
+        )
+    )
+    biomarkers = Biomarkers(
+        condition_key="condition",
+        levels=levels,
+        held_constant=("batch=b2",),
+        max_fdr=0.05,
+        types=tuple(tested),
+    )
+
+    def view(name, auc, low, high, p_value):
+        curve = Roc(
+            condition=levels[1],
+            auc=auc,
+            auc_low=low,
+            auc_high=high,
+            others=(0.25, 0.75),
+            cases=(auc - 0.1, min(auc + 0.1, 1.0)),
+            low=(0.1, 0.3),
+            high=(0.9, 1.0),
+        )
+        words = {"balanced_accuracy": 0.75, "accuracy": 0.75, "brier": 0.2, "base_brier": 0.25}
+        for one in ("accuracy", "balanced_accuracy"):
+            words |= {f"{one}_low": 0.4, f"{one}_high": 0.9}
+        return View(
+            name=name,
+            n_features=5,
+            auc=auc,
+            auc_low=low,
+            auc_high=high,
+            p_value=p_value,
+            permuted_auc=0.5,
+            probability=((0.3, 0.7),) * 12,
+            curves=(curve,),
+            calibration=Calibration(
+                predicted=(0.2, 0.7), observed=(0.0, 0.5), low=(0.0, 0.2), high=(0.4, 0.8), n=(6, 1)
+            ),
+            **words,
+        )
+
+    classification = Classification(
+        condition_key="condition",
+        levels=levels,
+        held_out="donor",
+        n_folds=5,
+        n_permutations=20,
+        majority_accuracy=0.5,
+        unit=tuple(made.obs_names),
+        condition=(0, 1) * 6,
+        views=(
+            view("covariates", 0.45, 0.2, 0.7, 0.6),
+            view("composition", 0.6, 0.3, 0.8, 0.3),
+            view("pseudobulk", 0.9, 0.7, 1.0, 0.02),
+        ),
+    )
+    weights = pd.DataFrame(
+        {
+            "view": ["pseudobulk", "composition"],
+            "condition": levels[1],
+            "feature": ["Sym1 <i>", first],
+            "weight": [-0.5, 0.25],
+            "share_of_folds": 1.0,
+        }
+    )
+    time, event = np.arange(1.0, 13), np.array([1, 0, 1] * 4)
+    is_high = np.arange(12) % 2 == 0
+    survival = Survival(
+        time_key="days",
+        event_key="dead",
+        n_donors=12,
+        n_events=8,
+        n_folds=5,
+        concordance=0.7,
+        concordance_low=0.55,
+        concordance_high=0.85,
+        p_value=0.1,
+        permuted=0.5,
+        log_rank_chi2=4.0,
+        log_rank_p=0.045,
+        curves=tuple(
+            survival_curve(name, time[half], event[half])
+            for name, half in (("lower risk", ~is_high), ("higher risk", is_high))
+        ),
+        hazards=(Hazard(name="higher half", log_ratio=0.7, error=0.3, p_value=0.02),),
+    )
+    return {
+        "cohort": made,
+        "biomarkers": biomarkers,
+        "biomarker_genes": genes,
+        "classification": classification,
+        "weights": weights,
+        "survival": survival,
+    }
+
+
+@pytest.fixture
+def with_donors(donors):
+    """A page of four cells, their donors and all that was compared."""
+    import anndata as ad
+
+    from scpress.report.inputs import ReportInputs
+
+    obs = pd.DataFrame({"cell_type": pd.Categorical(list(TYPES.values()) * 2)}, index=list("abcd"))
+    return ReportInputs(ad.AnnData(np.ones((4, 2), dtype=np.float32), obs=obs), **donors)
+
+
 @pytest.fixture
 def unlinked():
     """A page as it reads: words that are linked to the glossary are words again."""

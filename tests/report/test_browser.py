@@ -34,6 +34,7 @@ PAGES = (
     "unknown tissue",
     "one cluster",
     "100,000 cells",
+    "donors",
 )
 _ERRORS = """<script>
 const pageErrors = [];
@@ -84,7 +85,7 @@ def hundred_thousand():
 
 
 @pytest.fixture(scope="module")
-def inputs(run):
+def inputs(run, donors):
     n = run.cells.n_obs
     unknown = changed(run, cell_type=["unassigned"] * n)
     unknown.cells.uns["scpress"]["annotate"]["panel"] = "scpress's own of immune cells"
@@ -99,7 +100,11 @@ def inputs(run):
     names = [f"patient {i} before treatment" for i in range(20)]
     many = changed(run, sample=[names[i % 20] for i in range(n)])
     many.samples_qc = dict.fromkeys(names, run.samples_qc["s2"])
-    return dict(zip(PAGES, (run, bare, many, unknown, single, hundred_thousand()), strict=True))
+    with_donors = changed(run)
+    for key, value in donors.items():
+        setattr(with_donors, key, value)
+    found = (run, bare, many, unknown, single, hundred_thousand(), with_donors)
+    return dict(zip(PAGES, found, strict=True))
 
 
 def browse(folder, pages, *flags):

@@ -70,6 +70,16 @@ def test_sections_are_all_there_once_and_linked(full):
     assert len(page.ids) == len(set(page.ids))
 
 
+def test_donors_are_linked_between_samples_and_quality(full, donors):
+    for name, value in donors.items():
+        setattr(full, name, value)
+    page = Page(build_report(full, OPTIONS)[0])
+    assert page.ids.index("samples") < page.ids.index("donors") < page.ids.index("qc")
+    assert "#donors" in page.loads
+    assert {link[1:] for link in page.loads if link.startswith("#")} <= set(page.ids)
+    assert len(page.ids) == len(set(page.ids))
+
+
 def test_hostile_names_stay_text(full):
     text, _ = build_report(full, OPTIONS)
     page = Page(text)

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scpress.report.samples import composition, samples_section, side_by_side
+from scpress.report.figures import composition
+from scpress.report.samples import samples_section, side_by_side
 
 
 def test_every_sample_has_a_row_and_a_bar(full):

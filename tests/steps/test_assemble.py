@@ -9,7 +9,15 @@ from scpress import settings
 from scpress.config.options import AssembleOptions
 from scpress.counts.sizes import library_sizes, size_factors
 from scpress.errors import InputError
-from scpress.steps.assemble import assemble
+from scpress.steps.assemble import _storable, assemble
+
+
+def test_rows_of_numbers_are_stored_as_a_matrix_and_other_lists_by_number():
+    assert _storable([[0.5, 1], (0.25, 0)]).tolist() == [[0.5, 1.0], [0.25, 0.0]]
+    assert set(_storable([[1], [2, 3]])) == {"0", "1"}
+    assert set(_storable([["a"], ["b"]])) == {"0", "1"}
+    assert _storable({"views": [{"p": [[0.1, 0.9]], "none": None}]})["views"]["0"].keys() == {"p"}
+    assert _storable([]).shape == (0,)
 
 
 def results(counts, *, seed=0):

@@ -1,5 +1,6 @@
 """`assemble`: the streamed file is what the step makes, and scanpy uses it."""
 
+import json
 from dataclasses import replace
 
 import anndata as ad
@@ -11,7 +12,7 @@ import torch
 
 from scpress import settings
 from scpress.counts.frames import plain_frame
-from scpress.io.h5ad import read_h5ad
+from scpress.io.h5ad import read_h5ad, write_h5ad
 from scpress.model.fitted import load_model
 from scpress.steps.assemble import assemble
 from scpress.steps.denoise import denoise
@@ -94,6 +95,24 @@ def test_verb_streams_what_the_step_makes_and_scanpy_uses_it(inputs, tmp_path, m
     written.write_h5ad(tmp_path / "again.h5ad")
     again = sc.read_h5ad(tmp_path / "again.h5ad")
     assert (again.X != joined.X).nnz == 0
+
+
+def test_what_verbs_of_donors_say_is_in_uns(inputs, tmp_path):
+    _, words = inputs
+    plain = {"donor_key": "donor", "split_by": "", "types": ["T", "B"], "min_type_cells": 3}
+    plain |= {"model": "", "left_out": ["d3 (2 cells)"], "varying": [], "varying_example": []}
+    donors = ad.AnnData(np.ones((2, 1), dtype=np.int64), uns={"scpress": {"cohort": plain}})
+    write_h5ad(donors, tmp_path / "cohort.h5ad")
+    tested = {"cell_type": "T", "n_reference": 3, "n_case": 4, "n_genes": 9, "n_found": 1}
+    record = {"condition_key": "sex", "levels": ["f", "m"], "held_constant": [], "max_fdr": 0.05}
+    record["types"] = [tested | {"reason": ""}]
+    (tmp_path / "biomarkers.json").write_text(json.dumps(record))
+    given = ["--cohort", tmp_path / "cohort.h5ad", "--biomarkers", tmp_path / "biomarkers.json"]
+    assert run([*words, *given]) == 0
+    says = sc.read_h5ad(tmp_path / "scpress.h5ad").uns["scpress"]
+    assert says["cohort"]["left_out"].tolist() == ["d3 (2 cells)"]
+    assert says["biomarkers"]["types"]["0"]["n_found"] == 1
+    assert "survival" not in says
 
 
 def test_denoised_layer_needs_a_model(inputs, tmp_path, capsys):

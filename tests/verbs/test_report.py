@@ -3,8 +3,11 @@
 import json
 from dataclasses import fields
 
+import anndata as ad
+import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 from verbs.commands import DATA, must, of_run, require_one_line, run
 
 from scpress.io.h5ad import read_h5ad, write_h5ad
@@ -71,12 +74,30 @@ def test_a_short_path_of_a_history_is_refused(cells, tmp_path, capsys, monkeypat
         ("--learning-curve", "learning_curve.json"),
         ("--false-signals", "false_signals.json"),
         ("--samples-qc", "qc.h5ad"),
+        ("--cohort", "cohort.h5ad"),
     ],
 )
 def test_a_missing_file_is_one_line_and_leaves_nothing(cells, tmp_path, capsys, flag, name):
     assert reporting(cells, tmp_path, flag, tmp_path / name) == 2
     require_one_line("report", capsys.readouterr().err, f"no such file.*{name}")
     assert not (tmp_path / "out").exists()
+
+
+def test_donors_are_read_and_asked_for(cells, tmp_path, capsys):
+    survival = tmp_path / "survival.json"
+    assert reporting(cells, tmp_path, "--survival", survival) == 2
+    require_one_line("report", capsys.readouterr().err, "give --cohort, too")
+    record = {"donor_key": "donor", "split_by": "", "types": ["all"], "min_type_cells": 1}
+    obs = pd.DataFrame({"n_cells": [5, 6], "molecules": [50, 60]}, index=["d1", "d2"])
+    donors = ad.AnnData(
+        sparse.csr_matrix(np.ones((2, 3), dtype=np.int64)),
+        obs=obs,
+        obsm={"type_cells": pd.DataFrame({"all": [5, 6]}, index=obs.index)},
+        uns={"scpress": {"cohort": record | {"model": ""}}},
+    )
+    write_h5ad(donors, tmp_path / "cohort.h5ad")
+    assert reporting(cells, tmp_path, "--cohort", tmp_path / "cohort.h5ad") == 0
+    assert json.loads((tmp_path / "out/metrics.json").read_text())["n_donors"] == 2
 
 
 def test_a_kill_between_page_and_metrics_leaves_no_page(cells, require_pair_repaired, tmp_path):

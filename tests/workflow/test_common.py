@@ -100,13 +100,24 @@ def test_columns_of_the_sheet_become_options_and_metadata(load, tmp_path):
 
 def test_donors_are_summed_up_where_the_sheet_names_two_and_compared_where_asked(load, tmp_path):
     assert load().DONOR_FILES == []
+    assert load().DONOR_TABLES == {}
     sheet = "sample\tpath\tdonor\ns1\traw.h5ad\td1\ns2\traw.h5ad\t"
     (tmp_path / "samples.tsv").write_text(sheet + "d1\n")
     assert load().DONOR_FILES == []
     (tmp_path / "samples.tsv").write_text(sheet + "d2\n")
     assert load().DONOR_FILES == ["results/cohort.h5ad"]
-    asked = load(biomarkers={"condition_key": "condition"})
-    assert asked.DONOR_FILES == ["results/cohort.h5ad", "results/biomarkers.json"]
+    assert load().DONOR_TABLES == {"--cohort": "results/cohort.h5ad"}
+    asked = load(biomarkers={"condition_key": "condition"}, survival={"time_key": "days"})
+    assert asked.DONOR_FILES == [
+        "results/cohort.h5ad",
+        "results/biomarkers.json",
+        "results/survival.json",
+    ]
+    # The page reads the genes, too.
+    assert asked.DONOR_TABLES == asked.DONOR_RECORDS | {
+        "--biomarker-genes": "results/biomarkers.tsv"
+    }
+    assert asked.DONOR_RECORDS["--survival"] == "results/survival.json"
     asked = load(donor_subtypes={"max_subtypes": 5})
     assert asked.DONOR_FILES == ["results/cohort.h5ad", "results/donor_subtypes.json"]
 

@@ -87,6 +87,13 @@ FALSE_SIGNALS = (
 # What is said of donors: nothing where the sheet names fewer than two.
 DONOR_FILES = [f"{RESULTS}/{name}" for name in inputs.list_donor_files(config, SAMPLES)]
 PROGRAMS = [f"{RESULTS}/programs.h5ad"] if config["programs"]["n_genes"] else []
+# The flags by which assemble and the page are told of them, and what the page reads beside.
+DONOR_RECORDS = {f"--{Path(path).stem.replace('_', '-')}": path for path in DONOR_FILES}
+DONOR_TABLES = dict(DONOR_RECORDS)
+if "--biomarkers" in DONOR_RECORDS:
+    DONOR_TABLES["--biomarker-genes"] = f"{RESULTS}/biomarkers.tsv"
+if "--classification" in DONOR_RECORDS:
+    DONOR_TABLES["--weights"] = f"{RESULTS}/classification.tsv"
 ANOMALY = [f"{RESULTS}/anomaly.h5ad"] if config["anomaly"]["folds"] else []
 # (sample, file) of the tables of receptor chains that the sample sheet names.
 RECEPTOR_FILES = [

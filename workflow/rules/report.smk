@@ -12,6 +12,7 @@ rule assemble:
         clusters=f"{RESULTS}/clusters.h5ad",
         annotation=f"{RESULTS}/annotation.h5ad",
         subtypes=f"{RESULTS}/subtypes.h5ad",
+        donors=list(DONOR_RECORDS.values()),
         model=(
             model_files("model.safetensors", PRIMARY, every_seed=True)
             if config["assemble"]["denoised_layer"]
@@ -32,6 +33,7 @@ rule assemble:
         runtime=minutes("assemble"),
     params:
         step_version=2,
+        donors=[one for pair in DONOR_RECORDS.items() for one in pair],
         model=lambda wildcards, input: (
             ["--model-file", *input.model] if input.model else []
         ),
@@ -46,6 +48,7 @@ rule assemble:
             --clusters {input.clusters:q} \
             --annotation {input.annotation:q} \
             --subtypes {input.subtypes:q} \
+            {params.donors:q} \
             {params.model:q} \
             {params.programs:q} \
             {params.flags:q} \
@@ -78,6 +81,7 @@ rule report:
         program_genes=[f"{RESULTS}/programs.tsv"] if PROGRAMS else [],
         anomaly=ANOMALY,
         searches=SEARCHES,
+        donors=list(DONOR_TABLES.values()),
         archive=f"{RESULTS}/archive.json",
         markers=f"{RESULTS}/markers.tsv",
         subtype_markers=f"{RESULTS}/subtype_markers.tsv",
@@ -103,7 +107,8 @@ rule report:
         mem_mb=memory("report"),
         runtime=minutes("report"),
     params:
-        step_version=6,
+        step_version=7,
+        donors=[one for pair in DONOR_TABLES.items() for one in pair],
         choice=["--choice", *CHOICE] if CHOICE else [],
         curve=["--learning-curve", *LEARNING_CURVE] if LEARNING_CURVE else [],
         signals=["--false-signals", *FALSE_SIGNALS] if FALSE_SIGNALS else [],
@@ -131,6 +136,7 @@ rule report:
             {params.programs:q} \
             {params.anomaly:q} \
             --searches {input.searches:q} \
+            {params.donors:q} \
             --archive {input.archive:q} \
             --markers {input.markers:q} \
             --subtype-markers {input.subtype_markers:q} \

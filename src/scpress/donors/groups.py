@@ -8,8 +8,8 @@ from scipy.cluster.hierarchy import linkage
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score
 
-from scpress.donors.performance import permutation_p
 from scpress.donors.features import with_ones
+from scpress.donors.performance import permutation_p
 
 # Of the donors, least that a group holds: fewer are some who stand apart, not a subtype.
 _MIN_SHARE = 0.05

@@ -9,7 +9,7 @@ from statsmodels.stats.proportion import proportion_confint
 # Parts of the other donors at which a curve is told: the middles of 60, in which every step of a
 # fold of up to six of them lies whole.
 GRID = (np.arange(60) + 0.5) / 60
-_Z = 1.959964
+_Z, _MOST_P = 1.959964, 0.05
 _DRAWS = 200
 # Donors in a group of like probability, and most groups.
 _BIN_DONORS, _MOST_BINS = 8, 10
@@ -117,9 +117,12 @@ def area_interval(
     error = np.sqrt(max(variance, least)) / slope * (1 + 4 * excess * slope)
     middle = np.log(bounded / (1 - bounded))
     low, high = (1 / (1 + np.exp(-(middle + side * _Z * error))) for side in (-1, 1))
-    # A new draw of chance, whose spread is known from so many others.
-    spread = np.sqrt(np.mean((permuted - 0.5) ** 2) * (1 + 1 / len(permuted)))
-    chance = [0.5] if abs(area - 0.5) <= stats.t.ppf(0.975, len(permuted)) * spread else []
+    # Of few permutations the count is coarse, and what it says of the spread is not exact: 0.5 is
+    # left out where both allow it.
+    far, others = abs(area - 0.5), np.abs(permuted - 0.5)
+    reach = stats.t.ppf(0.975, len(others)) * np.sqrt(np.mean(others**2) * (1 + 1 / len(others)))
+    is_chance = far <= reach or permutation_p(far, others) > _MOST_P
+    chance = [0.5] if is_chance else []
     return min(float(low), area, *chance), max(float(high), area, *chance)
 
 
@@ -175,17 +178,21 @@ class Accuracy:
 
 
 def accuracies(
-    condition: np.ndarray, predicted: np.ndarray, rng: np.random.Generator
+    condition: np.ndarray,
+    predicted: np.ndarray,
+    predicted_balanced: np.ndarray,
+    rng: np.random.Generator,
 ) -> tuple[Accuracy, Accuracy]:
     """Share of donors that are predicted rightly; and its mean over conditions, each as one.
 
-    Intervals are Jeffreys's; of the mean, by draws from what he says of each condition (Brodersen
-    et al. 2010).
+    The latter is of predictions that take conditions to be equally frequent. Intervals are
+    Jeffreys's; of the mean, by draws from what he says of each condition (Brodersen et al. 2010).
     """
     is_right = predicted == condition
     n, n_right = len(is_right), int(is_right.sum())
     low, high = proportion_confint(n_right, n, method="jeffreys")
-    rights = [is_right[condition == one] for one in np.unique(condition)]
+    is_right_balanced = predicted_balanced == condition
+    rights = [is_right_balanced[condition == one] for one in np.unique(condition)]
     drawn = [rng.beta(one.sum() + 0.5, (~one).sum() + 0.5, 4000) for one in rights]
     ends = np.quantile(np.mean(drawn, axis=0), [0.025, 0.975])
     share, balanced = n_right / n, float(np.mean([one.mean() for one in rights]))

@@ -9,7 +9,6 @@ from scpress import slots
 from scpress.report import figures
 from scpress.report.cells import cluster_label, is_translation, main_type
 from scpress.report.inputs import ReportInputs
-from scpress.report.samples import composition
 from scpress.report.seeds import describe_neighbors
 from scpress.report.words import share
 from scpress.tables.records import plain
@@ -49,7 +48,7 @@ def clusters_section(inputs: ReportInputs) -> Section:
     if sample is not None and leiden is not None and len(inputs.sizes(slots.SAMPLE)) > 1:
         table = pd.crosstab(leiden, sample)
         table.columns = table.columns.astype(str)
-        section["by_sample"] = composition(
+        section["by_sample"] = figures.composition(
             table, colours=inputs.sample_colours(), of="% of the cluster's cells"
         )
     return section

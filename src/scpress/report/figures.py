@@ -236,6 +236,32 @@ def stability_curve(table: pd.DataFrame, *, chosen: float, threshold: float | No
     return {"data": [trace], "layout": figure_layout}
 
 
+def composition(table: pd.DataFrame, *, colours: Mapping[str, str], of: str) -> Figure:
+    """Share of the columns in each row, stacked bars."""
+    part = table.div(table.sum(axis=1), axis=0) * 100
+    traces = [
+        {
+            "type": "bar",
+            "orientation": "h",
+            "name": safe(name),
+            "y": [safe(row) for row in table.index],
+            "x": rounded(part[name].to_numpy(), 2),
+            "marker": {"color": colours[str(name)]},
+            "customdata": table[name].tolist(),
+            "hovertemplate": "%{customdata} cells, %{x:.1f} %<extra>%{fullData.name}</extra>",
+        }
+        for name in table.columns
+    ]
+    # Names stand above the bars, some to a line.
+    above = 22 * (1 + len(table.columns) // 4)
+    figure_layout = layout(height=90 + above + 22 * len(table), x=of)
+    figure_layout |= {"barmode": "stack"}
+    figure_layout["margin"] |= {"t": 20 + above}
+    figure_layout["legend"] |= {"traceorder": "normal"}
+    figure_layout["yaxis"] |= {"autorange": "reversed", "type": "category"}
+    return {"data": traces, "layout": figure_layout}
+
+
 def dot_plot(
     mean: np.ndarray, fraction: np.ndarray, *, groups: Sequence[str], genes: Sequence[str]
 ) -> Figure:

@@ -164,6 +164,61 @@ _WORDS = {
         r"float32",
         "A number in 4 bytes; float16 takes 2, int8 one and int4 half a byte, each rounding more.",
     ),
+    "AUC": (
+        r"AUC",
+        "Area under the ROC curve: how often a donor of the condition scores above one of the "
+        "others. 0.5 is chance, 1 is always.",
+    ),
+    "ROC curve": (
+        r"ROC curve",
+        "What part of the donors of a condition is called, for each part of the others that one is "
+        "willing to call wrongly.",
+    ),
+    "balanced accuracy": (
+        r"balanced accuracy",
+        "The share of donors that are predicted rightly, in each condition by itself and then the "
+        "mean: a frequent condition counts no more than a rare one.",
+    ),
+    "Brier score": (
+        r"Brier score",
+        "The squared distance between a predicted probability and what came: 0 is certain and "
+        "right. Lower is better.",
+    ),
+    "permutations": (
+        r"permutations?|permuted",
+        "Labels are dealt anew to the same donors, so that they mean nothing, and all is done "
+        "again: what is found then is chance.",
+    ),
+    "pseudobulk": (
+        r"pseudobulk",
+        "The counts of all cells of one type of one donor added up, as if they had been sequenced "
+        "together.",
+    ),
+    "covariates": (
+        r"covariates?",
+        "What is known of donors beside the condition, such as batch, age or sex.",
+    ),
+    "shrunken": (
+        r"shrunken|shrinking",
+        "A fold change that is drawn towards none as far as counts are too few to be sure of it.",
+    ),
+    "concordance": (
+        r"concordance",
+        "Of pairs of donors, how often the one of the higher predicted risk dies first. 0.5 is "
+        "chance, 1 is always.",
+    ),
+    "hazard": (
+        r"[Hh]azards?",
+        "The risk of dying at any moment of those who are alive. A ratio of 2 is twice that risk.",
+    ),
+    "log-rank": (
+        r"log-rank",
+        "A test of whether groups of donors live equally long.",
+    ),
+    "principal components": (
+        r"principal components?",
+        "The directions in which donors differ most, the first one most of all.",
+    ),
     "modelled genes": (
         r"modelled genes?",
         "The genes that models read: the most variable ones, unless the run was told otherwise.",

@@ -11,7 +11,10 @@ from scpress import slots
 from scpress.counts.genes import gene_labels
 from scpress.report.figures import colours_of
 from scpress.tables.archive import PackedBytes
+from scpress.tables.classification import Classification
+from scpress.tables.cohort import Biomarkers, CohortRecord, cohort_record
 from scpress.tables.compression import Compression
+from scpress.tables.donor_subtypes import DonorSubtypes
 from scpress.tables.evaluation import Evaluation
 from scpress.tables.false_signals import FalseSignals
 from scpress.tables.genes import GenesChoice
@@ -21,6 +24,7 @@ from scpress.tables.records import plain
 from scpress.tables.results import FinalRecord
 from scpress.tables.scores import Choice
 from scpress.tables.search import Search
+from scpress.tables.survival import Survival
 from scpress.tables.training import TrainingRecord
 
 
@@ -58,6 +62,16 @@ class ReportInputs:
         What `programs` made: changes of genes from place to place, and the listed genes.
     anomaly
         What `anomaly` made of the same cells.
+    cohort
+        Donors, by `cohort`; where there are two of them.
+    donor_subtypes
+        Groups of donors, by `donor_subtypes`.
+    biomarkers, biomarker_genes
+        What `biomarkers` tested, and a row of `tables.cohort.Biomarker` a gene and type.
+    classification, weights
+        What `classify` found, and a row of `tables.classification.Weight` a feature.
+    survival
+        What `survival` found.
     path
         Where `cells` is, as the page tells it.
     """
@@ -79,6 +93,13 @@ class ReportInputs:
     programs: AnnData | None = None
     program_genes: pd.DataFrame | None = None
     anomaly: AnnData | None = None
+    cohort: AnnData | None = None
+    donor_subtypes: DonorSubtypes | None = None
+    biomarkers: Biomarkers | None = None
+    biomarker_genes: pd.DataFrame | None = None
+    classification: Classification | None = None
+    weights: pd.DataFrame | None = None
+    survival: Survival | None = None
     path: str = "scpress.h5ad"
 
     @property
@@ -104,6 +125,12 @@ class ReportInputs:
         named = plain(self.record.get("cluster", {}).get("model", ""))
         models = [str(name) for name in self.record.get("models", {})]
         return str(named) if named in models or not models else models[0]
+
+    @property
+    def cohort_record(self) -> CohortRecord:
+        """How the donors were made of cells."""
+        assert self.cohort is not None
+        return cohort_record(self.cohort)
 
     def sample_records(self) -> dict[str, dict[str, Any]]:
         """Sample -> what ingest, qc and merge told of it; of its qc where it was not merged."""

@@ -286,6 +286,11 @@ const openTarget = () => {
 };
 addEventListener("hashchange", openTarget);
 
+// What is drawn while it is closed has no width.
+for (const one of document.querySelectorAll("details")) {
+  one.addEventListener("toggle", () => { if (one.open && !isPrinting && one.querySelector(".figure")) redraw(); });
+}
+
 // Tables: long ones fold, all can be had as text.
 const LONGEST = 15, FIRST = 10;
 for (const table of document.querySelectorAll("table[data-name]")) {

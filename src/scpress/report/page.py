@@ -15,6 +15,7 @@ from scpress.report.anomalies import anomaly_section
 from scpress.report.bytes import archive_section, compression_section
 from scpress.report.cells import collect_dots, collect_map
 from scpress.report.clusters import clusters_section, marker_tables
+from scpress.report.donors import donors_section
 from scpress.report.false_signals import false_signals_section
 from scpress.report.genes import genes_section
 from scpress.report.glossary import explain, list_words
@@ -57,6 +58,7 @@ def build_report(inputs: ReportInputs, options: ReportOptions) -> tuple[str, dic
         "subtypes": sections.subtypes_section(inputs),
         "programs": programs_section(inputs, max_cells=options.max_cells),
         "anomalies": anomaly_section(inputs, max_cells=options.max_cells),
+        "donors": donors_section(inputs),
         "false_signals": false_signals_section(inputs),
         "archive": archive_section(inputs),
         "compression": compression_section(inputs),
@@ -81,6 +83,8 @@ def _cards(metrics: dict[str, Any]) -> list[tuple[str, str]]:
         cards.append(_card(len(metrics["cell_types"]), "cell type"))
     if metrics["n_unassigned"] is not None:
         cards.append((share(metrics["n_unassigned"], metrics["n_cells"]), "unassigned"))
+    if metrics["n_donors"] is not None:
+        cards.append(_card(metrics["n_donors"], "donor"))
     if metrics["n_subtypes"] is not None:
         cards.append(_card(metrics["n_subtypes"], "subtype"))
     return cards

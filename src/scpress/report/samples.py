@@ -36,7 +36,7 @@ def samples_section(inputs: ReportInputs) -> dict[str, Any] | None:
         table = pd.crosstab(sample, group)
         table.columns = table.columns.astype(str)
         colours = figures.colours_of(list(inputs.sizes(by)))
-        figure = composition(table, colours=colours, of="% of the sample's cells")
+        figure = figures.composition(table, colours=colours, of="% of the sample's cells")
     return {
         "n_samples": len(sizes),
         "table": _side_by_side(inputs),
@@ -66,32 +66,6 @@ def _side_by_side(inputs: ReportInputs) -> dict[str, Any] | None:
 def _is_measured(inputs: ReportInputs, slot: slots.Slot) -> bool:
     tables = [qc.obs for qc in inputs.samples_qc.values()]
     return any(slot.name in obs and obs[slot.name].notna().any() for obs in tables)
-
-
-def composition(table: pd.DataFrame, *, colours: Mapping[str, str], of: str) -> figures.Figure:
-    """Share of the columns in each row, stacked bars."""
-    part = table.div(table.sum(axis=1), axis=0) * 100
-    traces = [
-        {
-            "type": "bar",
-            "orientation": "h",
-            "name": figures.safe(name),
-            "y": [figures.safe(row) for row in table.index],
-            "x": figures.rounded(part[name].to_numpy(), 2),
-            "marker": {"color": colours[str(name)]},
-            "customdata": table[name].tolist(),
-            "hovertemplate": "%{customdata} cells, %{x:.1f} %<extra>%{fullData.name}</extra>",
-        }
-        for name in table.columns
-    ]
-    # Names stand above the bars, some to a line.
-    above = 22 * (1 + len(table.columns) // 4)
-    layout = figures.layout(height=90 + above + 22 * len(table), x=of)
-    layout |= {"barmode": "stack"}
-    layout["margin"] |= {"t": 20 + above}
-    layout["legend"] |= {"traceorder": "normal"}
-    layout["yaxis"] |= {"autorange": "reversed", "type": "category"}
-    return {"data": traces, "layout": layout}
 
 
 def side_by_side(

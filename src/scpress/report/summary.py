@@ -9,6 +9,7 @@ import pandas as pd
 from scpress import slots
 from scpress.cells.panels import UNASSIGNED
 from scpress.report.agreement import delivered_agreement
+from scpress.report.donors import donor_sentences
 from scpress.report.false_signals import warn_of_false_signals
 from scpress.report.inputs import ReportInputs
 from scpress.report.scores import score_sentences
@@ -82,6 +83,11 @@ def collect_metrics(inputs: ReportInputs) -> dict[str, Any]:
         "learning_curve": inputs.learning_curve and inputs.learning_curve.as_plain(),
         "false_signals": inputs.false_signals and inputs.false_signals.as_plain(),
         "searches": [one.as_plain() for one in inputs.searches],
+        "n_donors": None if inputs.cohort is None else inputs.cohort.n_obs,
+        "donor_subtypes": inputs.donor_subtypes and inputs.donor_subtypes.as_plain(),
+        "biomarkers": inputs.biomarkers and inputs.biomarkers.as_plain(),
+        "classification": inputs.classification and inputs.classification.as_plain(),
+        "survival": inputs.survival and inputs.survival.as_plain(),
         "archive": inputs.archive and inputs.archive.as_plain(),
         "compressions": [
             {"model": one.model, "seed": one.seed}
@@ -118,6 +124,7 @@ def write_headline(inputs: ReportInputs, metrics: dict[str, Any]) -> list[str]:
     if metrics["n_subtypes"] is not None:
         n = metrics["n_subtypes"]
         sentences.append(_subtypes_sentence(inputs, n) if n else _no_subtypes_sentence(inputs))
+    sentences += donor_sentences(inputs)
     sentences.append(_compression_sentence(inputs))
     return [sentence for sentence in sentences if sentence]
 

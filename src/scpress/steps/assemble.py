@@ -91,6 +91,7 @@ def assemble_frame(
     subtypes: AnnData | None = None,
     options: AssembleOptions | None = None,
     programs: AnnData | None = None,
+    donors: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> AnnData:
     """Join everything but the two large matrices; arguments as for `assemble`.
 
@@ -100,6 +101,9 @@ def assemble_frame(
         Name of the model -> what `embed` made for it.
     programs
         What `programs` made: its rows are no cells, and its `varm` and record are joined.
+    donors
+        Key of the record -> what a verb of donors says: cohort, biomarkers, classification,
+        survival.
 
     Returns
     -------
@@ -136,6 +140,7 @@ def assemble_frame(
             record |= dict(part.uns.get(slots.RECORD.name, {}))
             messages += [m for m in record.pop("messages", []) if m not in messages]
     record["messages"] = messages
+    record |= donors or {}
     record["format_version"] = slots.FORMAT_VERSION
     frame.uns[slots.RECORD.name] = _storable(record)
     # scanpy asks for the base of the logarithm; an empty entry is its natural one.
@@ -257,11 +262,21 @@ def _is_same(first: Any, second: Any) -> bool:
     )
 
 
+def _is_table(value: list[Any] | tuple[Any, ...]) -> bool:
+    """Whether it is rows of as many numbers each."""
+    widths = {len(row) if isinstance(row, list | tuple) else -1 for row in value}
+    if len(widths) != 1 or not min(widths) > 0:
+        return False
+    return all(isinstance(item, int | float) for row in value for item in row)
+
+
 def _storable(value: Any) -> Any:
     """Make of a JSON-like value one that an AnnData file can hold: no None, no lists of records."""
     if isinstance(value, Mapping):
         return {str(key): _storable(item) for key, item in value.items() if item is not None}
     if isinstance(value, list | tuple):
+        if _is_table(value):
+            return np.array(value)
         if any(isinstance(item, Mapping | list | tuple) for item in value):
             return {str(number): _storable(item) for number, item in enumerate(value)}
         return np.array(value)

@@ -231,7 +231,9 @@ def _judge(
         )
     probability = _probabilities(log_odds)
     predicted = probability.argmax(axis=1)
-    accuracy, balanced = accuracies(condition, predicted, rng)
+    accuracy, balanced = accuracies(
+        condition, predicted, _probabilities(scores).argmax(axis=1), rng
+    )
     is_hit, of_hit = condition == 1, probability[:, 1]
     if len(levels) > 2:
         is_hit, of_hit = predicted == condition, probability.max(axis=1)

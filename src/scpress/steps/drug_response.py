@@ -10,10 +10,10 @@ from scipy import sparse
 
 from scpress import slots
 from scpress.config.response import DrugResponseOptions
-from scpress.donors.performance import permutation_p
 from scpress.donors.design import column_of, donors_of
 from scpress.donors.drug_response import RIVALS, Design, Name, Predictor, deal
 from scpress.donors.features import log_counts
+from scpress.donors.performance import permutation_p
 from scpress.donors.response_scores import (
     HeldOut,
     draw_weights,

@@ -66,8 +66,8 @@ class View(Record):
     permuted_auc
         Their mean.
     accuracy, balanced_accuracy
-        Share of donors whose most probable condition is theirs, and its mean over conditions; each
-        with its 95 % interval.
+        Share of donors whose most probable condition is theirs; and its mean over conditions if
+        all were as frequent. Each with its 95 % interval.
     brier, base_brier
         Half the squared error of the probabilities, which is that of the second of two conditions;
         and that of the frequency of the conditions alone.

@@ -2,7 +2,7 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scpress.config.options import AssembleOptions
 from scpress.errors import InputError
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from scpress.model.fitted import TrainedModel
+
+_OF_DONORS = ("cohort", "donor_subtypes", "biomarkers", "classification", "survival")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--annotation", type=Path, help="annotation.h5ad")
     parser.add_argument("--subtypes", type=Path, help="subtypes.h5ad")
     parser.add_argument("--programs", type=Path, help="programs.h5ad")
+    for name in _OF_DONORS:
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=Path,
+            help=f"{name}{'.h5ad' if name == 'cohort' else '.json'} of donors, for uns['scpress']",
+        )
     parser.add_argument(
         "--model-file",
         type=Path,
@@ -56,6 +64,7 @@ def run(arguments: argparse.Namespace, options: AssembleOptions) -> None:
         arguments.subtypes and read_result(arguments.subtypes, results.SUBTYPES),
         options,
         arguments.programs and read_result(arguments.programs, results.PROGRAMS),
+        _donors(arguments),
     )
     counts_key = f"layers/{slots.COUNTS.name}"
     matrices = {"X": log_blocks(counts, normalized), counts_key: count_blocks(counts)}
@@ -67,6 +76,31 @@ def run(arguments: argparse.Namespace, options: AssembleOptions) -> None:
         matrices[key] = denoised_blocks(counts, normalized, _primary(arguments.model_file, frame))
         dtypes[key] = np.float32
     write_h5ad_streamed(arguments.output, frame, matrices, dtypes=dtypes)
+
+
+def _donors(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What each verb of donors says, as far as it is given."""
+    from scpress.io.results import read_record, read_result
+    from scpress.tables.classification import Classification
+    from scpress.tables.cohort import COHORT, Biomarkers, cohort_record
+    from scpress.tables.donor_subtypes import DonorSubtypes
+    from scpress.tables.records import Record
+    from scpress.tables.survival import Survival
+
+    kinds: dict[str, type[Record]] = {
+        "donor_subtypes": DonorSubtypes,
+        "biomarkers": Biomarkers,
+        "classification": Classification,
+        "survival": Survival,
+    }
+    found = {}
+    if arguments.cohort:
+        found["cohort"] = cohort_record(read_result(arguments.cohort, COHORT)).as_plain()
+    for name, kind in kinds.items():
+        path = getattr(arguments, name)
+        if path:
+            found[name] = read_record(path, kind).as_plain()
+    return found
 
 
 def _primary(paths: list[Path], frame: "AnnData") -> "list[TrainedModel]":

@@ -33,6 +33,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--archive", type=Path, help="archive.json of `pack`")
     parser.add_argument("--markers", type=Path, help="markers.tsv")
     parser.add_argument("--subtype-markers", type=Path, help="subtype_markers.tsv")
+    for name, text in (
+        ("cohort", "cohort.h5ad"),
+        ("donor-subtypes", "donor_subtypes.json"),
+        ("biomarkers", "biomarkers.json"),
+        ("biomarker-genes", "biomarkers.tsv"),
+        ("classification", "classification.json"),
+        ("weights", "classification.tsv"),
+        ("survival", "survival.json"),
+    ):
+        parser.add_argument(f"--{name}", type=Path, help=f"{text} of donors")
     parser.add_argument("--output", type=Path, required=True, help="report.html to write")
     parser.add_argument("--metrics", type=Path, required=True, help="metrics.json to write")
 
@@ -45,7 +55,10 @@ def run(arguments: argparse.Namespace, options: ReportOptions) -> None:
     from scpress.report.inputs import ReportInputs
     from scpress.report.page import build_report
     from scpress.tables.archive import PackedBytes
+    from scpress.tables.classification import Classification, Weight
+    from scpress.tables.cohort import COHORT, Biomarker, Biomarkers
     from scpress.tables.compression import Compression
+    from scpress.tables.donor_subtypes import DonorSubtypes
     from scpress.tables.evaluation import Evaluation
     from scpress.tables.false_signals import FalseSignals
     from scpress.tables.genes import GenesChoice
@@ -56,10 +69,15 @@ def run(arguments: argparse.Namespace, options: ReportOptions) -> None:
     from scpress.tables.results import ANOMALY, FINAL, PROGRAMS
     from scpress.tables.scores import Choice
     from scpress.tables.search import Search
+    from scpress.tables.survival import Survival
     from scpress.tables.training import HistoryRow
 
     if (arguments.programs is None) != (arguments.program_genes is None):
         raise InputError("programs are a file and a table; give --programs and --program-genes.")
+    if arguments.cohort is None and any(
+        (arguments.biomarkers, arguments.classification, arguments.survival)
+    ):
+        raise InputError("what was compared are donors: give --cohort, too.")
     inputs = ReportInputs(
         read_result(arguments.input, FINAL, backed=True),
         _by_sample(arguments.samples_qc),
@@ -80,6 +98,16 @@ def run(arguments: argparse.Namespace, options: ReportOptions) -> None:
         programs=arguments.programs and read_result(arguments.programs, PROGRAMS),
         program_genes=arguments.program_genes and read_rows(arguments.program_genes, ProgramGene),
         anomaly=arguments.anomaly and read_result(arguments.anomaly, ANOMALY),
+        cohort=arguments.cohort and read_result(arguments.cohort, COHORT),
+        donor_subtypes=arguments.donor_subtypes
+        and read_record(arguments.donor_subtypes, DonorSubtypes),
+        biomarkers=arguments.biomarkers and read_record(arguments.biomarkers, Biomarkers),
+        biomarker_genes=arguments.biomarker_genes
+        and read_rows(arguments.biomarker_genes, Biomarker),
+        classification=arguments.classification
+        and read_record(arguments.classification, Classification),
+        weights=arguments.weights and read_rows(arguments.weights, Weight),
+        survival=arguments.survival and read_record(arguments.survival, Survival),
         path=str(arguments.input),
     )
     page, metrics = build_report(inputs, options)
