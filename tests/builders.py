@@ -227,3 +227,18 @@ def explode_at_step(step, monkeypatch):
     for kind in (Stepper, GraphStepper):
         monkeypatch.setattr(kind, "__call__", exploding(kind.__call__))
     return calls
+
+
+def celltypist_model(genes, *, n_types=3):
+    """What a model file of CellTypist holds, of a few genes."""
+    import numpy as np
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(60, len(genes)))
+    scaler = StandardScaler().fit(values)
+    labels = np.array(["T", "B", "NK"], dtype=object)[rng.permutation(60) % n_types]
+    model = LogisticRegression().fit(scaler.transform(values), labels)
+    model.features = np.array(genes, dtype=object)
+    return {"Model": model, "Scaler_": scaler, "description": {"date": "2026"}}

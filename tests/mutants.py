@@ -2843,9 +2843,130 @@ MUTANTS = [
             "        size_factor[: len(rows)],\n",
         ),
         (
-            "the given labels have no gaps",
-            "given.notna().to_numpy() & given",
-            "given.isna().to_numpy() | given",
+            "unsure names stand",
+            "np.where(confidence >= options.min_confidence, found, UNASSIGNED)",
+            "np.where(confidence >= 0, found, UNASSIGNED)",
+        ),
+    ),
+    *_in(
+        "counts/frames",
+        (
+            "labels have no gaps",
+            "np.where(given.notna(), given.astype(str)",
+            "np.where(True, given",
+        ),
+    ),
+    *_in(
+        "model/added_batch",
+        (
+            "the new batch starts at none",
+            "values.narrow(at, -1, 1).copy_(known.mean(dim=at, keepdim=True))",
+            "pass",
+        ),
+        (
+            "known batches are forgotten",
+            "            values.narrow(at, first, n_batches).copy_(known)\n",
+            "",
+        ),
+        ("all batches move", "values.shape[at] - 1, 1).fill_(1)", "0, values.shape[at]).fill_(1)"),
+    ),
+    *_in(
+        "training/stepper",
+        (
+            "all of a free parameter moves",
+            "            parameter.grad.mul_(mask)",
+            "            pass",
+        ),
+        (
+            "what stays decays",
+            "replace(options, weight_decay=0.0)",
+            "options",
+        ),
+    ),
+    *_in(
+        "cells/reference",
+        (
+            "distances among the cells themselves",
+            "is_itself = near == itself[:, None]",
+            "is_itself = near < 0",
+        ),
+        (
+            "a cell is not among the null",
+            "(1 + at_least) / (1 + len(null))",
+            "at_least / len(null)",
+        ),
+        (
+            "distances of single cells",
+            "_distance(reference_at, cells @ whiten)[alike].mean(axis=1)",
+            "_distance(reference_at, cells @ whiten)",
+        ),
+        (
+            "types as spread as they are",
+            "    return np.linalg.cholesky(np.linalg.inv(covariance))",
+            "    return np.eye(len(covariance))",
+        ),
+        (
+            "uncalibrated",
+            'CalibratedClassifierCV(_both(), method="temperature", cv=folds)',
+            "_both()",
+        ),
+        (
+            "values of cells as deep as they are",
+            "per_cell = _CELLTYPIST_SIZE / np.maximum(library_size, 1)",
+            "per_cell = np.full(len(library_size), 5.0)",
+        ),
+    ),
+    *_in(
+        "cells/probes",
+        ("accuracy of the largest group", 'scoring="balanced_accuracy"', 'scoring="accuracy"'),
+        ("few genes say the phase", "len(of_cycle) < _MIN_CYCLE_GENES", "len(of_cycle) < 2"),
+    ),
+    *_in(
+        "io/celltypist",
+        (
+            "a pickle may ask for anything",
+            "        raise pickle.UnpicklingError(f",
+            "        return super().find_class(module, name) or str(f",
+        ),
+        (
+            "two types are one",
+            "np.concatenate([-coefficients, coefficients])",
+            "np.concatenate([coefficients, coefficients])",
+        ),
+    ),
+    *_in(
+        "steps/transfer",
+        (
+            "labelled cells stay deep",
+            "np.minimum(1.0, rng.choice",
+            "np.maximum(1.0, 0 * rng.choice",
+        ),
+        (
+            "missing genes of one side only",
+            "    known = replace(known, X=_without(known.X, missing))\n",
+            "",
+        ),
+        ("unlike cells are named", "is_named = ~is_unlike & (", "is_named = ("),
+        (
+            "types of few cells are learned",
+            "few = tuple(map(str, types[n < MIN_TYPE_CELLS]))",
+            "few = ()",
+        ),
+    ),
+    *_in(
+        "steps/reference",
+        (
+            "values of the first block",
+            "chunk[rows][:, columns]",
+            "chunk[:_BLOCK_CELLS][:, columns]",
+        ),
+    ),
+    *_in(
+        "report/reference",
+        (
+            "the rate that was asked for",
+            "{100 * record.held_out_rate:.1f}",
+            "{100 * record.unlike_rate:.1f}",
         ),
     ),
     *_in(

@@ -40,6 +40,8 @@ FILE_KEYS = (
     ("annotate", "panel"),
     ("drug_response", "responses"),
     ("drug_response", "drug_features"),
+    ("annotate", "reference"),
+    ("transfer", "query"),
 )
 # Panels that come with the package, as `cells/panels.py` has them: names, not files.
 SHIPPED_PANELS = ("immune", "pancreas", "brain", "lung", "gut")
@@ -160,6 +162,7 @@ def complete_config(config, schema):
         *_check_genes(config),
         *_check_curve(config),
         *_check_anomaly(config),
+        *_check_naming(config),
     ]
 
 
@@ -311,6 +314,21 @@ def _check_anomaly(config):
     if folds and first_network(config) is None:
         return ["'anomaly' needs a network, and all 'models' are of preset pca; add one."]
     return []
+
+
+def _check_naming(config):
+    """Why labelled cells cannot name others where they are asked to."""
+    reference, query = config["annotate"]["reference"], config["transfer"]["query"]
+    problems = []
+    if reference is not None and config["annotate"]["labels_column"] is not None:
+        problems.append("'annotate' has a reference and a labels_column; keep one of them.")
+    for key, path in (("annotate.reference", reference), ("transfer.query", query)):
+        needs_model = path is not None and not path.endswith(".pkl")
+        if needs_model and first_network(config) is None:
+            problems.append(
+                f"'{key}' needs a network, and all 'models' are of preset pca; add one."
+            )
+    return problems
 
 
 def _check_curve(config):

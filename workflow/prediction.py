@@ -78,6 +78,9 @@ COSTS = {
     "perturbation": Cost(4000, 0, 8, 60, 0.0),
     # Cells that are drawn are moved, some hundred of them; latents of all seeds are read.
     "programs": Cost(1500, 500, 0, 30, 0.5),
+    # Two data sets in memory, a short training, and distances in the latent.
+    "reference": Cost(2000, 3_000, 60, 60, 0.5),
+    "transfer": Cost(2000, 3_000, 60, 60, 0.5),
     # A training for each seed and fold, on a part of the cells, and two scores of all of them.
     "anomaly": Cost(1500, 2_000, 60, 240, 3.0),
     # A pass over the sequences of 1,000 cells takes seconds, and there are up to 150.

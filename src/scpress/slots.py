@@ -99,6 +99,13 @@ CELL_TYPE = _obs("cell_type", "category", "Type named from marker genes, or 'una
 CELL_TYPE_CONFIDENCE = _obs(
     "cell_type_confidence", "float32", "Confidence of it, 0 to 1.", low=0, high=1
 )
+REFERENCE_P = _obs(
+    "reference_p",
+    "float64",
+    "Share of labelled cells as far from the others as this one, where such cells gave names.",
+    low=0,
+    high=1,
+)
 SUBTYPE = _obs("subtype", "category", "Type, or type and subtype number where supported.")
 SUBTYPE_CONFIDENCE = _obs(
     "subtype_confidence",

@@ -6,7 +6,13 @@ from scipy import sparse
 from scipy.stats import false_discovery_control, mannwhitneyu
 
 from scpress.cells import markers as markers_module
-from scpress.cells.markers import adjust_p_values, find_markers, log2_fold_changes, rank_sum_test
+from scpress.cells.markers import (
+    adjust_p_values,
+    draw_cells,
+    find_markers,
+    log2_fold_changes,
+    rank_sum_test,
+)
 
 
 @given(st.integers(0, 10_000))
@@ -153,3 +159,13 @@ def test_against_each_rival_the_worst_comparison_is_reported():
             row = found.loc[(group, gene)]
             assert row["p_value"] == pytest.approx(max(p_values), rel=1e-9)
             assert row["log2_fold_change"] == pytest.approx(min(changes), rel=1e-9)
+
+
+def test_many_cells_are_drawn_in_proportion_with_all_of_a_small_cluster():
+    code = np.repeat([0, 1, 2], [9000, 990, 10])
+    rows = draw_cells(code, 2000, seed=0)
+    drawn = np.bincount(code[rows])
+    assert drawn.tolist() == [1800, 198, 10]
+    assert (np.diff(rows) > 0).all()
+    assert (rows == draw_cells(code, 2000, seed=0)).all()
+    assert len(draw_cells(code, 10_000, seed=0)) == 10_000

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scpress.counts.frames import cells_with, plain_frame, require_storable
+from scpress.counts.frames import cells_with, labels_of, plain_frame, require_storable
 from scpress.errors import InputError
 
 TEXT = ["string", pd.StringDtype("python", na_value=np.nan), object, "category"]
@@ -88,3 +88,12 @@ def test_cells_are_those_with_one_of_the_values_and_both_names_are_said():
         cells_with(obs, "m", ["1"], **names)
     with pytest.raises(InputError, match=r"which: no cell has '3' in obs\['n'\]; it holds 1, 2\."):
         cells_with(obs, "n", ["1", "3"], **names)
+
+
+def test_labels_are_text_and_gaps_are_empty():
+    given = pd.Categorical(["a", None, "", "b"])
+    obs = pd.DataFrame({"own": given, "cell_type_input": [1.0, np.nan, 2, 2]}, index=list("wxyz"))
+    assert labels_of(obs, "own").tolist() == ["a", "", "", "b"]
+    assert labels_of(obs, "cell_type").tolist() == ["1.0", "", "2.0", "2.0"]
+    with pytest.raises(InputError, match=r"labels_column 'n' is not in obs; found own, cell_type_"):
+        labels_of(obs, "n")

@@ -159,6 +159,7 @@ def test_slurm_was_asked_for_what_is_predicted(cluster, finished):
     donors |= {"drug_response", "perturbation"}
     on_request = {"anomaly", "denoise", "false_signals", "receptors", "recommend"}
     on_request |= {"programs"}
+    on_request |= {"reference", "transfer"}
     assert seen == set(prediction.COSTS) - scores - donors - on_request
 
 

@@ -10,7 +10,7 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import TruncatedSVD
 from sklearn.neighbors import kneighbors_graph
 
-from scpress.cells.markers import MARKER_COLUMNS, find_markers
+from scpress.cells.markers import MARKER_COLUMNS, draw_cells, find_markers
 from scpress.cells.panels import name_panel
 from scpress.config.options import AnnotateOptions
 from scpress.counts.demo import demo_counts
@@ -19,7 +19,8 @@ from scpress.counts.sizes import log_normalize
 from scpress.errors import InputError
 from scpress.io.h5ad import read_h5ad, write_h5ad
 from scpress.io.panel import read_panel
-from scpress.steps.annotate import annotate, draw_cells
+from scpress.steps.annotate import annotate
+from scpress.tables.results import Annotation
 
 
 @pytest.fixture(scope="module")
@@ -158,16 +159,6 @@ def test_one_cluster_has_no_markers(demo):
     assert (found.obs["cell_type"].to_numpy()[demo[3] == "plasma"] == "Plasma cell").mean() > 0.8
 
 
-def test_many_cells_are_drawn_in_proportion_with_all_of_a_small_cluster():
-    code = np.repeat([0, 1, 2], [9000, 990, 10])
-    rows = draw_cells(code, 2000, seed=0)
-    drawn = np.bincount(code[rows])
-    assert drawn.tolist() == [1800, 198, 10]
-    assert (np.diff(rows) > 0).all()
-    assert (rows == draw_cells(code, 2000, seed=0)).all()
-    assert len(draw_cells(code, 10_000, seed=0)) == 10_000
-
-
 def test_subsample_for_markers_is_stated(demo, monkeypatch, caplog):
     monkeypatch.setattr("scpress.steps.annotate.MAX_MARKER_CELLS", 900)
     with caplog.at_level("INFO", logger="scpress"):
@@ -243,3 +234,29 @@ def test_no_gene_that_a_sample_did_not_measure_is_a_marker(simulated, caplog):
     common = set(counts.var_names[counts.varm["measured"].all(axis=1)])
     assert len(markers) > 20
     assert set(markers["gene"]) <= common
+
+
+def test_names_of_labelled_cells_stand_beside_the_panels(demo):
+    counts, normalized, clusters, label = demo
+    names = label.astype(str)
+    confidence = np.where(np.arange(len(names)) % 10 == 0, 0.2, 0.9)
+    named = ad.AnnData(
+        obs=pd.DataFrame(
+            {"cell_type": pd.Categorical(names), "cell_type_confidence": confidence},
+            index=counts.obs_names,
+        ),
+        uns={"scpress": {"reference": {"source": "atlas", "n_missing_genes": 0}}},
+    )
+    found, _ = annotate(counts, normalized, clusters, read_panel(), named=named)
+    assert (found.obs["cell_type"] == np.where(confidence > 0.5, names, "unassigned")).all()
+    record = Annotation.from_plain(found.uns["scpress"], "x").annotate
+    assert record.panel is None
+    agreement = record.reference.agreement
+    assert "immune cells" in agreement.panel
+    assert agreement.ari > 0.3
+    of = dict(zip(agreement.names, agreement.panel_types, strict=True))
+    assert of["plasma"] == "Plasma cell"
+    assert agreement.n_cells <= (confidence > 0.5).sum()
+    own = AnnotateOptions(labels_column="label")
+    with pytest.raises(InputError, match="keep one of labels_column and reference"):
+        annotate(counts, normalized, clusters, None, own, named=named)

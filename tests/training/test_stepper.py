@@ -8,7 +8,7 @@ from builders import untrained, with_covariates
 from scpress.config.options import TrainOptions
 from scpress.model import likelihoods as lk
 from scpress.training.loop import stepper
-from scpress.training.stepper import build_optimizer
+from scpress.training.stepper import PartStepper, build_optimizer
 
 EACH_STEPPER = pytest.mark.parametrize("activation", ["relu", "elu"])  # by hand, by autograd
 
@@ -125,3 +125,24 @@ def test_theta_is_kept_within_its_range(data, activation):
     assert float(theta.min()) >= lk.LOG_THETA_MIN
     assert float(theta.max()) <= lk.LOG_THETA_MAX
     assert float(theta.min()) < lk.LOG_THETA_MAX  # it moves, and is not stuck at its bound
+
+
+def test_what_is_not_free_stays_at_its_bits(data):
+    options = TrainOptions(batch_size=30, weight_decay=0.1, hidden=(8,), encode_covariates=True)
+    model = untrained(data, options, ("a", "b"))
+    network = model.network
+    mask = torch.zeros_like(network.encoder.linear[0].weight)
+    mask[:, -1] = 1
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    step = PartStepper(model, data, options, {"encoder.linear.0.weight": mask})
+    assert step.is_frozen
+    network.eval()
+    losses = [float(step(np.arange(30), kl_weight=1.0, seed=0)) for _ in range(20)]
+    assert losses[-1] < losses[0]
+    for name, value in network.state_dict().items():
+        moved = value != before[name]
+        if name == "encoder.linear.0.weight":
+            # A unit that no cell switches on has no gradient.
+            assert moved[:, -1].any()
+            moved = moved[:, :-1]
+        assert not moved.any(), name

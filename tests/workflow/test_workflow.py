@@ -25,6 +25,7 @@ SHIPPED = yaml.safe_load((ROOT / "config/config.yaml").read_text())
 ON_REQUEST = {"anomaly", "denoise", "false_signals", "genes", "learning_curve", "search"}
 ON_REQUEST |= {"receptors", "recommend"}
 ON_REQUEST |= {"programs"}
+ON_REQUEST |= {"reference", "transfer"}
 # Verbs of donors, whom the shipped sample sheet does not name.
 ON_REQUEST |= {"cohort", "biomarkers", "classify", "survival", "donor_subtypes"}
 ON_REQUEST |= {"drug_response", "perturbation"}
@@ -217,8 +218,11 @@ def test_the_primary_model_is_chosen_among_all_that_are_scored(tmp_path):
         false_signals={"copies": 3},
         anomaly={"folds": 2, "reference_key": "sample", "reference_values": ["a"]},
         programs={"n_genes": 5},
-        annotate={"max_fdr": 0.01},
+        annotate={"max_fdr": 0.01, "reference": "labelled.h5ad"},
+        transfer={"query": "new.mtx", "batch": "b"},
     )
+    for name in ("labelled.h5ad", "new.mtx"):
+        (tmp_path / name).touch()
     ad.AnnData(sparse.random(500, 200, density=0.1, format="csr")).write_h5ad(tmp_path / "raw.h5ad")
     (tmp_path / "samples.tsv").write_text("sample\tpath\treceptors\ns1\traw.h5ad\ta.csv; b.tsv\n")
     for name in ("a.csv", "b.tsv"):
@@ -279,6 +283,14 @@ def test_the_primary_model_is_chosen_among_all_that_are_scored(tmp_path):
     assert values_of("--programs", assemble) == ["results/programs.h5ad"]
     assert values_of("--programs", report) == ["results/programs.h5ad"]
     assert values_of("--program-genes", report) == ["results/programs.tsv"]
+    (reference,), (annotate,), (transfer,) = (
+        jobs[n] for n in ("reference", "annotate", "transfer")
+    )
+    assert values_of("--reference", reference) == ["labelled.h5ad"]
+    assert values_of("--names", annotate) == values_of("--output", reference)
+    assert values_of("--query", transfer) == ["new.mtx"]
+    for job in (reference, transfer):
+        assert values_of("--model-file", job) == seeds[:1]
     assert sorted(values_of("--model-file", job)[0] for job in jobs["score"]) == sorted(
         f"{folder}/model.safetensors" for folder in folders
     )

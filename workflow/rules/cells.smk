@@ -46,6 +46,7 @@ rule annotate:
         normalized=f"{RESULTS}/normalized.h5ad",
         clusters=f"{RESULTS}/clusters.h5ad",
         panel=PANEL,
+        names=NAMES,
     output:
         annotation=f"{RESULTS}/annotation.h5ad",
         markers=report(
@@ -65,6 +66,7 @@ rule annotate:
         runtime=minutes("annotate"),
     params:
         step_version=3,
+        names=names_flag,
         flags=flags("annotate"),
     shell:
         """
@@ -72,6 +74,7 @@ rule annotate:
             --counts {input.counts:q} \
             --normalized {input.normalized:q} \
             --clusters {input.clusters:q} \
+            {params.names:q} \
             {params.flags:q} \
             --output {output.annotation:q} \
             --markers {output.markers:q} \

@@ -94,6 +94,9 @@ if "--biomarkers" in DONOR_RECORDS:
     DONOR_TABLES["--biomarker-genes"] = f"{RESULTS}/biomarkers.tsv"
 if "--classification" in DONOR_RECORDS:
     DONOR_TABLES["--weights"] = f"{RESULTS}/classification.tsv"
+# What labelled cells, which the configuration names, call the cells.
+NAMES = [f"{RESULTS}/reference.h5ad"] if config["annotate"]["reference"] else []
+TRANSFER = [f"{RESULTS}/transfer.h5ad"] if config["transfer"]["query"] else []
 ANOMALY = [f"{RESULTS}/anomaly.h5ad"] if config["anomaly"]["folds"] else []
 # (sample, file) of the tables of receptor chains that the sample sheet names.
 RECEPTOR_FILES = [
@@ -108,6 +111,8 @@ DRUG_TABLES = [
     for key in ("responses", "drug_features")
     for path in named_file("drug_response", key)
 ]
+REFERENCE = named_file("annotate", "reference")
+QUERY = named_file("transfer", "query")
 # The networks run in the GPU environment only when the configuration insists on a GPU.
 NETWORK_ENV = (
     "../../envs/scpress-gpu.yaml"
@@ -277,6 +282,22 @@ def model_files(name, models=None, *, every_seed=False):
     ]
 
 
+def first_model(wildcards):
+    """The first seed of the first network, in whose latent cells are named."""
+    return model_files("model.safetensors", [inputs.first_network(config)])
+
+
+def reference_model(wildcards):
+    """The model in whose latent cells are named; none where a model of genes names them."""
+    is_of_genes = config["annotate"]["reference"].endswith(".pkl")
+    return [] if is_of_genes else first_model(wildcards)
+
+
+def names_flag(wildcards, input):
+    """The flag of what labelled cells call the cells."""
+    return ["--names", *input.names] if input.names else []
+
+
 def anomaly_models(wildcards):
     """Every seed of the first network, which is trained again as they say."""
     return model_files(
@@ -298,6 +319,14 @@ def input_size(wildcards, input):
 def merged_size(wildcards, input):
     """Size of all samples together."""
     return prediction.total([prediction.measure(path) for path in input.counts])
+
+
+def joined_size(wildcards, input):
+    """Size of the cells and of the labelled or new ones, whatever their format."""
+    others = input.get("reference") or input.get("query")
+    return prediction.total(
+        [prediction.measure(path) for path in (input.counts, others)]
+    )
 
 
 def attempted(predict, limit, rule, size):

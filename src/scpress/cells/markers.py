@@ -27,6 +27,8 @@ MARKER_COLUMNS = (
     "fraction_in_group",
     "fraction_in_others",
 )
+# Fewest cells that are drawn of a group that has them.
+_MIN_GROUP_CELLS = 100
 # Genes that one comparison looks at together: bounds the copies that the ranking makes.
 _GENES_AT_A_TIME = 2000
 
@@ -248,3 +250,16 @@ def _fractions(counts: sparse.csc_matrix, member: np.ndarray) -> tuple[np.ndarra
     size = member.sum(axis=1, keepdims=True)
     rest = member.shape[1] - size
     return inside / np.maximum(size, 1), outside / np.maximum(rest, 1)
+
+
+def draw_cells(code: np.ndarray, max_cells: int, *, seed: int) -> np.ndarray:
+    """[drawn] Sorted rows of at most about `max_cells` cells, with some of every group."""
+    if len(code) <= max_cells:
+        return np.arange(len(code))
+    random = np.random.default_rng(seed)
+    drawn = []
+    for number in range(code.max() + 1):
+        rows = np.flatnonzero(code == number)
+        wanted = max(_MIN_GROUP_CELLS, round(len(rows) * max_cells / len(code)))
+        drawn.append(random.choice(rows, size=min(wanted, len(rows)), replace=False))
+    return np.sort(np.concatenate(drawn))

@@ -31,6 +31,7 @@ from scpress.config.search import SearchOptions
 from scpress.config.simulation import SimulateOptions
 from scpress.config.train import OPERATIONAL as OPERATIONAL
 from scpress.config.train import TrainOptions
+from scpress.config.transfer import ReferenceOptions, TransferOptions
 
 
 @dataclass(frozen=True)
@@ -225,6 +226,11 @@ class AnnotateOptions(Options):
     labels_column: str | None = option(
         None, "obs column of the user's own types, to use instead of marker scores"
     )
+    reference: str | None = option(
+        None,
+        "labelled cells that `reference` names the cells by, raw counts of any format of `ingest`, "
+        "or a CellTypist model (.pkl); the panel is then compared",
+    )
     n_markers: int = option(25, "marker genes listed per cluster", minimum=1)
     max_fdr: float = option(
         0.05, "largest adjusted p-value of a listed marker", minimum=0, maximum=1
@@ -309,6 +315,7 @@ VERBS: dict[str, type[Options]] = {
     "choose": ChooseOptions,
     "learning_curve": LearningCurveOptions,
     "search": SearchOptions,
+    "reference": ReferenceOptions,
     "annotate": AnnotateOptions,
     "subtype": SubtypeOptions,
     "cohort": CohortOptions,
@@ -321,6 +328,7 @@ VERBS: dict[str, type[Options]] = {
     "false_signals": FalseSignalsOptions,
     "programs": ProgramsOptions,
     "anomaly": AnomalyOptions,
+    "transfer": TransferOptions,
     "receptors": ReceptorsOptions,
     "compress": CompressOptions,
     "pack": PackOptions,

@@ -89,3 +89,23 @@ def cells_with(
             f"{', '.join(map(str, found.unique()[:8]))}."
         )
     return found.isin(values).to_numpy()
+
+
+def labels_of(obs: pd.DataFrame, column: str) -> np.ndarray:
+    """[cells] Labels in a column, or in {column}_input, as text; '' where there is none.
+
+    Raises
+    ------
+    InputError
+        Neither column is there.
+    """
+    # A column of the user's that has the name of one of ours was kept as {name}_input.
+    key = next((name for name in (column, f"{column}_input") if name in obs), None)
+    if key is None:
+        found = ", ".join(map(str, list(obs.columns)[:8])) or "nothing"
+        raise InputError(
+            f"labels_column {column!r} is not in obs; found {found}. Name a column of the sample "
+            "sheet or of the input's obs."
+        )
+    given = obs[key].astype(object)
+    return np.where(given.notna(), given.astype(str), "").astype(str)

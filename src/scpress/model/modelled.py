@@ -233,13 +233,19 @@ def _measured_of(counts: "AnnData", columns: np.ndarray, model: TrainedModel) ->
 
 
 def modelled_counts(
-    counts: "AnnData", normalized: "AnnData | None", model: TrainedModel
+    counts: "AnnData",
+    normalized: "AnnData | None",
+    model: TrainedModel,
+    *,
+    max_missing_fraction: float = 0.0,
 ) -> ModelledCounts:
     """Read what a model reads of all cells, in memory; arguments as for `modelled_blocks`."""
     beside: list[ModelledCounts] = []
 
     def read() -> Iterator[sparse.csr_matrix]:
-        for _, block in modelled_blocks(counts, normalized, model):
+        for _, block in modelled_blocks(
+            counts, normalized, model, max_missing_fraction=max_missing_fraction
+        ):
             beside.append(replace(block, X=_NO_COUNTS))
             yield block.X
 

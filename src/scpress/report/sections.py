@@ -12,6 +12,7 @@ from scpress.report import figures
 from scpress.report.agreement import delivered_agreement, describe_delivered, describe_seeds
 from scpress.report.inputs import ReportInputs
 from scpress.report.overfitting import describe_overfitting
+from scpress.report.reference import describe_reference
 from scpress.report.samples import MOST_OUTLINES, side_by_side
 from scpress.report.seeds import subtype_seeds, unsure_subtypes
 from scpress.report.summary import sample_numbers, summarize
@@ -299,6 +300,7 @@ def types_section(inputs: ReportInputs) -> Section | None:
         "rows": rows,
         "method": str(record.get("method", "")),
         "panel": record.get("panel"),
+        "reference": describe_reference(record.get("reference"), inputs.cells.n_obs),
         "all_unassigned": set(sizes) == {UNASSIGNED},
     }
 

@@ -237,7 +237,8 @@ def _types_sentence(inputs: ReportInputs, metrics: dict[str, Any]) -> str:
     top = sorted(types.items(), key=lambda item: -item[1])
     named = ", ".join(f"{name} ({share(n, metrics['n_cells'])})" for name, n in top[:4])
     more = f" and {len(top) - 4} more" if len(top) > 4 else ""
-    given = plain(inputs.record.get("annotate", {})).get("panel") is None
+    record = plain(inputs.record.get("annotate", {}))
+    given = record.get("panel") is None and not record.get("reference")
     verb = f"{'was' if len(types) == 1 else 'were'} {'given' if given else 'named'}"
     text = f"{count(len(types), 'cell type')} {verb}: {named}{more}" if types else "No type fits"
     if not metrics["n_unassigned"]:

@@ -9,20 +9,21 @@ from scipy import sparse
 
 from scpress import slots
 from scpress.cells.cell_types import Annotation, annotate_cells
-from scpress.cells.markers import find_markers
+from scpress.cells.markers import draw_cells, find_markers
 from scpress.cells.panels import UNASSIGNED, Panel, check_panel, match_panel, name_panel
+from scpress.cells.stability import adjusted_rand_index
 from scpress.config.options import AnnotateOptions
+from scpress.counts.frames import labels_of
 from scpress.counts.genes import gene_ids, gene_symbols
 from scpress.counts.matrix import select_columns, select_rows
 from scpress.counts.measured import common_genes
 from scpress.errors import InputError
+from scpress.tables.transfer import PanelAgreement
 
 log = logging.getLogger("scpress")
 
-# Markers of clusters are tested on at most this many cells, drawn in proportion to the clusters,
-# but never fewer than the second number from a cluster that has them.
+# Markers of clusters are tested on at most this many cells, drawn in proportion to the clusters.
 MAX_MARKER_CELLS = 50_000
-_MIN_CLUSTER_CELLS = 100
 
 
 def annotate(
@@ -32,6 +33,7 @@ def annotate(
     panel: pd.DataFrame | None,
     options: AnnotateOptions | None = None,
     *,
+    named: ad.AnnData | None = None,
     seed: int = 0,
 ) -> tuple[ad.AnnData, pd.DataFrame]:
     """Name the type of every cell and list the marker genes of every cluster.
@@ -46,6 +48,8 @@ def annotate(
         `obs`: leiden; `obsp`: connectivities.
     panel
         Marker table, see `panels.check_panel`; not used where `options.labels_column` is given.
+    named
+        What `reference` named the cells; the panel is then compared with it.
     seed
         Of the subsample that marker genes are tested on above `MAX_MARKER_CELLS` cells.
 
@@ -54,10 +58,10 @@ def annotate(
     annotation
         [cells, 0] `obs`: cell_type ('unassigned' where the evidence is not enough for any type; a
         parent such as 'T cell' where it is not enough for one of its children) and
-        cell_type_confidence. `uns["scpress"]["annotate"]`: cell_types, clusters,
+        cell_type_confidence; with `named` reference_p, too. `uns["scpress"]["annotate"]`:
+        cell_types, clusters,
         scores [clusters, types] (mean posterior over the cells scored for the type, 0 where none
-        was),
-        cluster_types, method, n_unassigned, n_marker_cells.
+        was), cluster_types, method, n_unassigned, n_marker_cells; reference, with `named`.
     markers
         Of `markers.MARKER_COLUMNS`, best first within a cluster; empty when there is one cluster.
 
@@ -76,16 +80,37 @@ def annotate(
     code, names = cluster.cat.codes.to_numpy().astype(np.int64), list(cluster.cat.categories)
 
     common = common_genes(counts, "annotate")
+    if options.labels_column is not None and named is not None:
+        raise InputError(
+            f"labels_column is {options.labels_column!r}, and the cells are named by labelled "
+            "ones, too; keep one of labels_column and reference."
+        )
     if options.labels_column is not None:
         labels, confidence = _given_labels(counts.obs, options.labels_column)
         record: dict = {"method": f"given in obs[{options.labels_column!r}]"}
     else:
         if panel is None:
             raise InputError("no marker table was given. Use scpress.io.panel.read_panel().")
-        labels, confidence, record = _score_labels(
-            counts, normalized, clusters, code, check_panel(panel), options, common
-        )
+        if named is not None:
+            slots.require_same_cells(counts.obs_names, named.obs_names, "named")
+        try:
+            labels, confidence, record = _score_labels(
+                counts, normalized, clusters, code, check_panel(panel), options, common
+            )
+        except InputError as error:
+            if named is None:
+                raise
+            log.info("annotate: names are not compared with a panel: %s", error)
+            labels, record = np.full(counts.n_obs, UNASSIGNED), {}
+        if named is not None:
+            by_panel = labels
+            labels, confidence, record = _reference_labels(named, options)
+            if (by_panel != UNASSIGNED).any():
+                agreement = _compare(labels, by_panel, name_panel(options.panel))
+                record["reference"]["agreement"] = agreement.as_plain()
     result = ad.AnnData(obs=pd.DataFrame(index=counts.obs_names.copy()))
+    if named is not None and slots.REFERENCE_P.name in named.obs:
+        result.obs[slots.REFERENCE_P.name] = named.obs[slots.REFERENCE_P.name].to_numpy()
     result.obs[slots.CELL_TYPE.name] = pd.Categorical(labels)
     result.obs[slots.CELL_TYPE_CONFIDENCE.name] = confidence.astype(np.float32)
 
@@ -123,18 +148,35 @@ def annotate(
 
 
 def _given_labels(obs: pd.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray]:
-    # A column of the user's that has the name of one of ours was kept as {name}_input.
-    key = next((name for name in (column, f"{column}_input") if name in obs), None)
-    if key is None:
-        found = ", ".join(map(str, list(obs.columns)[:8])) or "nothing"
-        raise InputError(
-            f"labels_column {column!r} is not in obs; found {found}. Name a column of the sample "
-            "sheet or of the input's obs."
-        )
-    given = obs[key].astype(object)
-    is_given = given.notna().to_numpy() & given.astype(str).ne("").to_numpy()
-    labels = np.where(is_given, given.astype(str), UNASSIGNED).astype(str)
+    given = labels_of(obs, column)
+    labels = np.where(given == "", UNASSIGNED, given)
     return labels, (labels != UNASSIGNED).astype(np.float32)
+
+
+def _reference_labels(
+    named: ad.AnnData, options: AnnotateOptions
+) -> tuple[np.ndarray, np.ndarray, dict]:
+    """([cells] names, [cells] confidence, record) By labelled cells; 'unassigned' if not sure."""
+    slots.require(named, slots.CELL_TYPE, slots.CELL_TYPE_CONFIDENCE)
+    confidence = named.obs[slots.CELL_TYPE_CONFIDENCE.name].to_numpy(dtype=np.float64)
+    found = named.obs[slots.CELL_TYPE.name].astype(str).to_numpy(dtype=str)
+    labels = np.where(confidence >= options.min_confidence, found, UNASSIGNED)
+    reference = dict(named.uns[slots.RECORD.name]["reference"])
+    return labels, confidence, {"method": "labelled cells", "reference": reference}
+
+
+def _compare(labels: np.ndarray, by_panel: np.ndarray, panel: str) -> PanelAgreement:
+    """What the panel calls the cells of each name, over the cells that both name."""
+    both = (labels != UNASSIGNED) & (by_panel != UNASSIGNED)
+    table = pd.crosstab(labels[both], by_panel[both])
+    return PanelAgreement(
+        panel=panel,
+        n_cells=int(both.sum()),
+        ari=adjusted_rand_index(labels[both], by_panel[both]) if both.any() else 0.0,
+        names=tuple(map(str, table.index)),
+        panel_types=tuple(map(str, table.idxmax(axis=1))) if len(table) else (),
+        shares=tuple(map(float, table.max(axis=1) / table.sum(axis=1))),
+    )
 
 
 def _score_labels(
@@ -199,16 +241,3 @@ def _cluster_means(found: Annotation, code: np.ndarray) -> np.ndarray:
 def _most_common(labels: np.ndarray) -> str:
     names, n = np.unique(labels, return_counts=True)
     return str(names[n.argmax()])
-
-
-def draw_cells(code: np.ndarray, max_cells: int, *, seed: int) -> np.ndarray:
-    """[drawn] Sorted rows of at most about `max_cells` cells, with some of every cluster."""
-    if len(code) <= max_cells:
-        return np.arange(len(code))
-    random = np.random.default_rng(seed)
-    drawn = []
-    for number in range(code.max() + 1):
-        rows = np.flatnonzero(code == number)
-        wanted = max(_MIN_CLUSTER_CELLS, round(len(rows) * max_cells / len(code)))
-        drawn.append(random.choice(rows, size=min(wanted, len(rows)), replace=False))
-    return np.sort(np.concatenate(drawn))

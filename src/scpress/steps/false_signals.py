@@ -12,7 +12,7 @@ from scipy import sparse
 
 from scpress import slots
 from scpress.cells.graph import build_graph, leiden
-from scpress.cells.markers import find_markers
+from scpress.cells.markers import draw_cells, find_markers
 from scpress.config.options import (
     ClusterOptions,
     DenoiseOptions,
@@ -28,7 +28,7 @@ from scpress.errors import InputError
 from scpress.model.covariates import covariates_of
 from scpress.model.fitted import TrainedModel
 from scpress.model.modelled import select_genes
-from scpress.steps.annotate import MAX_MARKER_CELLS, draw_cells
+from scpress.steps.annotate import MAX_MARKER_CELLS
 from scpress.steps.cluster import cluster
 from scpress.steps.denoise import denoise_blocks
 from scpress.steps.embed import embed

@@ -64,6 +64,18 @@ def ingest(
     """
     options = options or IngestOptions()
     raw = settle_axes(raw_from_anndata(adata, options.layer), options, "the AnnData")
+    return ingest_raw(raw, sample=sample, metadata=metadata, options=options)
+
+
+def ingest_raw(
+    raw: RawCounts,
+    *,
+    sample: str,
+    metadata: Mapping[str, Any] | None = None,
+    options: IngestOptions | None = None,
+) -> ad.AnnData:
+    """As `ingest`, of counts of any format (`io.formats.open_raw`)."""
+    options = options or IngestOptions()
 
     def make(raw: RawCounts) -> ad.AnnData:
         rest, kept = describe_sample(raw, sample=sample, metadata=metadata or {}, options=options)

@@ -22,6 +22,7 @@ from scpress.tables.records import (
     plain,
 )
 from scpress.tables.training import HeldOut, TrainingRecord, Verdict
+from scpress.tables.transfer import ReferenceRecord
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -182,6 +183,7 @@ class AnnotateRecord(Record):
     n_genes_found: tuple[int, ...] | None = None
     n_genes_listed: tuple[int, ...] | None = None
     scores: tuple[tuple[float, ...], ...] | None = None
+    reference: ReferenceRecord | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,6 +254,13 @@ class Clusters(Record):
     """The record of `clusters.h5ad`."""
 
     cluster: ClusterRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Named(Record):
+    """The record of `reference.h5ad`."""
+
+    reference: ReferenceRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -387,6 +396,7 @@ NORMALIZED = Result(NormalizeRecord, (*_OF_STEPS["flavor"], slots.MEANS, slots.V
 LATENT = Result(LatentRecord)
 FOLDS = Result(Folds, (slots.FOLD, slots.LIBRARY_SIZE, slots.THIN_THETA))
 CLUSTERS = Result(Clusters, _OF_STEPS["cluster"], {"neighbors": Neighbors})
+REFERENCE = Result(Named, _OF_STEPS["annotate"])
 ANNOTATION = Result(Annotation, _OF_STEPS["annotate"])
 SUBTYPES = Result(Subtypes, _OF_STEPS["subtype"])
 ANOMALY = Result(

@@ -4,12 +4,14 @@ import logging
 import math
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from scpress.config.options import OPERATIONAL, TrainOptions
@@ -27,7 +29,7 @@ from scpress.training.cuda_graph import GraphStepper
 from scpress.training.gradients import Gradients
 from scpress.training.split import Order
 from scpress.training.state import AVERAGE_EVERY, TrainingState
-from scpress.training.stepper import CompiledStepper, Stepper
+from scpress.training.stepper import CompiledStepper, PartStepper, Stepper
 from scpress.training.validation import validate
 
 log = logging.getLogger("scpress")
@@ -59,6 +61,7 @@ def fit(
     *,
     seed: int,
     checkpoint: Checkpoint | None = None,
+    free: Mapping[str, Tensor] | None = None,
 ) -> Fit:
     """Train the model's network in place and leave its best weights in it.
 
@@ -71,6 +74,12 @@ def fit(
     the noise and the dropout of (seed, step). So the state of a training is the weights, their
     average, the optimizer, the `Schedule` and what has been measured, and nothing else.
 
+    Parameters
+    ----------
+    free
+        Parameter -> where it moves, of a network that has been trained and stays as it is
+        otherwise (`PartStepper`), without a checkpoint; None for a network from its start.
+
     Raises
     ------
     FitFailedError
@@ -81,9 +90,9 @@ def fit(
     model.network.kernels, model.network.products = options.kernels, options.products
     with torch.random.fork_rng(), large_blocks_stay():
         if checkpoint is None:
-            return _fit(model, training, validation, options, seed=seed, checkpoint=None)
+            return _fit(model, training, validation, options, seed, None, free)
         with checkpoint.claim(_identity(model, training, validation, options, seed=seed)):
-            return _fit(model, training, validation, options, seed=seed, checkpoint=checkpoint)
+            return _fit(model, training, validation, options, seed, checkpoint)
 
 
 def _fit(
@@ -91,15 +100,18 @@ def _fit(
     training: ModelledCounts,
     validation: ModelledCounts,
     options: TrainOptions,
-    *,
     seed: int,
     checkpoint: Checkpoint | None,
+    free: Mapping[str, Tensor] | None = None,
 ) -> Fit:
     network = model.network
     batch_size = min(options.batch_size, len(training))
     order = Order(len(training), batch_size, seed)
-    initialize(network, training)
-    step_of = stepper(model, training, options)
+    if free is None:
+        initialize(network, training)
+        step_of = stepper(model, training, options)
+    else:
+        step_of = PartStepper(model, training, options, free)
     state = TrainingState(network, step_of.optimizer, options)
     if checkpoint is not None:
         state.resume(checkpoint)
@@ -110,8 +122,8 @@ def _fit(
             if checkpoint is not None and checkpoint.is_due:
                 state.save(checkpoint)
             kl_weight = schedule.kl_weight(options)
-            if not network.training:
-                network.train()
+            if network.training == step_of.is_frozen:
+                network.train(not step_of.is_frozen)
             state.running += step_of(
                 order.rows(schedule.step),
                 kl_weight=kl_weight,

@@ -1,7 +1,8 @@
 """How one step of the optimizer is computed: op by op on the CPU, as a captured graph on a GPU."""
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,9 @@ class _Group:
 
 class Stepper:
     """One step of the optimizer on the CPU, its gradients by autograd."""
+
+    # Whether the network is as it is used while it is stepped: no dropout, norms as they were.
+    is_frozen = False
 
     def __init__(self, model: TrainedModel, training: ModelledCounts, options: TrainOptions):
         self.model, self.training, self.options = model, training, options
@@ -172,3 +176,41 @@ class CompiledStepper(Stepper):
 
     def _clip(self) -> None:
         self._scale([self._gradients.all], torch.linalg.vector_norm(self._gradients.all))
+
+
+class PartStepper(Stepper):
+    """One step of a few weights of a network that stays as it was trained otherwise.
+
+    Parameters
+    ----------
+    free
+        Parameter -> 1 where it moves and 0 where it does not; others are not moved at all. Adam
+        leaves a weight whose gradient was always zero, and that does not decay, at its bits.
+    """
+
+    is_frozen = True
+
+    def __init__(
+        self,
+        model: TrainedModel,
+        training: ModelledCounts,
+        options: TrainOptions,
+        free: Mapping[str, Tensor],
+    ):
+        super().__init__(model, training, replace(options, weight_decay=0.0))
+        self._free = [
+            (parameter, free[name])
+            for name, parameter in self.network.named_parameters()
+            if name in free
+        ]
+        for name, parameter in self.network.named_parameters():
+            parameter.requires_grad_(name in free)
+
+    def _differentiate(
+        self, cells: Cells, noise: Tensor, kl_weight: float | Tensor
+    ) -> Tensor | float:
+        loss = super()._differentiate(cells, noise, kl_weight)
+        for parameter, mask in self._free:
+            assert parameter.grad is not None
+            parameter.grad.mul_(mask)
+        return loss
