@@ -4,6 +4,8 @@ from dataclasses import replace
 
 from tables.test_transfer import REFERENCE
 
+from scpress.config.options import ReportOptions
+from scpress.report.page import build_report
 from scpress.report.reference import describe_reference
 from scpress.tables.transfer import ReferenceRecord
 
@@ -34,3 +36,14 @@ def test_a_model_of_genes_has_no_labelled_cells_and_nothing_has_no_panel():
     assert describe_reference({}, 200) is None
     alone = describe_reference(replace(REFERENCE, agreement=None).as_plain(), 200)
     assert alone["agreement"] is None
+
+
+def test_the_page_has_them_and_says_that_cells_were_named(full):
+    record = full.cells.uns["scpress"]["annotate"]
+    record.pop("panel", None)
+    record["reference"] = REFERENCE.as_plain()
+    page, _ = build_report(full, ReportOptions())
+    assert "Named by atlas.h5ad. Held out, 96.0% of the labelled cells" in page
+    assert "The labelled cells, held out" in page
+    assert "the agreement is 0.80" in page
+    assert "were named:" in page
