@@ -78,6 +78,16 @@ def test_cells_are_coloured_by_how_far_they_are(section, full):
         np.testing.assert_allclose(values, expected, atol=(one["high"] - one["low"]) / 400)
 
 
+def test_the_page_shows_the_first_genes_of_a_long_list(full, monkeypatch):
+    monkeypatch.setattr(module, "_N_SHOWN", 2)
+    section = programs_section(full, max_cells=MANY)
+    first = full.program_genes[full.program_genes["program"] == "z0"]
+    for word in ("rises", "falls"):
+        symbols = first[first["change"] == word].sort_values("rank")["gene_symbol"]
+        assert section["dimensions"][0][word] == symbols.tolist()[:2]
+    assert max(len(one["genes"]) for one in section["panel"]["programs"]) <= 4
+
+
 def test_what_does_not_fit_is_told(full, monkeypatch):
     monkeypatch.setattr(module, "_MAX_CHARACTERS", 2 * 4 * -(-full.cells.n_obs // 3))
     section = programs_section(full, max_cells=MANY)

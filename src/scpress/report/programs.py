@@ -14,8 +14,8 @@ from scpress.report.expression import pack
 from scpress.report.inputs import ReportInputs
 from scpress.tables.programs import DIMENSION, ProgramsRecord
 
-# Characters that the colours of the map may take of the 20 MB of a page.
-_MAX_CHARACTERS = 3_000_000
+# Characters that the colours of the map may take of the 20 MB of a page, and genes of each side.
+_MAX_CHARACTERS, _N_SHOWN = 2_000_000, 15
 # Steps of a colour; a byte holds one of them.
 _N_STEPS = 255
 RISES, FALLS = "#c05a1c", "#3b76af"
@@ -36,7 +36,8 @@ def programs_section(inputs: ReportInputs, *, max_cells: int) -> dict[str, Any] 
         programs.uns[slots.RECORD.name]["programs"], "the record of the programs"
     )
     colours = _colours(inputs, record, inputs.shown_rows(max_cells))
-    by_program = dict(tuple(genes.sort_values("rank").groupby("program", sort=False)))
+    shown_genes = genes[genes["rank"] <= _N_SHOWN].sort_values("rank")
+    by_program = dict(tuple(shown_genes.groupby("program", sort=False)))
     panel, rows = [], []
     for number, name in enumerate(record.program):
         own = by_program.get(name, genes.iloc[:0])
