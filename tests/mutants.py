@@ -461,7 +461,7 @@ MUTANTS = [
         ("zeros have a logarithm", "is_log & (values <= 0)", "is_log & (values < 0)"),
         ("one drug is enough", "_MIN_DRUGS = 3", "_MIN_DRUGS = 1"),
         (
-            "one line is enough",
+            "lines are as few as there are",
             "if len(common) < _MIN_FOLD * options.n_folds:",
             "if not len(common):",
         ),

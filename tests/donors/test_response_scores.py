@@ -63,6 +63,15 @@ def test_means_of_the_other_folds_correlate_with_nothing(held_out):
     assert (one.correlation() == 0).all()
 
 
+def test_the_rounding_of_constants_correlates_with_nothing():
+    rng = np.random.default_rng(0)
+    constant = np.repeat(rng.normal(size=(1, 1, 50)), 7, axis=1)
+    one = HeldOut(
+        responses=rng.normal(size=(7, 50)), predicted=constant, line_fold=np.zeros((1, 7), int)
+    )
+    assert (one.correlation() == 0).all()
+
+
 def test_errors_are_of_pairs_with_a_response(held_out):
     known = ~np.isnan(held_out.responses)
     difference = (held_out.predicted - held_out.responses)[:, known]
