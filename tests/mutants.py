@@ -139,7 +139,11 @@ MUTANTS = [
         "report/biomarkers",
         ("what is not found has effects", 'table["fdr"] <= record.max_fdr', 'table["fdr"] <= 2'),
         ("a p-value of 0 has no place", "clip(lower=_LEAST_P)", "clip(lower=0)"),
-        ("types that were not tested found nothing", "if not one.reason]", "]"),
+        (
+            "untested types have figures",
+            "types if not one.reason]\n    return {",
+            "types]\n    return {",
+        ),
     ),
     *_in(
         "report/classification",

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from scpress.report.survival import describe_survival, survival_section
+from scpress.report.survival import describe_survival, life_curves, survival_section
 from scpress.tables.survival import Hazard
 
 
@@ -32,6 +32,13 @@ def test_curves_are_stairs_with_their_intervals(donors):
     assert strokes["x"] == list(low.censored)
     at = [np.append(1.0, low.alive)[np.sum(np.array(low.time) <= t)] for t in low.censored]
     assert strokes["y"] == pytest.approx(at, abs=1e-4)
+    # Each value stays until the next death.
+    assert band["x"][:3] == [0.0, low.time[0], low.time[0]]
+    assert band["y"][:3] == pytest.approx([1.0, 1.0, low.low[0]], abs=1e-4)
+    # Who is last seen when another dies has outlived that.
+    tied = dataclasses.replace(low, censored=low.time[:1])
+    strokes = life_curves([tied], x="days")["data"][2]
+    assert strokes["y"] == pytest.approx([low.alive[0]], abs=1e-4)
     n = len(band["y"]) // 2
     assert np.all(np.array(band["y"][:n]) <= np.array(band["y"][n:][::-1]))
     rows = section["table"]["rows"]

@@ -39,7 +39,7 @@ def test_the_verb_writes_a_record_and_weights_that_can_be_read(path, tmp_path):
 @pytest.mark.parametrize(
     ("more", "line"),
     [
-        (["--condition-key", "sample"], "'sample' has 8 values"),
+        (["--condition-key", "sample"], "'sample' is 'donor1' for 1 donor"),
         (["--condition-key", "condition", "--views", "latent"], "fitted again"),
         ([], "nothing is compared"),
     ],

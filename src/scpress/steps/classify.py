@@ -155,27 +155,26 @@ def _classify(
 
     cases = one_against_others(condition, n_levels)
     rng = np.random.default_rng([options.seed, options.n_repeats])
-    permuted = [
-        one_against_others(permute_labels(condition, comparison.donor, rng), n_levels)
-        for _ in range(options.n_permutations)
-    ]
-    # Labels first, permuted ones after them, all at once.
-    tried = [one.predict(np.concatenate([cases, *permuted])) for one in classifiers]
+    n_problems = len(cases)
+    # The labels first and permuted ones after them, all at once.
+    sets = [cases]
+    for _ in range(options.n_permutations):
+        permuted = permute_labels(condition, comparison.donor, rng)
+        sets.append(one_against_others(permuted, n_levels))
+    tried = [one.predict(np.concatenate(sets)) for one in classifiers]
     scores = np.array([one.score for one in tried])
     areas = np.array(
         [
-            areas_under_curves(scores[:, start : start + len(cases)], folds, labels)
-            for start, labels in zip(
-                range(0, scores.shape[1], len(cases)), [cases, *permuted], strict=True
-            )
+            areas_under_curves(scores[:, at * n_problems : (at + 1) * n_problems], folds, labels)
+            for at, labels in enumerate(sets)
         ]
     )
     view = _judge(
         name,
         values.shape[1],
         comparison,
-        scores[:, : len(cases)],
-        np.array([one.log_odds[: len(cases)] for one in tried]),
+        scores[:, :n_problems],
+        np.array([one.log_odds[:n_problems] for one in tried]),
         folds,
         areas,
         rng,
