@@ -159,7 +159,8 @@ def measure_subtypes(seeds):
             truth = donors.obs["true_donor_kind"]
             found = table["donor_subtype"]
             rival, best = kmeans_of(donors, effect), oracle_of(donors, effect)
-            rows.append(((found != found.iloc[0]).any(), *(agreement(truth, x) for x in (found, rival, best))))
+            others = (agreement(truth, x) for x in (found, rival, best))
+            rows.append(((found != found.iloc[0]).any(), *others))
         hits, ours, other, oracle = np.array(rows, dtype=float).T
         found_ari = ours[hits > 0].mean() if hits.any() else 0
         print(
