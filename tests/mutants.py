@@ -2075,6 +2075,15 @@ MUTANTS = [
             'own[own["change"] == "falls"]',
         ),
         ("genes of another run are the last one", "if (columns < 0).any():", "if False:"),
+        ("other clusters are none", "if not all(one.any() for one in ends):", "if False:"),
+    ),
+    *_in(
+        "report/anomalies",
+        (
+            "genes as they stand",
+            'np.argsort(-np.abs(outliers.data), kind="stable")',
+            "np.arange(len(outliers.data))",
+        ),
         ("a cell's place is its row", "int(np.searchsorted(shown, row))", "row"),
     ),
     *_in(
