@@ -25,7 +25,8 @@ def test_the_strangest_cells_come_with_their_genes(full):
     ]
     assert (called["is_called"], called["n_genes"], called["fdr"]) == (True, 2, "0.04")
     assert (other["is_called"], other["genes"]) == (False, [])
-    assert section["text"].startswith("1 cell of 2 are called unlike 4")
+    assert section["text"].startswith("Called unlike ")
+    assert ": 1 of 2 cells; no more than 10% of the called ones" in section["text"]
 
 
 def test_a_page_that_draws_few_cells_draws_these(full):

@@ -76,8 +76,8 @@ def _describe(record: AnomalyRecord) -> str:
             "themselves, and none can be called."
         )
     return (
-        f"{count(record.n_called, 'cell')} of {record.n_tested:,} are called unlike "
-        f"{count(record.n_reference, 'normal cell')}, of whom no more than {record.max_fdr:.0%} "
+        f"Called unlike {count(record.n_reference, 'normal cell')}: {record.n_called:,} of "
+        f"{count(record.n_tested, 'cell')}; no more than {record.max_fdr:.0%} of the called ones "
         "are expected to be false."
     )
 
