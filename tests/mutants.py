@@ -261,7 +261,6 @@ MUTANTS = [
             'np.argsort(size, kind="stable"))[label]',
         ),
         ("groups are matched by their numbers", "linear_sum_assignment(-table)[1][group]", "group"),
-        ("a step of k-means is enough", "_STEPS = 20", "_STEPS = 1"),
     ),
     *_in(
         "donors/subtypes",
@@ -304,11 +303,6 @@ MUTANTS = [
             "n_cells.median(axis=0).to_numpy() >= 0 * record",
         ),
         (
-            "totals are of the chosen genes alone",
-            "counts.sum(axis=2) + self._rng.poisson(rest)",
-            "counts.sum(axis=2)",
-        ),
-        (
             "one cell is drawn from",
             "if n_cells.sum(axis=1).min() > 1 else None",
             "if True else None",
@@ -335,44 +329,6 @@ MUTANTS = [
             "a cell is drawn once at most",
             "drawn[draw, start + row].astype(np.int64)",
             "np.ones(len(row), dtype=np.int64)",
-        ),
-        ("all draws are one", "draw * n_groups + of_block[row]", "of_block[row]"),
-        (
-            "cells of other units are drawn",
-            "np.flatnonzero(unit == one)",
-            "np.flatnonzero(unit >= 0)",
-        ),
-    ),
-    *_in(
-        "steps/donor_subtypes",
-        ("five donors are enough", "_MIN_DONORS = 6", "_MIN_DONORS = 5"),
-        ("any values are counts", "require_counts(sparse.csr_matrix(counts))", "pass"),
-        ("other cells are drawn", "not np.array_equal(", "False and not np.array_equal("),
-        (
-            "what is taken off is a column",
-            "{record.donor_key, options.batch_key, *options.covariates, N_CELLS, MOLECULES}",
-            "{record.donor_key, N_CELLS, MOLECULES}",
-        ),
-        (
-            "a user's column is lost",
-            "made.obs.rename(columns=taken)",
-            "made.obs.drop(columns=list(taken))",
-        ),
-    ),
-    *_in(
-        "verbs/donor_subtypes",
-        (
-            "cells without counts are passed over",
-            "if getattr(arguments, name) and arguments.counts is None:",
-            "if False:",
-        ),
-    ),
-    *_in(
-        "tables/donor_subtypes",
-        (
-            "a confidence may be missing",
-            "confidence: tuple[Share | None, ...]",
-            "confidence: tuple[float | None, ...]",
         ),
     ),
     *_in(
