@@ -67,9 +67,8 @@ def donor_sentences(inputs: ReportInputs) -> list[str]:
 
 def describe_donors(inputs: ReportInputs) -> str:
     """How many donors there are, and of which condition."""
+    assert inputs.cohort is not None
     cohort, record = inputs.cohort, inputs.cohort_record
-    if cohort is None:
-        return ""
     unit = "donor" if not record.split_by else "unit"
     text = f"Cells are of {count(cohort.n_obs, unit)}"
     text += f", each donor divided by {record.split_by}" if record.split_by else ""
