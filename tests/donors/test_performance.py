@@ -86,6 +86,8 @@ def test_what_permuted_labels_reach_is_chance():
     spread[1:] /= 4
     low, _ = interval(score, is_case, 0.5 + spread)
     assert low <= 0.5
+    _, high = interval(-score, is_case, 0.5 + spread)
+    assert high >= 0.5
 
 
 def test_of_several_conditions_the_area_is_the_mean_of_each_against_the_others():
