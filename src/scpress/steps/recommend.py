@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -205,22 +206,20 @@ def predict_with(
 ) -> Predict:
     """What several seeds of a model expect, on average; extra zeros count."""
 
-    def mean_of(model: TrainedModel) -> Callable[[Cells, np.ndarray], np.ndarray]:
-        def decode(cells: Cells, z: np.ndarray) -> np.ndarray:
-            mean = model.mean_counts(cells, z)
-            if LIKELIHOODS[model.config.likelihood].has_pi:
-                mean = mean * (1 - model.extra_zero_fraction(cells, z))
-            return mean
-
-        return decode
-
     def predict(rows: slice) -> Prediction:
         blocks = [seen.take(rows) for _ in models]
-        mean = _mean_of_seeds(models, blocks, options, lambda one, *of: mean_of(one)(*of))
+        mean = _mean_of_seeds(models, blocks, options, _expected)
         blocks = [seen.take(rows) for _ in models]
         return Prediction(mean, _mean_of_seeds(models, blocks, options, presence_of))
 
     return predict
+
+
+def _expected(model: TrainedModel, cells: Cells, z: np.ndarray) -> np.ndarray:
+    mean = model.mean_counts(cells, z)
+    if LIKELIHOODS[model.config.likelihood].has_pi:
+        mean = mean * (1 - model.extra_zero_fraction(cells, z))
+    return mean
 
 
 def _mean_of_seeds(
@@ -235,7 +234,7 @@ def _mean_of_seeds(
         named = options.reference_batch
         reference = None if named is None else model.reference_code(named)
         encoded = encode_block(model, slice(0, len(block)), block, reference)
-        found.append(encoded.decode(lambda cells, z, model=model: decode(model, cells, z)))
+        found.append(encoded.decode(partial(decode, model)))
     return np.asarray(np.mean(found, axis=0))
 
 
