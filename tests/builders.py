@@ -208,6 +208,7 @@ def explode_at_step(step, monkeypatch):
     import torch
 
     from scpress.training.cuda_graph import GraphStepper
+    from scpress.training.fused.stepper import FusedStepper
     from scpress.training.stepper import Stepper
 
     calls = {"n": 0}
@@ -224,7 +225,7 @@ def explode_at_step(step, monkeypatch):
 
         return explode
 
-    for kind in (Stepper, GraphStepper):
+    for kind in (Stepper, GraphStepper, FusedStepper):
         monkeypatch.setattr(kind, "__call__", exploding(kind.__call__))
     return calls
 

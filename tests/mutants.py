@@ -1915,6 +1915,84 @@ MUTANTS = [
         ),
     ),
     *_in(
+        "training/fused/choice",
+        (
+            "a step that is not what autograd does is used",
+            "if error <= _BOUNDS[model.network.products]:",
+            "if error >= 0:",
+            "tests/training/fused/test_choice.py fails",
+        ),
+        (
+            "a comparison moves the network",
+            "value.copy_(old)",
+            "pass",
+            "tests/training/fused/test_choice.py within",
+        ),
+    ),
+    *_in(
+        "training/fused/feed",
+        (
+            "all of an array is sent",
+            "self.there[name][part].copy_(slot.host[name][part])",
+            "self.there[name].copy_(slot.host[name])",
+        ),
+    ),
+    *_in(
+        "training/fused/gradients",
+        (
+            "covariates overwrite the last unit beside them",
+            "end = self.own.shape[1]",
+            "end = self.own.shape[1] - 1",
+            "tests/training/fused/test_gradients.py every_way",
+        ),
+    ),
+    *_in(
+        "training/fused/plain",
+        (
+            "both kinds of draws share their words",
+            "_OF_DROPOUT, _OF_NOISE = 0, 1",
+            "_OF_DROPOUT, _OF_NOISE = 0, 0",
+            "tests/training/fused/test_plain.py draws",
+        ),
+        (
+            "a row reads the first count of the next",
+            "inside = at < stop[:, None]",
+            "inside = at <= stop[:, None]",
+            "tests/training/fused/test_plain.py padding",
+        ),
+    ),
+    *_in(
+        "training/fused/source",
+        (
+            "all steps are of the first one's cells",
+            "return self._csr_rows[step], self._rows[step]",
+            "return self._csr_rows[0], self._rows[step]",
+        ),
+    ),
+    *_in(
+        "training/fused/stepper",
+        (
+            "what is multiplied in bfloat16 stays behind the weights",
+            "        self.gradients.heads.cast()\n        self.draw(n_steps)",
+            "        self.draw(n_steps)",
+            "tests/training/fused/test_stepper.py cast",
+        ),
+        (
+            "all steps of a replay draw the same",
+            "self.noise[step], source",
+            "self.noise[0], source",
+            "tests/training/fused/test_stepper.py however",
+        ),
+    ),
+    *_in(
+        "training/fused/weights",
+        (
+            "biases of genes are decayed",
+            "if group[0] not in PER_GENE:",
+            "if True:",
+        ),
+    ),
+    *_in(
         "training/validation",
         (
             "the last, shorter block weighs as the others",

@@ -13,7 +13,7 @@ import pytest
 from scpress import settings
 from scpress.errors import InputError
 
-CACHES = ("NUMBA_CACHE_DIR", "MPLCONFIGDIR")
+CACHES = ("NUMBA_CACHE_DIR", "TRITON_CACHE_DIR", "MPLCONFIGDIR")
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def _caches():
 
 def test_caches_lie_in_the_users_own_cache_folder(home):
     settings.set_cache_directories()
-    assert _caches() == [home.cache / "numba", home.cache / "matplotlib"]
+    assert _caches() == [home.cache / name for name in ("numba", "triton", "matplotlib")]
     assert stat.S_IMODE(home.cache.stat().st_mode) == 0o700
     assert list(home.temporary.iterdir()) == []
     assert home.removed == []
@@ -107,7 +107,7 @@ def test_a_cache_folder_that_others_could_write_is_not_used(home, monkeypatch, k
         home.cache.parent.touch()
     settings.set_cache_directories()
     (folder,) = home.temporary.iterdir()
-    assert _caches() == [folder / "numba", folder / "matplotlib"]
+    assert _caches() == [folder / name for name in ("numba", "triton", "matplotlib")]
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     # It ends with the process.
     assert home.removed == [folder]
@@ -134,10 +134,11 @@ def test_a_cache_that_the_user_names_is_kept(environment, monkeypatch):
     settings.set_cache_directories()
     assert environment["NUMBA_CACHE_DIR"] == "/mine"
     assert environment["MPLCONFIGDIR"] != "/mine"
+    monkeypatch.setenv("TRITON_CACHE_DIR", "/mine as well")
     monkeypatch.setenv("MPLCONFIGDIR", "/mine, too")
     monkeypatch.setattr(settings, "_users_cache", lambda: 1 / 0)
     settings.set_cache_directories()
-    assert [environment[name] for name in CACHES] == ["/mine", "/mine, too"]
+    assert [environment[name] for name in CACHES] == ["/mine", "/mine as well", "/mine, too"]
 
 
 def test_no_folder_for_temporary_files_is_one_line(environment, monkeypatch):

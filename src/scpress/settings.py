@@ -36,9 +36,9 @@ def set_threads(threads: int) -> None:
 
 
 def set_cache_directories() -> None:
-    """Give numba and matplotlib a cache of the user's own, or of this process alone.
+    """Give numba, triton and matplotlib a cache of the user's own, or of this process alone.
 
-    numba runs the code it finds in its cache, so nobody else may be able to put some there.
+    numba and triton run the code they find in it, so nobody else may be able to put some there.
 
     Raises
     ------
@@ -52,7 +52,11 @@ def set_cache_directories() -> None:
             f"no temporary file can be written ({error.strerror}). Is the disk full? "
             "Free some space, or set TMPDIR to a folder with some."
         ) from error
-    wanted = {"NUMBA_CACHE_DIR": "numba", "MPLCONFIGDIR": "matplotlib"}
+    wanted = {
+        "NUMBA_CACHE_DIR": "numba",
+        "TRITON_CACHE_DIR": "triton",
+        "MPLCONFIGDIR": "matplotlib",
+    }
     missing = [name for name in wanted if name not in os.environ]
     if not missing:
         return

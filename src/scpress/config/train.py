@@ -169,15 +169,18 @@ class TrainOptions(Options):
     )
     kernels: str = option(
         "numba",
-        "what computes on the CPU: compiled loops, or plain torch operations. Gradients are "
+        "what computes on the CPU: compiled loops, or plain torch operations; on a GPU: a graph of "
+        "torch's own differentiation, or with fused steps of few kernels, which are compared with "
+        "it first and of which no speed was measured. Gradients are "
         "written out by hand for hidden layers with norm batch and activation relu and the "
         "likelihoods zinb, nb, poisson and multinomial; all else, and what says so, is by autograd "
         "and slower",
-        choices=("numba", "torch"),
+        choices=("numba", "torch", "fused"),
     )
     products: str = option(
         "float32",
-        "what training multiplies the last layer's matrices in; the rest stays float32",
+        "what training multiplies the last layer's matrices in; the rest stays float32, of which "
+        "a GPU's fused steps multiply matrices in TF32",
         choices=("float32", "bfloat16"),
     )
     memory_mb: int = option(

@@ -33,7 +33,7 @@ class Measured:
     @property
     def everywhere(self) -> np.ndarray:
         """[genes] Whether every cell was measured."""
-        return self.genes.all(axis=0)
+        return np.asarray(self.genes.all(axis=0))
 
     def take(self, rows: np.ndarray | slice) -> "Measured":
         """Of some of the cells; the sets stay as they are."""

@@ -320,7 +320,7 @@ class _SumNb(torch.autograd.Function):
         return by_mu * column, to_theta, None if by_pi is None else by_pi * column, None, None
 
 
-def _dense_terms(
+def dense_nb_terms(
     x: Tensor, log_mu: Tensor, log_theta: Tensor, pi_logits: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """[cells, genes] each: l and its derivatives by log mu, log theta and o, as in `_SumNb`."""
@@ -356,15 +356,15 @@ def _dense_terms(
 def _dense_terms_on(device: str) -> Callable[..., Any]:
     """The terms as one kernel where torch can compile for the GPU, which takes triton."""
     if device != "cuda" or importlib.util.find_spec("triton") is None:
-        return _dense_terms
-    compiled = torch.compile(_dense_terms, dynamic=False)
+        return dense_nb_terms
+    compiled = torch.compile(dense_nb_terms, dynamic=False)
     try:
         # It wants a C compiler and a folder to write to; without them the same comes op by op.
         some = [torch.ones(2, 3, device=device) for _ in range(4)]
         compiled(*some)
     except Exception as error:
         log.warning("torch cannot compile for the GPU (%s): plain operations, slower", error)
-        return _dense_terms
+        return dense_nb_terms
     return compiled
 
 

@@ -344,7 +344,7 @@ class CountAutoencoder(nn.Module):
         """Whether the kernels compute: only float32 on the CPU."""
         weight = self.eta.weight
         is_plain = weight.device.type == "cpu" and weight.dtype is torch.float32
-        return self.kernels == "numba" and is_plain
+        return self.kernels != "torch" and is_plain
 
     def _summed(self, h: Tensor, cells: Cells) -> tuple[Tensor, Tensor]:
         """([] sum over the cells, [cells] its parts) Log-likelihood given the last hidden layer."""

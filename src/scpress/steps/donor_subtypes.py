@@ -20,7 +20,7 @@ from scpress.donors.associations import (
 from scpress.donors.design import as_numbers, column_of, numbers_of
 from scpress.donors.subtypes import Background, Grouping, choose, judge, name_groups
 from scpress.donors.sums import require_counts
-from scpress.donors.survival import kaplan_meier, log_rank, require_times
+from scpress.donors.survival import log_rank, require_times, survival_curve
 from scpress.donors.views import Cells, make_view
 from scpress.errors import InputError
 from scpress.steps.classify import known_types
@@ -42,7 +42,6 @@ from scpress.tables.donor_subtypes import (
     DonorSubtypes,
     SubtypeSurvival,
 )
-from scpress.tables.survival import Curve
 
 log = logging.getLogger("scpress")
 
@@ -324,16 +323,8 @@ def _compare_survival(
     curves = []
     for number in np.unique(group):
         inside = group == number
-        at, alive = kaplan_meier(time[inside], event[inside])
-        curves.append(
-            Curve(
-                name=name_groups(np.array([number]))[0],
-                n_donors=int(inside.sum()),
-                n_events=int(event[inside].sum()),
-                time=tuple(map(float, at)),
-                alive=tuple(map(float, np.clip(alive, 0, 1))),
-            )
-        )
+        name = name_groups(np.array([number]))[0]
+        curves.append(survival_curve(name, time[inside], event[inside]))
     return SubtypeSurvival(
         time_key=str(options.time_key),
         event_key=str(options.event_key),

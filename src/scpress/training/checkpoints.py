@@ -164,7 +164,10 @@ class Checkpoint:
 
         A disk that is full costs the state and not the training, unless a signal ends that.
         """
-        plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+        # Copies: a safetensors file has no two tensors in one memory, as a GPU's step counts are.
+        plain = {
+            k: value.detach().to("cpu", copy=True).contiguous() for k, value in tensors.items()
+        }
         header = {
             "format_version": FORMAT_VERSION,
             "identity": self.identity,

@@ -1,6 +1,7 @@
 """One step on a GPU as a captured graph, from counts at fixed places of its memory."""
 
 import logging
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -60,19 +61,28 @@ class GraphStepper(Stepper):
     def _capture(self) -> None:
         state = [*self.network.state_dict().values()]
         state += [v for slots in self.optimizer.state.values() for v in slots.values()]
-        before = [value.clone() for value in state]
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(_WARM_UP_STEPS):
-                self.compute()
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+
+        def compute() -> None:
             self._loss = self.compute()
-        for value, old in zip(state, before, strict=True):
-            value.copy_(old)
-        self._graph = graph
+
+        self._graph = captured(compute, state)
+
+
+def captured(compute: Callable[[], None], state: list[Tensor]) -> torch.cuda.CUDAGraph:
+    """What a function computes as a graph; the state that it changes is as it was before."""
+    before = [value.clone() for value in state]
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(_WARM_UP_STEPS):
+            compute()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        compute()
+    for value, old in zip(state, before, strict=True):
+        value.copy_(old)
+    return graph
 
 
 def fits(training: ModelledCounts, device: torch.device) -> bool:
@@ -126,8 +136,8 @@ class PaddedRows:
         self._rows = torch.zeros(n_cells, dtype=torch.int64, device=device)
         if resident:
             self._pointers = torch.from_numpy(X.indptr.astype(np.int64)).to(device)
-            self._indices = _upload(X.indices, torch.int32, device)
-            self._values = _upload(X.data, torch.float32, device)
+            self._indices = upload(X.indices, torch.int32, device)
+            self._values = upload(X.data, torch.float32, device)
         else:
             shape = (n_cells, self.width)
             self._columns = torch.zeros(shape, dtype=torch.int64, device=device)
@@ -178,7 +188,7 @@ class PaddedRows:
         )
 
 
-def _upload(values: np.ndarray, dtype: torch.dtype, device: torch.device) -> Tensor:
+def upload(values: np.ndarray, dtype: torch.dtype, device: torch.device) -> Tensor:
     """[nonzeros] Values on the device, in parts: a mapped file never becomes memory as a whole."""
     placed = torch.empty(len(values), dtype=dtype, device=device)
     for first in range(0, len(values), _UPLOADED):

@@ -56,11 +56,15 @@ class Gradients:
 
     @staticmethod
     def are_written_out_for(network: CountAutoencoder) -> bool:
-        """Whether this network's gradients are written out here."""
+        """Whether this network's gradients are written out here, where it is."""
+        return network.is_compiled and Gradients.have_formulas(network)
+
+    @staticmethod
+    def have_formulas(network: CountAutoencoder) -> bool:
+        """Whether this network's gradients are written out, here and for a GPU."""
         config = network.config
         return (
-            network.is_compiled
-            and len(config.hidden) > 0
+            len(config.hidden) > 0
             and config.norm == "batch"
             and config.activation == "relu"
             and config.likelihood in layers.KINDS

@@ -25,7 +25,7 @@ from scpress.model.scoring import fit_log_values, gene_rates, library_of, log_mo
 from scpress.tables.training import HistoryRow
 from scpress.training.allocator import large_blocks_stay
 from scpress.training.checkpoints import Checkpoint
-from scpress.training.cuda_graph import GraphStepper
+from scpress.training.fused.choice import METHOD, gpu_stepper, has_triton
 from scpress.training.gradients import Gradients
 from scpress.training.split import Order
 from scpress.training.state import AVERAGE_EVERY, TrainingState
@@ -119,7 +119,7 @@ def _fit(
     with _Progress(options.max_steps, schedule.step) as progress:
         while not schedule.stopped and schedule.step < options.max_steps:
             # Here and nowhere else: all that belongs to the last step is done.
-            if checkpoint is not None and checkpoint.is_due:
+            if checkpoint is not None and step_of.is_idle and checkpoint.is_due:
                 state.save(checkpoint)
             kl_weight = schedule.kl_weight(options)
             if network.training == step_of.is_frozen:
@@ -133,6 +133,7 @@ def _fit(
             is_last = schedule.step == options.max_steps
             is_validated = is_last or schedule.step % options.validate_every == 0
             if is_validated or schedule.step % AVERAGE_EVERY == 0:
+                state.running += step_of.finish()
                 state.average()
             if not is_validated:
                 continue
@@ -176,7 +177,7 @@ def _fit(
 def stepper(model: TrainedModel, training: ModelledCounts, options: TrainOptions) -> Stepper:
     """The stepper for where the network is."""
     if model.network.input_mean.device.type == "cuda":
-        return GraphStepper(model, training, options)
+        return gpu_stepper(model, training, options)
     kind = CompiledStepper if Gradients.are_written_out_for(model.network) else Stepper
     return kind(model, training, options)
 
@@ -191,8 +192,9 @@ def _identity(
 ) -> dict[str, Any]:
     """Everything the bits of the result depend on, but the kind of CPU."""
     network = model.network
+    is_fused = options.kernels == "fused" and network.input_mean.device.type == "cuda"
     return {
-        "method": _METHOD,
+        "method": [_METHOD, METHOD, has_triton()] if is_fused else _METHOD,
         "counts": [one.digest() for one in (training, validation)],
         "model": asdict(model.config),
         "options": {k: v for k, v in asdict(options).items() if k not in OPERATIONAL},

@@ -18,14 +18,14 @@ from scpress.training.gradients import Gradients
 
 log = logging.getLogger("scpress")
 
-_PER_GENE = ("log_theta", "log_theta.bias", "eta.bias", "pi_logits.bias")
+PER_GENE = ("log_theta", "log_theta.bias", "eta.bias", "pi_logits.bias")
 
 
 def build_optimizer(network: CountAutoencoder, options: TrainOptions) -> torch.optim.Optimizer:
     """Adam; what is one number per gene is not decayed."""
     named = dict(network.named_parameters())
-    per_gene = [p for name, p in named.items() if name in _PER_GENE]
-    rest = [_contiguous(p) for name, p in named.items() if name not in _PER_GENE]
+    per_gene = [p for name, p in named.items() if name in PER_GENE]
+    rest = [_contiguous(p) for name, p in named.items() if name not in PER_GENE]
     groups = [
         {"params": rest, "weight_decay": options.weight_decay},
         {"params": per_gene, "weight_decay": 0.0},
@@ -95,6 +95,15 @@ class Stepper:
         torch.default_generator.manual_seed(seed)
         noise = torch.randn(len(rows), self.network.config.n_latent)
         return self.update(self.training.cells_at(self.model, rows), noise, kl_weight)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether all steps that were asked for have been computed."""
+        return True
+
+    def finish(self) -> Tensor | float:
+        """[] Sum of the losses of steps that were asked for, but are computed only now."""
+        return 0.0
 
     def update(self, cells: Cells, noise: Tensor, kl_weight: float | Tensor) -> Tensor | float:
         """[] Loss of some cells, without its gradient; the network moves a step."""
