@@ -158,6 +158,18 @@ MUTANTS = [
         ("the weakest come first", "(one.fdr, one.p_value))", "(-one.fdr, one.p_value))"),
     ),
     *_in(
+        "report/response",
+        ("chance saves", "if best.skill_low <= 0:", "if best.skill_low < 0:"),
+        ("the worst model is named", "max(models, key", "min(models, key"),
+        ("what is in components is in genes", 'one.view == "genes"', 'one.view != ""'),
+        ("too few are nothing", "if least > _MOST_FDR:", "if least > 2 * _MOST_FDR + 1:"),
+        (
+            "the rival has a p",
+            'if one.model == RIVALS[one.split] else f"{one.p_value',
+            'if not one.model else f"{one.p_value',
+        ),
+    ),
+    *_in(
         "report/survival",
         ("chance tells", "concordance_low <= 0.5", "concordance_low < 0.5"),
         ("strokes are a step late", 'side="right"', 'side="left"'),
@@ -485,8 +497,8 @@ MUTANTS = [
         "steps/classify",
         (
             "types that a donor lacks are features",
-            "record.min_type_cells).all()",
-            "record.min_type_cells).any()",
+            "record.min_type_cells).all(axis=0)",
+            "record.min_type_cells).any(axis=0)",
         ),
         (
             "probabilities are over 1",
@@ -2429,7 +2441,7 @@ MUTANTS = [
         ),
         ("what the cells are told may be missing", " if name not in library]", " if name is None]"),
         (
-            "extra zeros are molecules",
+            "extra zeros are molecules that are expected",
             "return mu * (1 - self._model",
             "return mu * (1 + 0 * self._model",
         ),

@@ -307,7 +307,96 @@ def donors():
         "classification": classification,
         "weights": weights,
         "survival": survival,
+        "drug_response": drug_response(),
+        "perturbation": perturbation(),
     }
+
+
+def drug_response():
+    """Lines held out, with genes that tell, beside the mean of each drug."""
+    from scpress.tables.response import DrugModel, DrugResponse
+
+    def model(name, view, r, skill):
+        return DrugModel(
+            split="line",
+            model=name,
+            view=view,
+            rmse=1.0,
+            r=r,
+            r_low=r - 0.1,
+            r_high=r + 0.1,
+            pooled_r=0.8,
+            skill=skill,
+            skill_low=skill - 0.05,
+            skill_high=skill + 0.05,
+            skill_of_repeats=(skill,),
+            permuted_r=0.0,
+            p_value=0.05,
+        )
+
+    return DrugResponse(
+        scale="log",
+        is_counts=True,
+        has_drug_features=False,
+        n_lines=1200,
+        n_drugs=2,
+        n_pairs=2300,
+        n_without_expression=0,
+        n_without_response=0,
+        left_out=("drug <b> (3 lines)",),
+        n_line_folds=5,
+        n_drug_folds=2,
+        n_permutations=10,
+        models=(
+            model("drug_mean", "", 0.0, 0.0),
+            model("ridge", "genes", 0.6, 0.4),
+            model("shared_latent", "components", 0.5, 0.3),
+        ),
+    )
+
+
+def perturbation():
+    """Six donors who respond alike in one type of two."""
+    from scpress.tables.response import Perturbation, ResponseAgreement, ResponsePrediction
+
+    agreement = [
+        ResponseAgreement(
+            cell_type=name,
+            view=view,
+            n_donors=6,
+            size=2.0,
+            cosine=cosine,
+            cosine_low=cosine - 0.1,
+            cosine_high=cosine + 0.1,
+            other_types=0.1,
+            permuted_cosine=0.0,
+            p_value=fdr,
+            least_p=0.03,
+            fdr=fdr,
+        )
+        for view in ("genes", "components")
+        for name, cosine, fdr in (("T <b>", 0.8, 0.03), ("B", 0.1, 0.6))
+    ]
+    prediction = ResponsePrediction(
+        cell_type="B",
+        model="mean_response",
+        view="genes",
+        n_donors=6,
+        explained=0.25,
+        explained_low=-0.1,
+        explained_high=0.5,
+        cosine=0.5,
+        permuted_explained=-0.2,
+    )
+    return Perturbation(
+        condition_key="stim",
+        levels=("control", "treated"),
+        donors=tuple(f"d{one}" for one in range(6)),
+        left_out=(),
+        latent_model="",
+        agreement=tuple(agreement),
+        prediction=(prediction,),
+    )
 
 
 @pytest.fixture

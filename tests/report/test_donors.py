@@ -16,6 +16,8 @@ PARTS = {
     "Genes that differ": ("biomarkers", "biomarker_genes"),
     "Can donors be told apart?": ("classification", "weights"),
     "Who lives longer?": ("survival",),
+    "Can responses to drugs be told?": ("drug_response",),
+    "Do donors respond alike?": ("perturbation",),
 }
 
 

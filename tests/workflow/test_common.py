@@ -118,6 +118,16 @@ def test_donors_are_summed_up_where_the_sheet_names_two_and_compared_where_asked
         "--biomarker-genes": "results/biomarkers.tsv"
     }
     assert asked.DONOR_RECORDS["--survival"] == "results/survival.json"
+    asked = load(drug_response={"obs_prefix": "auc|"}, perturbation={"condition_key": "stim"})
+    assert (
+        asked.DONOR_TABLES
+        == asked.DONOR_RECORDS
+        == {
+            "--cohort": "results/cohort.h5ad",
+            "--drug-response": "results/drug_response.json",
+            "--perturbation": "results/perturbation.json",
+        }
+    )
     asked = load(donor_subtypes={"max_subtypes": 5})
     assert asked.DONOR_FILES == ["results/cohort.h5ad", "results/donor_subtypes.json"]
 

@@ -13,6 +13,12 @@ from scpress.report.biomarkers import biomarkers_section, describe_biomarkers
 from scpress.report.classification import classification_section, describe_classification
 from scpress.report.donor_subtypes import donor_subtypes_section
 from scpress.report.inputs import ReportInputs
+from scpress.report.response import (
+    describe_drug_response,
+    describe_perturbation,
+    drug_response_section,
+    perturbation_section,
+)
 from scpress.report.survival import describe_survival, survival_section
 from scpress.report.words import count, join, share
 from scpress.tables.cohort import MOLECULES, N_CELLS, TYPE_CELLS, CohortRecord, latent_of
@@ -46,6 +52,8 @@ def donors_section(inputs: ReportInputs) -> dict[str, Any] | None:
         "biomarkers": biomarkers_section(inputs.biomarkers, inputs.biomarker_genes),
         "classification": classification_section(inputs.classification, inputs.weights),
         "survival": survival_section(inputs.survival),
+        "drug_response": drug_response_section(inputs.drug_response),
+        "perturbation": perturbation_section(inputs.perturbation),
     }
 
 
@@ -62,6 +70,10 @@ def donor_sentences(inputs: ReportInputs) -> list[str]:
         found += describe_classification(inputs.classification)
     if inputs.survival is not None:
         found.append(describe_survival(inputs.survival))
+    if inputs.drug_response is not None:
+        found += describe_drug_response(inputs.drug_response)
+    if inputs.perturbation is not None:
+        found.append(describe_perturbation(inputs.perturbation))
     return found
 
 

@@ -21,6 +21,7 @@ from scpress.tables.genes import GenesChoice
 from scpress.tables.learning_curve import LearningCurve
 from scpress.tables.likelihood import LikelihoodChoice
 from scpress.tables.records import plain
+from scpress.tables.response import DrugResponse, Perturbation
 from scpress.tables.results import FinalRecord
 from scpress.tables.scores import Choice
 from scpress.tables.search import Search
@@ -72,6 +73,8 @@ class ReportInputs:
         What `classify` found, and a row of `tables.classification.Weight` a feature.
     survival
         What `survival` found.
+    drug_response, perturbation
+        What the verbs of these names found.
     path
         Where `cells` is, as the page tells it.
     """
@@ -100,6 +103,8 @@ class ReportInputs:
     classification: Classification | None = None
     weights: pd.DataFrame | None = None
     survival: Survival | None = None
+    drug_response: DrugResponse | None = None
+    perturbation: Perturbation | None = None
     path: str = "scpress.h5ad"
 
     @property

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
     from scpress.model.fitted import TrainedModel
 
-_OF_DONORS = ("cohort", "donor_subtypes", "biomarkers", "classification", "survival")
+_OF_DONORS = (
+    *("cohort", "donor_subtypes", "biomarkers", "classification", "survival"),
+    *("drug_response", "perturbation"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,6 +88,7 @@ def _donors(arguments: argparse.Namespace) -> dict[str, Any]:
     from scpress.tables.cohort import COHORT, Biomarkers, cohort_record
     from scpress.tables.donor_subtypes import DonorSubtypes
     from scpress.tables.records import Record
+    from scpress.tables.response import DrugResponse, Perturbation
     from scpress.tables.survival import Survival
 
     kinds: dict[str, type[Record]] = {
@@ -92,6 +96,8 @@ def _donors(arguments: argparse.Namespace) -> dict[str, Any]:
         "biomarkers": Biomarkers,
         "classification": Classification,
         "survival": Survival,
+        "drug_response": DrugResponse,
+        "perturbation": Perturbation,
     }
     found = {}
     if arguments.cohort:

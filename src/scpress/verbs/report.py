@@ -41,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("classification", "classification.json"),
         ("weights", "classification.tsv"),
         ("survival", "survival.json"),
+        ("drug-response", "drug_response.json"),
+        ("perturbation", "perturbation.json"),
     ):
         parser.add_argument(f"--{name}", type=Path, help=f"{text} of donors")
     parser.add_argument("--output", type=Path, required=True, help="report.html to write")
@@ -66,6 +68,7 @@ def run(arguments: argparse.Namespace, options: ReportOptions) -> None:
     from scpress.tables.likelihood import LikelihoodChoice
     from scpress.tables.markers import Marker
     from scpress.tables.programs import ProgramGene
+    from scpress.tables.response import DrugResponse, Perturbation
     from scpress.tables.results import ANOMALY, FINAL, PROGRAMS
     from scpress.tables.scores import Choice
     from scpress.tables.search import Search
@@ -74,9 +77,9 @@ def run(arguments: argparse.Namespace, options: ReportOptions) -> None:
 
     if (arguments.programs is None) != (arguments.program_genes is None):
         raise InputError("programs are a file and a table; give --programs and --program-genes.")
-    if arguments.cohort is None and any(
-        (arguments.biomarkers, arguments.classification, arguments.survival)
-    ):
+    compared = ["donor_subtypes", "biomarkers", "classification", "survival"]
+    compared += ["drug_response", "perturbation"]
+    if arguments.cohort is None and any(getattr(arguments, name) for name in compared):
         raise InputError("what was compared are donors: give --cohort, too.")
     inputs = ReportInputs(
         read_result(arguments.input, FINAL, backed=True),
@@ -108,6 +111,9 @@ def run(arguments: argparse.Namespace, options: ReportOptions) -> None:
         and read_record(arguments.classification, Classification),
         weights=arguments.weights and read_rows(arguments.weights, Weight),
         survival=arguments.survival and read_record(arguments.survival, Survival),
+        drug_response=arguments.drug_response
+        and read_record(arguments.drug_response, DrugResponse),
+        perturbation=arguments.perturbation and read_record(arguments.perturbation, Perturbation),
         path=str(arguments.input),
     )
     page, metrics = build_report(inputs, options)
