@@ -49,6 +49,10 @@ def _obs(name: str, dtype: str, text: str, **values: Any) -> Slot:
     return Slot("obs", name, "[cells]", dtype, text, **values)
 
 
+def _share(name: str, text: str, *, dtype: str = "float32", **values: Any) -> Slot:
+    return _obs(name, dtype, text, low=0, high=1, **values)
+
+
 def _var(name: str, dtype: str, text: str, **values: Any) -> Slot:
     return Slot("var", name, "[genes]", dtype, text, **values)
 
@@ -80,39 +84,26 @@ PASS_QC = _obs("pass_qc", "bool", "Whether the cell is kept.")
 QC_REASON = _obs("qc_reason", "category", "Why the cell failed, reasons joined by ';', or ''.")
 SIZE_FACTOR = _obs("size_factor", "float64", "library_size over its median; linear.", low=_POSITIVE)
 LEIDEN = _obs("leiden", "category", "Cluster at the chosen resolution.")
-LEIDEN_CONFIDENCE = _obs(
+LEIDEN_CONFIDENCE = _share(
     "leiden_confidence",
-    "float32",
     "Share of the subsamples (and seeds) that found the cell with most of its cluster.",
-    low=0,
-    high=1,
     may_lack=True,
 )
-NEIGHBOR_AGREEMENT = _obs(
+NEIGHBOR_AGREEMENT = _share(
     "neighbor_agreement",
-    "float32",
     "Mean Jaccard index of the cell's nearest neighbours in the latents of two seeds.",
-    low=0,
-    high=1,
 )
 CELL_TYPE = _obs("cell_type", "category", "Type named from marker genes, or 'unassigned'.")
-CELL_TYPE_CONFIDENCE = _obs(
-    "cell_type_confidence", "float32", "Confidence of it, 0 to 1.", low=0, high=1
-)
-REFERENCE_P = _obs(
+CELL_TYPE_CONFIDENCE = _share("cell_type_confidence", "Confidence of it, 0 to 1.")
+REFERENCE_P = _share(
     "reference_p",
-    "float64",
     "Share of labelled cells as far from the others as this one, where such cells gave names.",
-    low=0,
-    high=1,
+    dtype="float64",
 )
 SUBTYPE = _obs("subtype", "category", "Type, or type and subtype number where supported.")
-SUBTYPE_CONFIDENCE = _obs(
+SUBTYPE_CONFIDENCE = _share(
     "subtype_confidence",
-    "float32",
     "Share of the seeds whose latent has the cell's subtype and the cell in it; NaN without one.",
-    low=0,
-    high=1,
     may_lack=True,
 )
 # Of receptors.h5ad alone. A receptor has a chain of V and J and one of V, D and J.
@@ -142,20 +133,16 @@ ANOMALY_SCORE = _obs(
     "float32",
     "Strangeness among normal cells of like depth, in anomaly.h5ad alone.",
 )
-ANOMALY_P = _obs(
+ANOMALY_P = _share(
     "anomaly_p",
-    "float64",
     "Conformal p-value: normal cells as strange, in anomaly.h5ad alone.",
-    low=0,
-    high=1,
+    dtype="float64",
 )
-ANOMALY_FDR = _obs(
+ANOMALY_FDR = _share(
     "anomaly_fdr",
-    "float64",
     "False part of the cells as strange; in anomaly.h5ad, NaN in the reference.",
-    low=0,
-    high=1,
     may_lack=True,
+    dtype="float64",
 )
 IS_ANOMALY = _obs(
     "is_anomaly", "bool", "Whether the cell is called at the stated rate, in anomaly.h5ad alone."
