@@ -129,8 +129,7 @@ def compress(
     Raises
     ------
     InputError
-        The inputs are not of the same cells or genes, or the other models are not those of
-        `options.n_latents`.
+        Inputs of other cells or genes, or other models than those of `options.n_latents`.
     """
     require_all_measured(counts, "compress")
     slots.require(latent, slots.LATENT, model=name)
