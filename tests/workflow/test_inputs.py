@@ -147,11 +147,15 @@ def test_what_is_given_stays_and_the_rest_of_its_section_is_filled():
             "'anomaly' needs a network",
         ),
         (
-            {"transfer": {"query": "q.h5ad"}, "models": {"a": {"preset": "pca"}}},
+            {
+                "transfer": {"query": "raw.h5ad"},
+                "models": {"a": {"preset": "pca"}},
+                "primary_model": "a",
+            },
             "'transfer.query' needs a network",
         ),
         (
-            {"annotate": {"reference": "r.h5ad", "labels_column": "own"}},
+            {"annotate": {"reference": "raw.h5ad", "labels_column": "own"}},
             "'annotate' has a reference and a labels_column; keep one of them.",
         ),
         ({"learning_curve": {"halvings": 1}}, "'learning_curve.halvings' is 1, which is no curve"),
