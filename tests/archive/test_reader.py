@@ -135,6 +135,18 @@ def test_a_step_gives_what_it_gives_of_the_anndata(archive, cells):
     assert_equal(normalize(cells, options), normalize(archive, options))
 
 
+def test_what_is_beside_the_genes_is_read_by_name(cells, tmp_path):
+    cells = cells.copy()
+    cells.varm["measured"] = np.arange(2 * cells.n_vars).reshape(-1, 2) % 3 > 0
+    cells.uns["scpress"] = {"sample_names": ["a", "b"]}
+    write_archive(tmp_path / "beside.scp", source_of(cells))
+    with Archive(tmp_path / "beside.scp") as archive:
+        assert list(archive.varm) == ["measured"]
+        np.testing.assert_array_equal(archive.varm["measured"], cells.varm["measured"])
+        assert archive.varm["measured"].dtype == bool
+        assert list(archive.uns["scpress"]["sample_names"]) == ["a", "b"]
+
+
 @pytest.mark.parametrize("rows", [1, 24, 25, 1000])
 def test_blocks_of_so_many_cells_are_all_of_them(archive, cells, rows):
     blocks = list(archive.iter_chunks(rows))

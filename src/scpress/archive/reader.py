@@ -150,6 +150,16 @@ class Archive:
         """[genes] Table of the genes."""
         return self._read_part("var")
 
+    @cached_property
+    def varm(self) -> dict[str, Any]:
+        """Tables of the genes, [genes, ...] each, by name."""
+        return self._read_part("varm")
+
+    @cached_property
+    def uns(self) -> dict[str, Any]:
+        """What is of neither cells nor genes, by name."""
+        return self._read_part("uns")
+
     @property
     def obs_names(self) -> "pd.Index":
         """[cells] Names of the cells."""
@@ -163,12 +173,12 @@ class Archive:
     def _read_part(self, name: str) -> Any:
         from scpress.archive.rest import from_files
 
-        n_rows = self.n_obs if name == "obs" else self.n_vars
+        n_rows = {"obs": self.n_obs, "var": self.n_vars}.get(name)
         with self._damage_of("REST"):
-            table = from_files(self.files(name), name)
-            if len(table) != n_rows:
-                raise ValueError(f"{name} has {len(table)} rows and the header says {n_rows}")
-        return table
+            part = from_files(self.files(name), name)
+            if n_rows is not None and len(part) != n_rows:
+                raise ValueError(f"{name} has {len(part)} rows and the header says {n_rows}")
+        return part
 
     def files(self, part: str = "") -> dict[str, bytes]:
         """Everything but the counts, or a part as "obs", as the files of a zarr folder."""
