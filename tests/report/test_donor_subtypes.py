@@ -9,6 +9,7 @@ from scpress.tables.donor_subtypes import DonorSubtypes
 
 VIEW = {
     "name": "composition",
+    "types": ["B", "T"],
     "n_features": 3,
     "n_directions": 2,
     "n_beyond_permuted": 1,
