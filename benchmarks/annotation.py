@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import scanpy as sc
 
-from scpress.cells.panels import UNASSIGNED
+from scpress import slots
 from scpress.config.options import AnnotateOptions
 from scpress.counts.demo import demo_counts
 from scpress.counts.sizes import library_sizes, log_normalize, size_factors
@@ -134,7 +134,7 @@ def compare(
         print_shares("score_genes", theirs)
     print(by_label.to_string())
     print_left_out(counts, normalized, clusters, label, right, panel, types)
-    obs = ours.obs[known & (ours.obs["cell_type"] != UNASSIGNED).to_numpy()]
+    obs = ours.obs[known & (ours.obs["cell_type"] != slots.UNASSIGNED).to_numpy()]
     wanted = {name: its | ancestors(its, panel) for name, its in right.items()}
     truth = label.loc[obs.index].astype(str)
     is_right = [cell in wanted[one] for cell, one in zip(obs["cell_type"], truth, strict=True)]
@@ -151,7 +151,7 @@ def print_shuffled(counts: ad.AnnData) -> None:
         normalized, log_normalized = normalize(shuffled)
         clusters = cluster_by_pca(log_normalized)
         found, _ = annotate(shuffled, normalized, clusters, read_panel(), AnnotateOptions())
-        named.append(float((found.obs["cell_type"] != UNASSIGNED).mean()))
+        named.append(float((found.obs["cell_type"] != slots.UNASSIGNED).mean()))
     print("\n== names of genes shuffled: cells with a name", *(f"{one:.3f}" for one in named))
 
 
@@ -216,7 +216,7 @@ def outcomes(
         answer = found[(label == name).to_numpy()].astype(str)
         is_right = answer.isin(types)
         is_parent = answer.isin(ancestors(types, panel))
-        is_unassigned = answer == UNASSIGNED
+        is_unassigned = answer == slots.UNASSIGNED
         wrong = ~(is_right | is_parent | is_unassigned)
         rows[name] = [int(part.sum()) for part in (is_right, is_parent, is_unassigned, wrong)]
     return pd.DataFrame.from_dict(rows, orient="index", columns=OUTCOMES)
@@ -252,7 +252,7 @@ def print_left_out(
             continue
         answer = found.obs["cell_type"][label.isin(labels).to_numpy()].astype(str)
         is_parent = answer.isin(ancestors(its, panel))
-        is_unassigned = answer == UNASSIGNED
+        is_unassigned = answer == slots.UNASSIGNED
         neighbours = answer[~is_parent & ~is_unassigned].value_counts()
         rows[name] = {
             "cells": len(answer),

@@ -146,8 +146,9 @@ def measure_subtypes(seeds):
     double = {**SMALL, "n_cells": 4800, "n_genes": 500}
     planted = [("none", 0.25, SMALL), ("expression", 0.25, SMALL), ("expression", 0.25, double)]
     # Frequencies need more cells, and none of the genes.
-    many = {**SMALL, "n_cells": 24 * 400, "n_genes": 40, "donor_genes": 10}
-    planted += [("composition", sd, many) for sd in (0.1, 0.25)]
+    few = {**SMALL, "n_genes": 40, "donor_genes": 10}
+    for n, sd in ((400, 0.1), (1000, 0.1), (400, 0.25)):
+        planted.append(("composition", sd, {**few, "n_cells": 24 * n}))
     for effect, sd, size in planted:
         rows = []
         for seed in range(seeds):

@@ -98,6 +98,21 @@ MUTANTS = [
     *_in(
         "donors/biomarkers",
         (
+            "dispersions are known for sure",
+            "degrees = prior_degrees + design.shape[0]",
+            "degrees = 1e9 + design.shape[0]",
+        ),
+        (
+            "dispersions of a sample have no prior",
+            "degrees = found.prior_degrees + design",
+            "degrees = design",
+        ),
+        (
+            "a biomarker has to be as sure as the others",
+            "* max_fdr / max(rates",
+            "* 1 / max(0 * rates",
+        ),
+        (
             "batches are not held constant",
             "np.ones(len(is_case)), nuisance,",
             "np.ones(len(is_case)),",
@@ -277,6 +292,11 @@ MUTANTS = [
     *_in(
         "donors/subtypes",
         (
+            "what goes with groups by chance takes them with it",
+            "np.eye(self.group.max() + 1)[self.group]]",
+            "np.ones((len(size), 1))]",
+        ),
+        (
             "p-values are of one view",
             "adjust_all([one.p_value for one in views])",
             "[one.p_value for one in views]",
@@ -309,6 +329,12 @@ MUTANTS = [
     ),
     *_in(
         "donors/views",
+        (
+            "types that a donor lacks are features",
+            "record.min_type_cells).all(axis=0)",
+            "record.min_type_cells).any(axis=0)",
+        ),
+        ("cells without a type are features", "kept and name != slots.UNASSIGNED", "kept"),
         (
             "cells of rare types are a frequency",
             "n_cells.median(axis=0).to_numpy() >= record",
@@ -495,11 +521,6 @@ MUTANTS = [
     ),
     *_in(
         "steps/classify",
-        (
-            "types that a donor lacks are features",
-            "record.min_type_cells).all(axis=0)",
-            "record.min_type_cells).any(axis=0)",
-        ),
         (
             "probabilities are over 1",
             "return each / each.sum(axis=1, keepdims=True)",
@@ -2903,8 +2924,8 @@ MUTANTS = [
         ),
         (
             "unsure names stand",
-            "np.where(confidence >= options.min_confidence, found, UNASSIGNED)",
-            "np.where(confidence >= 0, found, UNASSIGNED)",
+            "np.where(confidence >= options.min_confidence, found, slots.UNASSIGNED)",
+            "np.where(confidence >= 0, found, slots.UNASSIGNED)",
         ),
     ),
     *_in(
@@ -3030,7 +3051,7 @@ MUTANTS = [
     ),
     *_in(
         "steps/subtype",
-        ("cells without a type are one", "if group == UNASSIGNED:", 'if group == "":'),
+        ("cells without a type are one", "if group == slots.UNASSIGNED:", 'if group == "":'),
         (
             "a difference between samples is a subtype",
             "        sample = pd.factorize(counts.obs[slots.SAMPLE.name].astype(str))[0]",
@@ -3607,7 +3628,11 @@ MUTANTS = [
         ),
         ("one marker fewer", "known[:n_markers]", "known[: n_markers - 1]"),
         ("ribosomes are among the dots", "if gene in shown]", "]"),
-        ("a cluster is named unassigned", "own.empty or own.index[0] == UNASSIGNED", "own.empty"),
+        (
+            "a cluster is named unassigned",
+            "own.empty or own.index[0] == slots.UNASSIGNED",
+            "own.empty",
+        ),
     ),
     *_in(
         "report/clusters",
@@ -3712,7 +3737,7 @@ MUTANTS = [
             "record = inputs.models.get(inputs.primary, TrainingRecord())",
         ),
         ("every agreement is shown", 'name not in ("ari_best", "nmi_best", "nmi_chosen")', "True"),
-        ("nothing that was looked into is nothing found", "<= {UNASSIGNED}:", "< set():"),
+        ("nothing that was looked into is nothing found", "<= {slots.UNASSIGNED}:", "< set():"),
         (
             "subtypes are named by ids alone",
             'shown = symbol.astype(str).where(symbol.notna() & symbol.ne(""), name)',
@@ -3736,12 +3761,16 @@ MUTANTS = [
         ),
         (
             "what nobody looked for is missing",
-            "if set(groups) <= {UNASSIGNED}:",
+            "if set(groups) <= {slots.UNASSIGNED}:",
             "if False:",
         ),
         ("a subtype is a group without one", "sum(n for n in split if n > 1)", "sum(split)"),
         ("a larger code is said to be smaller", "if full.ratio >= 1:", "if full.ratio > 1:"),
-        ("unassigned is a type", "types.pop(UNASSIGNED, 0)", "types.get(UNASSIGNED, 0)"),
+        (
+            "unassigned is a type",
+            "types.pop(slots.UNASSIGNED, 0)",
+            "types.get(slots.UNASSIGNED, 0)",
+        ),
         (
             "a cell counts for its first reason",
             'for reason in str(joined).split(";"):',

@@ -93,7 +93,8 @@ NEIGHBOR_AGREEMENT = _share(
     "neighbor_agreement",
     "Mean Jaccard index of the cell's nearest neighbours in the latents of two seeds.",
 )
-CELL_TYPE = _obs("cell_type", "category", "Type named from marker genes, or 'unassigned'.")
+UNASSIGNED = "unassigned"
+CELL_TYPE = _obs("cell_type", "category", f"Type named from marker genes, or {UNASSIGNED!r}.")
 CELL_TYPE_CONFIDENCE = _share("cell_type_confidence", "Confidence of it, 0 to 1.")
 REFERENCE_P = _share(
     "reference_p",
@@ -435,9 +436,7 @@ def _require_same(names: Index, others: Index, what: str, noun: str) -> None:
 
 def is_ours(axis: str, key: str) -> bool:
     """Whether a key of the user's would collide with one scpress writes."""
-    for slot in SLOTS:
-        if slot.axis != axis:
-            continue
+    for slot in (one for one in SLOTS if one.axis == axis):
         head, _, tail = slot.name.partition("{model}")
         if key == slot.name or ((tail != "" or head != slot.name) and _fills(key, head, tail)):
             return True

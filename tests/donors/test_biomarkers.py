@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 from pydeseq2.dds import DeseqDataSet
 from pydeseq2.ds import DeseqStats
+from scipy import stats
 
-from scpress.donors.biomarkers import find_again, find_biomarkers
+from scpress.donors.biomarkers import degrees_of_prior, find_again, find_biomarkers
 
 N_GENES, CHANGED = 60, 6
 
@@ -20,7 +21,7 @@ def drawn(n_donors=12, fold=4.0, seed=0):
     return rng.poisson(rng.gamma(20.0, mean / 20.0)), is_case
 
 
-def test_what_is_found_is_what_pydeseq2_finds_with_the_same_formula():
+def test_what_is_found_is_what_pydeseq2_finds_with_its_statistic_held_against_t():
     counts, is_case = drawn()
     batch = np.arange(12) // 2 % 2
     found = find_biomarkers(counts, is_case, batch[:, None].astype(float), max_fdr=0.05)
@@ -36,7 +37,14 @@ def test_what_is_found_is_what_pydeseq2_finds_with_the_same_formula():
         )
         model.deseq2()
         tests = DeseqStats(model, contrast=["condition", "case", "control"], quiet=True)
+        tests.run_wald_test()
+        prior_degrees = found.prior_degrees
+        p_values = 2 * stats.t.sf(tests.statistics.abs(), 12 - 3 + prior_degrees)
+        tests.p_values = pd.Series(p_values, tests.statistics.index)
         tests.summary()
+    # A scaled chi-square variable's logarithm has the variance of the prior.
+    logs = np.log(stats.chi2.rvs(prior_degrees, size=200_000, random_state=0))
+    assert np.var(logs) == pytest.approx(model.uns["prior_disp_var"], rel=0.02)
     expected = tests.results_df
     np.testing.assert_allclose(found.table["p_value"], expected["pvalue"], rtol=1e-3, atol=1e-9)
     np.testing.assert_allclose(
@@ -83,3 +91,10 @@ def test_where_nothing_is_found_nothing_is_stable(n_samples):
     donor = np.arange(12).astype(str)
     share = find_again(counts, is_case, np.empty((12, 0)), donor, found, **words)
     assert not share.any()
+
+
+def test_a_prior_that_is_not_known_adds_nothing():
+    assert degrees_of_prior(np.nan) == 0
+    # As variances go to 0, and to infinity.
+    assert degrees_of_prior(1e-4) == pytest.approx(2e4, rel=1e-3)
+    assert degrees_of_prior(1e4) == pytest.approx(0.02, rel=1e-3)

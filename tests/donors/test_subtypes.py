@@ -86,6 +86,15 @@ def test_groups_that_are_depth_are_explained_by_it():
     assert not judged.is_supported
 
 
+def test_groups_of_which_one_is_deeper_by_chance_are_kept():
+    _, view = attempt(donors_of(KIND, 0.7, depth=1.2))
+    (molecules,) = [one for one in view.explanations if one.name == "molecules"]
+    assert molecules.p_value < 0.05
+    assert molecules.agreement > 0.9
+    (judged,) = judge([view], OPTIONS)
+    assert judged.is_supported
+
+
 @pytest.fixture(scope="module")
 def kept():
     return TriedView(

@@ -1,3 +1,5 @@
+import dataclasses
+
 import anndata as ad
 import numpy as np
 import pandas as pd
@@ -6,8 +8,8 @@ from scipy import sparse
 
 from scpress.config.cohort import CohortOptions
 from scpress.donors.features import log_counts, log_ratios
-from scpress.donors.views import Cells, Redrawn, make_view
-from scpress.slots import LATENT
+from scpress.donors.views import Cells, Redrawn, known_types, make_view, pseudobulk_of
+from scpress.slots import LATENT, UNASSIGNED
 from scpress.steps.cohort import cohort
 from scpress.tables.cohort import cohort_record
 
@@ -50,6 +52,20 @@ def test_views_are_of_common_types_and_named(made):
     latent = view_of(donors, "latent")
     assert latent.features == ["B: 1", "B: 2", "T: 1", "T: 2"]
     np.testing.assert_allclose(latent.matrix.toarray()[:, 2:], donors.obsm["X_nb_T"])
+
+
+def test_counts_are_of_types_that_each_donor_has_enough_cells_of(made):
+    donors = made[0].copy()
+    record = cohort_record(donors)
+    rows = np.array([0, 2, 3])
+    assert known_types(donors, record, rows) == TYPES
+    values, names = pseudobulk_of(donors, record, rows)
+    assert values.shape == (3, len(names)) == (3, 12)
+    donors.obsm["type_cells"].loc["d2", "B"] = record.min_type_cells - 1
+    assert known_types(donors, record, rows) == ("T",)
+    assert known_types(donors, record, np.array([0, 3])) == TYPES
+    unnamed = dataclasses.replace(record, types=("B", UNASSIGNED, "rare"))
+    assert known_types(donors, unnamed, np.array([0, 3])) == ("B",)
 
 
 def test_without_types_or_latents_there_is_less(made):

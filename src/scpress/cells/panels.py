@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from scpress import slots
 from scpress.counts.genes import without_version
 from scpress.errors import InputError
 
 REQUIRED_COLUMNS = ("cell_type", "gene_symbol")
 DIRECTIONS = ("positive", "negative")
-UNASSIGNED = "unassigned"
 # Of how many molecules a typical value of the table counts.
 _TYPICAL_UNIT = 10_000
 # The panels that come with the package, the first one the default, and what they are of.
@@ -108,8 +108,8 @@ def _require_rows(table: pd.DataFrame) -> None:
             f"row {int(np.flatnonzero(blank)[0]) + 1} of the marker table has no cell type or no "
             "gene. Fill it in or remove the row."
         )
-    if table["cell_type"].eq(UNASSIGNED).any():
-        raise InputError(f"{UNASSIGNED!r} means no type; rename it in the marker table.")
+    if table["cell_type"].eq(slots.UNASSIGNED).any():
+        raise InputError(f"{slots.UNASSIGNED!r} means no type; rename it in the marker table.")
     wrong = table.loc[~table["direction"].isin(DIRECTIONS), "direction"]
     if len(wrong):
         raise InputError(

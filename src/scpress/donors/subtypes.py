@@ -265,14 +265,19 @@ class Grouping:
         return made
 
     def _held_against_size(self, name: str, column: pd.Series, best: int) -> Explanation:
-        """Groups beside molecules or cells of a donor, and once these are taken off."""
+        """Groups beside molecules or cells of a donor, and once these are taken off.
+
+        What they add is told from donors of one group, as in an analysis of covariance: of all
+        donors together a size that goes with the groups by chance would take these with it.
+        """
         found = self._held_against(name, column, self.group, self.group)
         if found.p_value >= _ASSOCIATED:
             return found
-        logs = pd.Series(np.log1p(column.to_numpy(dtype=float)))
-        nuisance = np.hstack([self._nuisance, as_numbers(logs, name).to_numpy()])
-        points = self._locate(self.view.matrix, nuisance)
-        again = group_donors(points, self._numbers[best : best + 1], self._min_donors)[0]
+        size = as_numbers(pd.Series(np.log1p(column.to_numpy(dtype=float))), name).to_numpy()
+        known = np.hstack([size, self._nuisance, np.eye(self.group.max() + 1)[self.group]])
+        slope = np.linalg.lstsq(known, self.points, rcond=None)[0][:1]
+        number = self._numbers[best : best + 1]
+        again = group_donors(self.points - size * slope, number, self._min_donors)[0]
         return replace(found, agreement=agreement(self.group, again))
 
     def _held_against(

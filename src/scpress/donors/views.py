@@ -6,6 +6,7 @@ import anndata as ad
 import numpy as np
 from scipy import sparse
 
+from scpress import slots
 from scpress.counts.genes import gene_symbols
 from scpress.donors.features import log_counts, log_of_total, log_ratios
 from scpress.donors.sums import draw_cells, mean_rows, sum_drawn
@@ -101,6 +102,22 @@ def make_pseudobulk(cohort: ad.AnnData, types: tuple[str, ...]) -> View:
     parts = [log_counts(cohort.layers[layer_of(name)]) for name in types]
     names = [f"{name}: {symbol}" for name in types for symbol in symbols]
     return View(PSEUDOBULK, sparse.csr_matrix(sparse.hstack(parts)), names, types, is_scaled=True)
+
+
+def known_types(cohort: ad.AnnData, record: CohortRecord, rows: np.ndarray) -> tuple[str, ...]:
+    """Types that each unit has enough cells of; of others a value would have to be made up."""
+    n_cells = cohort.obsm[TYPE_CELLS].iloc[rows].to_numpy()
+    is_known = (n_cells >= record.min_type_cells).all(axis=0)
+    named = zip(record.types, is_known, strict=True)
+    return tuple(name for name, kept in named if kept and name != slots.UNASSIGNED)
+
+
+def pseudobulk_of(
+    cohort: ad.AnnData, record: CohortRecord, rows: np.ndarray
+) -> tuple[sparse.csr_matrix, list[str]]:
+    """[units, features] Log counts by gene and type that each has, and their names."""
+    view = make_pseudobulk(cohort[rows], known_types(cohort, record, rows))
+    return view.matrix, view.features
 
 
 class Redrawn:

@@ -8,7 +8,6 @@ from anndata import AnnData
 from scipy import sparse
 
 from scpress import slots
-from scpress.cells.panels import UNASSIGNED
 from scpress.counts.genes import gene_ids, gene_symbols, is_mitochondrial, is_ribosomal
 from scpress.counts.matrix import iter_chunks
 from scpress.report import figures
@@ -172,7 +171,7 @@ def main_type(inputs: ReportInputs, name: str) -> tuple[str, int] | None:
     if types is None or leiden is None:
         return None
     own = types[(leiden.astype(str) == name).to_numpy()].astype(str).value_counts()
-    if own.empty or own.index[0] == UNASSIGNED:
+    if own.empty or own.index[0] == slots.UNASSIGNED:
         return None
     return str(own.index[0]), int(own.iloc[0])
 

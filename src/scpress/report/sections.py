@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from scpress import slots
-from scpress.cells.panels import UNASSIGNED
 from scpress.report import figures
 from scpress.report.agreement import delivered_agreement, describe_delivered, describe_seeds
 from scpress.report.inputs import ReportInputs
@@ -280,7 +279,9 @@ def types_section(inputs: ReportInputs) -> Section | None:
     assert types is not None
     colours = figures.colours_of(list(sizes))
     rows = []
-    for name, size in sorted(sizes.items(), key=lambda item: (item[0] == UNASSIGNED, -item[1])):
+    for name, size in sorted(
+        sizes.items(), key=lambda item: (item[0] == slots.UNASSIGNED, -item[1])
+    ):
         is_type = (types == name).to_numpy()
         within = leiden[is_type].value_counts() if leiden is not None else pd.Series(dtype=int)
         main = [f"{cluster} ({n:,})" for cluster, n in within.items() if n > 0.02 * size][:6]
@@ -301,7 +302,7 @@ def types_section(inputs: ReportInputs) -> Section | None:
         "method": str(record.get("method", "")),
         "panel": record.get("panel"),
         "reference": describe_reference(record.get("reference"), inputs.cells.n_obs),
-        "all_unassigned": set(sizes) == {UNASSIGNED},
+        "all_unassigned": set(sizes) == {slots.UNASSIGNED},
     }
 
 
@@ -345,7 +346,7 @@ def _subtypes_text(n_supported: int, groups: pd.DataFrame, groupby: str) -> str:
             "subsampling and have markers of their own, tested on molecules of cells that were "
             "not used to find them."
         )
-    if set(groups["group"].astype(str)) <= {UNASSIGNED}:
+    if set(groups["group"].astype(str)) <= {slots.UNASSIGNED}:
         return "Nothing was looked into: no cell has a type, and clusters were not given."
     return (
         f"No supported subtypes: nothing finer than the {groupby} came back under subsampling "

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from scpress import slots
-from scpress.cells.panels import UNASSIGNED
 from scpress.report.agreement import delivered_agreement
 from scpress.report.donors import donor_sentences
 from scpress.report.false_signals import warn_of_false_signals
@@ -42,7 +41,7 @@ def collect_metrics(inputs: ReportInputs) -> dict[str, Any]:
     """Collect the key numbers of a run, JSON-able; what was not done is null."""
     cells = inputs.cells
     types = inputs.sizes(slots.CELL_TYPE)
-    n_unassigned = types.pop(UNASSIGNED, 0)
+    n_unassigned = types.pop(slots.UNASSIGNED, 0)
     confidence = inputs.column(slots.CELL_TYPE_CONFIDENCE)
     cluster = plain(inputs.record.get("cluster", {}))
     subtype = plain(inputs.record.get("subtype", {}))
@@ -268,7 +267,7 @@ def _subtypes_sentence(inputs: ReportInputs, n: int) -> str:
 
 def _no_subtypes_sentence(inputs: ReportInputs) -> str:
     groups = plain(inputs.record.get("subtype", {})).get("groups", {}).get("group", [])
-    if set(groups) <= {UNASSIGNED}:
+    if set(groups) <= {slots.UNASSIGNED}:
         return "Subtypes were not looked for: no cell has a type, and clusters were not given."
     return (
         "No supported subtypes: nothing finer came back under subsampling with markers of its own."

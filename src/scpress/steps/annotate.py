@@ -10,7 +10,7 @@ from scipy import sparse
 from scpress import slots
 from scpress.cells.cell_types import Annotation, annotate_cells
 from scpress.cells.markers import draw_cells, find_markers
-from scpress.cells.panels import UNASSIGNED, Panel, check_panel, match_panel, name_panel
+from scpress.cells.panels import Panel, check_panel, match_panel, name_panel
 from scpress.cells.stability import adjusted_rand_index
 from scpress.config.options import AnnotateOptions
 from scpress.counts.frames import labels_of
@@ -101,11 +101,11 @@ def annotate(
             if named is None:
                 raise
             log.info("annotate: names are not compared with a panel: %s", error)
-            labels, record = np.full(counts.n_obs, UNASSIGNED), {}
+            labels, record = np.full(counts.n_obs, slots.UNASSIGNED), {}
         if named is not None:
             by_panel = labels
             labels, confidence, record = _reference_labels(named, options)
-            if (by_panel != UNASSIGNED).any():
+            if (by_panel != slots.UNASSIGNED).any():
                 agreement = _compare(labels, by_panel, name_panel(options.panel))
                 record["reference"]["agreement"] = agreement.as_plain()
     result = ad.AnnData(obs=pd.DataFrame(index=counts.obs_names.copy()))
@@ -130,7 +130,7 @@ def annotate(
         max_fdr=options.max_fdr,
         max_markers=options.n_markers,
     )
-    n_unassigned = int((labels == UNASSIGNED).sum())
+    n_unassigned = int((labels == slots.UNASSIGNED).sum())
     record |= {
         "clusters": np.array(names, dtype=str),
         "cluster_types": np.array([_most_common(labels[code == c]) for c in range(len(names))]),
@@ -140,7 +140,7 @@ def annotate(
     result.uns[slots.RECORD.name] = {"annotate": record}
     log.info(
         "annotate: %d types; %d of %d cells are unassigned.",
-        len(set(labels) - {UNASSIGNED}),
+        len(set(labels) - {slots.UNASSIGNED}),
         n_unassigned,
         len(labels),
     )
@@ -149,8 +149,8 @@ def annotate(
 
 def _given_labels(obs: pd.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray]:
     given = labels_of(obs, column)
-    labels = np.where(given == "", UNASSIGNED, given)
-    return labels, (labels != UNASSIGNED).astype(np.float32)
+    labels = np.where(given == "", slots.UNASSIGNED, given)
+    return labels, (labels != slots.UNASSIGNED).astype(np.float32)
 
 
 def _reference_labels(
@@ -160,14 +160,14 @@ def _reference_labels(
     slots.require(named, slots.CELL_TYPE, slots.CELL_TYPE_CONFIDENCE)
     confidence = named.obs[slots.CELL_TYPE_CONFIDENCE.name].to_numpy(dtype=np.float64)
     found = named.obs[slots.CELL_TYPE.name].astype(str).to_numpy(dtype=str)
-    labels = np.where(confidence >= options.min_confidence, found, UNASSIGNED)
+    labels = np.where(confidence >= options.min_confidence, found, slots.UNASSIGNED)
     reference = dict(named.uns[slots.RECORD.name]["reference"])
     return labels, confidence, {"method": "labelled cells", "reference": reference}
 
 
 def _compare(labels: np.ndarray, by_panel: np.ndarray, panel: str) -> PanelAgreement:
     """What the panel calls the cells of each name, over the cells that both name."""
-    both = (labels != UNASSIGNED) & (by_panel != UNASSIGNED)
+    both = (labels != slots.UNASSIGNED) & (by_panel != slots.UNASSIGNED)
     table = pd.crosstab(labels[both], by_panel[both])
     return PanelAgreement(
         panel=panel,
@@ -207,7 +207,7 @@ def _score_labels(
         min_confidence=options.min_confidence,
     )
     # Position -1, no type, is the last name.
-    names = np.array([*panel.cell_types, UNASSIGNED])
+    names = np.array([*panel.cell_types, slots.UNASSIGNED])
     record = {
         "method": "marker genes",
         "panel": name_panel(options.panel),

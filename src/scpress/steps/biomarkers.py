@@ -6,7 +6,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
-from scpress.cells.panels import UNASSIGNED
+from scpress import slots
 from scpress.config.cohort import BiomarkersOptions
 from scpress.counts.genes import gene_symbols
 from scpress.donors.biomarkers import find_again, find_biomarkers
@@ -57,7 +57,7 @@ def biomarkers(
         n_case, n_reference = part.count_donors()
         reason, genes, n_found = "", np.array([], dtype=int), 0
         counts = cohort.layers[layer_of(cell_type)][part.rows]
-        if cell_type == UNASSIGNED:
+        if cell_type == slots.UNASSIGNED:
             reason = "cells without a type are no type"
         elif min(n_case, n_reference) < options.min_donors:
             reason = f"fewer than {options.min_donors} donors of a condition have enough cells"

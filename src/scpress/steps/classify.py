@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from scpress.cells.panels import UNASSIGNED
 from scpress.config.cohort import ClassifyOptions
 from scpress.donors.classification import Classifier, make_folds, permute_labels
 from scpress.donors.design import Comparison, compare
@@ -22,7 +21,7 @@ from scpress.donors.performance import (
     permutation_p,
     roc_curve,
 )
-from scpress.donors.views import make_pseudobulk
+from scpress.donors.views import pseudobulk_of
 from scpress.tables.classification import Calibration, Classification, Roc, View, Weight
 from scpress.tables.cohort import TYPE_CELLS, CohortRecord, cohort_record
 
@@ -102,22 +101,6 @@ def features_of(
         n_cells = cohort.obsm[TYPE_CELLS].iloc[rows].to_numpy()
         return sparse.csr_matrix(log_ratios(n_cells)), list(record.types)
     return pseudobulk_of(cohort, record, rows)
-
-
-def known_types(cohort: ad.AnnData, record: CohortRecord, rows: np.ndarray) -> tuple[str, ...]:
-    """Types that each unit has enough cells of; of others a value would have to be made up."""
-    n_cells = cohort.obsm[TYPE_CELLS].iloc[rows].to_numpy()
-    is_known = (n_cells >= record.min_type_cells).all(axis=0)
-    named = zip(record.types, is_known, strict=True)
-    return tuple(name for name, kept in named if kept and name != UNASSIGNED)
-
-
-def pseudobulk_of(
-    cohort: ad.AnnData, record: CohortRecord, rows: np.ndarray
-) -> tuple[sparse.csr_matrix, list[str]]:
-    """[units, features] Log counts by type and gene, and their names."""
-    view = make_pseudobulk(cohort[rows], known_types(cohort, record, rows))
-    return view.matrix, view.features
 
 
 def _classify(

@@ -21,9 +21,8 @@ from scpress.donors.design import as_numbers, column_of, numbers_of
 from scpress.donors.subtypes import Background, Grouping, choose, judge, name_groups
 from scpress.donors.sums import require_counts
 from scpress.donors.survival import log_rank, require_times, survival_curve
-from scpress.donors.views import Cells, make_view
+from scpress.donors.views import Cells, known_types, make_view
 from scpress.errors import InputError
-from scpress.steps.classify import known_types
 from scpress.steps.cohort import ALL_CELLS, types_of, units_of
 from scpress.tables.cohort import (
     MOLECULES,

@@ -21,8 +21,8 @@ from scpress.donors.response_scores import (
     skill,
     skill_interval,
 )
+from scpress.donors.views import pseudobulk_of
 from scpress.errors import InputError
-from scpress.steps.classify import pseudobulk_of
 from scpress.tables.cohort import cohort_record
 from scpress.tables.response import DrugModel, DrugResponse, DrugScore
 

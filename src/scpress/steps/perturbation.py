@@ -9,7 +9,6 @@ import pandas as pd
 from scipy import sparse, stats
 
 from scpress import slots
-from scpress.cells.panels import UNASSIGNED
 from scpress.config.cohort import ComparisonOptions
 from scpress.config.response import PerturbationOptions
 from scpress.donors.design import Comparison, compare
@@ -188,7 +187,7 @@ def _pairs_of_types(
     is_there = (n_cells[places] >= record.min_type_cells).all(axis=1)
     kept, left_out = [], []
     for number, name in enumerate(record.types):
-        if name == UNASSIGNED:
+        if name == slots.UNASSIGNED:
             continue
         if is_there[:, number].sum() < 2:
             left_out.append(f"{name} (in {is_there[:, number].sum()} donors)")

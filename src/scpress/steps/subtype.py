@@ -10,7 +10,6 @@ import pandas as pd
 
 from scpress import slots
 from scpress.cells.markers import no_markers
-from scpress.cells.panels import UNASSIGNED
 from scpress.cells.seeds import Confirmation, confirm_subtypes
 from scpress.cells.subtypes import find_subtypes
 from scpress.config.options import SubtypeOptions
@@ -94,7 +93,7 @@ def subtype(
     tables = []
     for number, group in enumerate(sorted(set(names))):
         rows = np.flatnonzero(names == group)
-        if group == UNASSIGNED:
+        if group == slots.UNASSIGNED:
             group_rows.append(_group_row(group, len(rows), 1, "cells without a type are no type"))
             continue
         if len(rows) > options.max_cells:
@@ -166,7 +165,7 @@ def _groups(
     by_type = options.groupby == slots.CELL_TYPE.name
     if by_type and annotation is not None and clusters is not None:
         slots.require(annotation, slots.CELL_TYPE)
-        if (annotation.obs[slots.CELL_TYPE.name].astype(str) == UNASSIGNED).all():
+        if (annotation.obs[slots.CELL_TYPE.name].astype(str) == slots.UNASSIGNED).all():
             log.info("subtype: no cell has a type, so subtypes of clusters are looked for.")
             by_type = False
     source, slot, what = (

@@ -20,8 +20,8 @@ from scpress.donors.survival import (
     require_times,
     survival_curve,
 )
+from scpress.donors.views import pseudobulk_of
 from scpress.errors import InputError
-from scpress.steps.classify import pseudobulk_of
 from scpress.tables.cohort import cohort_record
 from scpress.tables.survival import Hazard, Survival
 

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from scpress import slots
 from scpress.cells.markers import draw_cells
-from scpress.cells.panels import UNASSIGNED
 from scpress.cells.probes import cycle_score, probe_groups, probe_number
 from scpress.cells.reference import MIN_TYPE_CELLS, Names, find_alike, name_cells
 from scpress.config.options import TrainOptions
@@ -166,7 +165,7 @@ def name_by(
     InputError
         Fewer than two types of enough cells.
     """
-    is_known = ~np.isin(labels, ("", UNASSIGNED))
+    is_known = ~np.isin(labels, ("", slots.UNASSIGNED))
     types, n = np.unique(labels[is_known], return_counts=True)
     few = tuple(map(str, types[n < MIN_TYPE_CELLS]))
     rows = np.flatnonzero(is_known & ~np.isin(labels, few))
@@ -231,7 +230,7 @@ def settle(
     """([cells] names or 'unassigned', [cells] confidence, [cells] whether unlike all labelled)."""
     is_unlike = names.p <= rate
     is_named = ~is_unlike & (names.confidence >= min_confidence)
-    labels = np.where(is_named, np.array(names.types)[names.best], UNASSIGNED)
+    labels = np.where(is_named, np.array(names.types)[names.best], slots.UNASSIGNED)
     return labels, names.confidence, is_unlike
 
 
@@ -309,7 +308,7 @@ def transfer(
     found, confidence, is_unlike = settle(names, min_confidence=options.min_confidence, rate=rate)
     log.info(
         "%d of %d new cells are named, %d are unlike all that have a label",
-        (found != UNASSIGNED).sum(),
+        (found != slots.UNASSIGNED).sum(),
         len(found),
         is_unlike.sum(),
     )
@@ -357,7 +356,7 @@ def probe(joined: Joined, labels: np.ndarray, *, seed: int) -> Probes:
     is_known = np.arange(len(z)) < len(sides[0][0])
     own = sides[0][2]
     assert own is not None
-    labelled = np.flatnonzero(is_known)[~np.isin(own, ("", UNASSIGNED))]
+    labelled = np.flatnonzero(is_known)[~np.isin(own, ("", slots.UNASSIGNED))]
     batch = np.where(is_known, "", "new").astype(object)
     if sides[0][0].batch is not None:
         batch[is_known] = [f"known {code}" for code in sides[0][0].batch]
@@ -367,7 +366,7 @@ def probe(joined: Joined, labels: np.ndarray, *, seed: int) -> Probes:
     cycle = cycle_score(logs, joined.model.symbols)
     rows: list[tuple[str, str, float, float, float]] = []
     for what, at, groups in (
-        ("label", labelled, own[~np.isin(own, ("", UNASSIGNED))]),
+        ("label", labelled, own[~np.isin(own, ("", slots.UNASSIGNED))]),
         ("batch", np.arange(len(z)), batch.astype(str)),
     ):
         scores = [probe_groups(one[at], groups, seed=seed) for one in (z, components)]
