@@ -232,4 +232,4 @@ def permutation_p(found: float, permuted: np.ndarray) -> float:
 
     Phipson and Smyth 2010: never 0.
     """
-    return float((1 + (permuted >= found - 1e-12).sum()) / (1 + len(permuted)))
+    return float((1 + (permuted >= found - 1e-9).sum()) / (1 + len(permuted)))

@@ -106,26 +106,16 @@ def mean_cosine(cosine: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return np.einsum("ki,ij,kj->k", weights, apart, weights) / n_pairs
 
 
-def exchanges(n_donors: int, most: int, rng: np.random.Generator) -> tuple[np.ndarray, bool]:
+def exchanges(n_donors: int, most: int, rng: np.random.Generator) -> np.ndarray:
     """[exchanges, donors] 1 or -1 for donors whose control and treated change places.
 
-    All that differ, no exchange among them, where there are no more than `most`: exchanging all
-    donors changes no cosine, so one stays. Else drawn at random.
-
-    Returns
-    -------
-    signs, is_all
+    All that there are, where these are no more than `most`: exchanging all donors changes no
+    cosine, so the first stays. Else drawn at random.
     """
     if 2 ** (n_donors - 1) <= most:
         rest = itertools.product((1.0, -1.0), repeat=n_donors - 1)
-        return np.array([(1.0, *one) for one in rest]), True
-    return rng.choice([1.0, -1.0], size=(most, n_donors)), False
-
-
-def agreement_p(found: float, permuted: np.ndarray, *, is_all: bool) -> float:
-    """Share of exchanges with as large a cosine; where they are drawn, what was found is one."""
-    as_large = int((permuted >= found - 1e-9).sum())
-    return as_large / len(permuted) if is_all else (1 + as_large) / (1 + len(permuted))
+        return np.array([(1.0, *one) for one in rest][1:])
+    return rng.choice([1.0, -1.0], size=(most, n_donors))
 
 
 def draw_donors(n_donors: int, rng: np.random.Generator) -> np.ndarray:

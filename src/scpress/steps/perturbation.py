@@ -13,10 +13,10 @@ from scpress.config.cohort import ComparisonOptions
 from scpress.config.response import PerturbationOptions
 from scpress.donors.design import Comparison, compare
 from scpress.donors.features import log_counts
+from scpress.donors.performance import permutation_p
 from scpress.donors.perturbation import (
     Pairs,
     Profiles,
-    agreement_p,
     cosines,
     draw_donors,
     exchanges,
@@ -235,7 +235,7 @@ def _agree(
         n = len(rows)
         cosine = cosines(response[rows], response[rows])
         mean = float(mean_cosine(cosine, np.ones((1, n)))[0])
-        signs, is_all = exchanges(n, options.n_permutations, rng)
+        signs = exchanges(n, options.n_permutations, rng)
         permuted = mean_cosine(cosine, signs)
         low, high = -1.0, 1.0
         if n > 2:
@@ -253,8 +253,8 @@ def _agree(
                 cosine_high=float(high),
                 other_types=float(elsewhere.mean()) if len(elsewhere) else 0.0,
                 permuted_cosine=float(permuted.mean()),
-                p_value=agreement_p(mean, permuted, is_all=is_all),
-                least_p=1 / (len(permuted) + (not is_all)),
+                p_value=permutation_p(mean, permuted),
+                least_p=1 / (1 + len(permuted)),
                 fdr=1.0,
             )
         )
@@ -269,7 +269,7 @@ def _predict(
     words = {"n_features": options.n_features, "n_components": options.n_components}
     scores = score_held_out(profiles, **words)
     rng = np.random.default_rng([options.seed, len(types)])
-    signs, _ = exchanges(int(profiles.donor.max()) + 1, _PREDICTED_AGAIN, rng)
+    signs = exchanges(int(profiles.donor.max()) + 1, _PREDICTED_AGAIN, rng)
     again = [score_held_out(profiles.exchange(one < 0), **words) for one in signs]
     found = []
     for (model, view), whole in scores.items():
