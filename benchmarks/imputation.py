@@ -1,11 +1,11 @@
 """How well counts are predicted that a sample did not measure: by a model, gene means, neighbours.
 
 Genes are hidden in one sample on purpose, so that the truth is known: in one batch of three
-chemistries of PBMC, and in half of the cells of OneK1K. Every predictor knows the other samples'
-counts and what is left of this one. Beside the truth stands what `scpress recommend` says of itself
-from cells that training held out.
+chemistries of PBMC, and in half of the cells of OneK1K and of PBMC 3k. Every predictor knows the
+other samples' counts and what is left of this one. Beside the truth stands what `scpress recommend`
+says of itself from cells that training held out.
 
-    python benchmarks/imputation.py --data ../shared/data [--seeds 3]
+    python benchmarks/imputation.py --data ../shared/data [--seeds 3] [--presets scvi ldvae]
 """
 
 import argparse
@@ -21,7 +21,7 @@ from scpress.counts.measured import Measured
 from scpress.model.imputation import Hidden, Tally
 from scpress.model.modelled import modelled_counts
 from scpress.steps.normalize import normalize
-from scpress.steps.recommend import GENE_MEANS, predictors_of, score_imputation
+from scpress.steps.recommend import GENE_MEANS, MODEL, predictors_of, score_imputation
 from scpress.steps.train import train
 
 OPTIONS = RecommendOptions()
@@ -34,11 +34,13 @@ def read_sets(folder: Path, n_genes: int, max_cells: int) -> dict[str, ad.AnnDat
     """Counts of the most variable genes, with the sample in which some will be hidden first."""
     pbmc = ad.read_h5ad(folder / "pbmc_3batch_2860.h5ad")
     pbmc.obs["sample"] = pd.Categorical(pbmc.obs["batch"].astype(str))
-    donors = ad.read_h5ad(folder / "onek1k_7811.h5ad")
-    donors = donors[np.sort(np.random.default_rng(0).permutation(donors.n_obs)[:max_cells])].copy()
-    half = np.random.default_rng(1).integers(2, size=donors.n_obs)
-    donors.obs["sample"] = pd.Categorical(np.array(["a", "b"])[half])
-    sets = {"PBMC, three chemistries": pbmc, "OneK1K, half of the cells": donors}
+    sets = {"PBMC, three chemistries": pbmc}
+    for name, file in (("OneK1K", "onek1k_7811"), ("PBMC 3k", "pbmc3k_raw_2700")):
+        cells = ad.read_h5ad(folder / f"{file}.h5ad")
+        cells = cells[np.sort(np.random.default_rng(0).permutation(cells.n_obs)[:max_cells])].copy()
+        half = np.random.default_rng(1).integers(2, size=cells.n_obs)
+        cells.obs["sample"] = pd.Categorical(np.array(["a", "b"])[half])
+        sets[f"{name}, half of the cells"] = cells
     for name, counts in sets.items():
         counts.X = counts.X.astype(np.int32)
         counts.obs_names_make_unique()
@@ -101,19 +103,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--presets", nargs="+", default=["scvi", "ldvae"], help="of the model")
     parser.add_argument("--max-steps", type=int, default=1500)
     parser.add_argument("--genes", type=int, default=600)
-    parser.add_argument("--max-cells", type=int, default=3000, help="of OneK1K")
+    parser.add_argument("--max-cells", type=int, default=3000, help="of OneK1K and PBMC 3k")
     arguments = parser.parse_args()
     for name, counts in read_sets(arguments.data, arguments.genes, arguments.max_cells).items():
-        options = {"likelihood": "nb", "batch_key": "sample"}
-        tables = [
-            compare(counts, seed, arguments.max_steps, **options) for seed in range(arguments.seeds)
-        ]
-        table = pd.concat(tables).groupby("predictor", sort=False).agg(["min", "mean", "max"])
-        shown = table.drop(columns="seed").round(3)
         print(f"{name}: {counts.n_obs} cells, {counts.n_vars} genes, recall at {OPTIONS.n_genes}")
-        print(shown.to_string(), flush=True)
+        for preset in arguments.presets:
+            options = {"preset": preset, "likelihood": "nb", "batch_key": "sample"}
+            tables = [
+                compare(counts, seed, arguments.max_steps, **options)
+                for seed in range(arguments.seeds)
+            ]
+            table = pd.concat(tables).groupby("predictor", sort=False).agg(["min", "mean", "max"])
+            shown = table.drop(columns="seed").round(3).rename(index={MODEL: preset})
+            print(shown.to_string(), flush=True)
 
 
 if __name__ == "__main__":

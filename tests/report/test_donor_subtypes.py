@@ -42,7 +42,7 @@ def found(donors):
         "view": "composition",
         "donor": ["d1", "d2 <i>", "d3"],
         "donor_subtype": ["1", "2", "1"],
-        "confidence": [1.0, None, 0.75],
+        "confidence": [1.0, 0.5, 0.75],
         "views": [VIEW, VIEW | {"name": "pseudobulk", "n_groups": 0, "is_supported": False}],
         "associations": [
             ASSOCIATION | {"column": "age", "p_value": 0.2, "fdr": 0.2},
@@ -62,7 +62,10 @@ def test_views_groups_and_what_goes_with_them_are_shown(found):
     ]
     one, two = section["map"]["data"]
     assert (one["x"], one["y"], two["x"]) == ([0.5, 0.25], [1.0, 3.0], [1.0])
-    assert (one["text"][1], two["text"]) == ("d3, confidence 0.75", ["d2 &lt;i&gt;, confidence -"])
+    assert (one["text"][1], two["text"]) == (
+        "d3, confidence 0.75",
+        ["d2 &lt;i&gt;, confidence 0.50"],
+    )
     assert [row[1] for row in section["associations"]["rows"]] == ["sex", "age"]
     assert "log-rank p 0.045, 8 events of 12 donors" in section["survival"]["said"]
     assert len(section["survival"]["figure"]["data"]) == 6

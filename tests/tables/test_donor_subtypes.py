@@ -12,16 +12,16 @@ PLAIN = {
     "view": "",
     "donor": ["d1", "d2"],
     "donor_subtype": [NO_SUBTYPE, NO_SUBTYPE],
-    "confidence": [None, None],
+    "confidence": None,
     "views": [],
     "associations": [],
     "survival": {},
 }
 
 
-def test_a_donor_without_subtype_has_no_confidence_and_json_keeps_it():
+def test_without_subtypes_there_are_no_confidences_and_json_keeps_it():
     record = DonorSubtypes.from_plain(json.loads(json.dumps(PLAIN)), "it")
-    assert record.confidence == (None, None)
+    assert record.confidence is None
     assert record.survival is None
     assert record.as_plain() == PLAIN
 
@@ -29,8 +29,8 @@ def test_a_donor_without_subtype_has_no_confidence_and_json_keeps_it():
 @pytest.mark.parametrize(
     ("field", "value", "line"),
     [
-        ("confidence", [None], "columns of unlike lengths"),
-        ("confidence", [None, 1.1], r"'confidence' in it is 1.1"),
+        ("confidence", [0.5], "columns of unlike lengths"),
+        ("confidence", [0.5, 1.1], r"'confidence' in it is 1.1"),
         ("views", [{}], "'views' in it lacks 'name'"),
     ],
 )

@@ -1,6 +1,9 @@
 """Tables between steps survive JSON and h5ad, and say what they lack."""
 
+import importlib
 import json
+import pkgutil
+import typing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scpress import tables
 from scpress.errors import InputError
 from scpress.tables.records import (
     Agreement,
@@ -180,3 +184,25 @@ def test_a_row_of_text_has_numbers_where_its_fields_want_them():
     for text in ("", "three", "3.0", "1_0", "0x3", " 3"):
         with pytest.raises(InputError, match="'count' in x is"):
             Numbers.from_texts({"count": text}, "x")
+
+
+def _parts(hint):
+    yield hint
+    for one in typing.get_args(hint):
+        yield from _parts(one)
+
+
+def test_no_list_has_gaps_as_h5ad_holds_none_with_gaps():
+    for module in pkgutil.iter_modules(tables.__path__):
+        importlib.import_module(f"scpress.tables.{module.name}")
+    records = [Record]
+    for one in records:
+        records += one.__subclasses__()
+    assert len(records) > 50
+    for record in records:
+        if not record.__module__.startswith("scpress."):
+            continue
+        for name, hint in typing.get_type_hints(record).items():
+            lists = [one for one in _parts(hint) if typing.get_origin(one) in (tuple, list)]
+            gaps = [one for one in lists if type(None) in typing.get_args(typing.get_args(one)[0])]
+            assert not gaps, f"{record.__name__}.{name}"

@@ -107,11 +107,17 @@ def test_what_verbs_of_donors_say_is_in_uns(inputs, tmp_path):
     record = {"condition_key": "sex", "levels": ["f", "m"], "held_constant": [], "max_fdr": 0.05}
     record["types"] = [tested | {"reason": ""}]
     (tmp_path / "biomarkers.json").write_text(json.dumps(record))
+    nothing = {"donor_key": "donor", "n_donors": 2, "verdict": "none.", "view": "", "views": []}
+    nothing |= {"donor": ["d1", "d2"], "donor_subtype": ["all"] * 2, "confidence": None}
+    (tmp_path / "subtypes.json").write_text(json.dumps(nothing | {"associations": []}))
     given = ["--cohort", tmp_path / "cohort.h5ad", "--biomarkers", tmp_path / "biomarkers.json"]
+    given += ["--donor-subtypes", tmp_path / "subtypes.json"]
     assert run([*words, *given]) == 0
     says = sc.read_h5ad(tmp_path / "scpress.h5ad").uns["scpress"]
     assert says["cohort"]["left_out"].tolist() == ["d3 (2 cells)"]
     assert says["biomarkers"]["types"]["0"]["n_found"] == 1
+    assert says["donor_subtypes"]["donor_subtype"].tolist() == ["all", "all"]
+    assert "confidence" not in says["donor_subtypes"]
     assert "survival" not in says
 
 

@@ -79,7 +79,7 @@ class Grouping:
         self.points = self._learned.apply(view.matrix, self._nuisance)
         n_donors = len(self.points)
         self.group = np.zeros(n_donors, dtype=np.int64)
-        self.confidence: list[float | None] = [None] * n_donors
+        self.confidence = [0.0] * n_donors
         self._min_donors = smallest_group(n_donors, options.min_donors)
         most = max(2, min(options.max_subtypes, n_donors // self._min_donors))
         self._numbers = tuple(range(2, most + 1))

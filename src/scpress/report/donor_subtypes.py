@@ -49,6 +49,10 @@ def _map(found: DonorSubtypes, view: TriedView) -> figures.Figure:
     subtype = np.array(found.donor_subtype)
     x, y = np.array(view.x), np.array(view.y)
     levels = sorted(set(found.donor_subtype))
+    texts = [
+        f"{figures.safe(donor)}, confidence {value:.2f}"
+        for donor, value in zip(found.donor, found.confidence or (), strict=True)
+    ]
     colours = figures.colours_of(levels)
     traces = []
     for level in levels:
@@ -61,11 +65,7 @@ def _map(found: DonorSubtypes, view: TriedView) -> figures.Figure:
                 "x": figures.rounded(x[rows], 4),
                 "y": figures.rounded(y[rows], 4),
                 "marker": {"size": 9, "color": colours[level]},
-                "text": [
-                    f"{figures.safe(found.donor[row])}, confidence "
-                    f"{_agreement(found.confidence[row])}"
-                    for row in rows
-                ],
+                "text": [texts[row] for row in rows],
                 "hovertemplate": "%{text}<extra>%{fullData.name}</extra>",
             }
         )

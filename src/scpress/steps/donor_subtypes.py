@@ -119,7 +119,7 @@ def donor_subtypes(
         log.info("donor_subtypes: %s: %s.", view_record.name, view_record.reason)
     best = choose(views)
     group = np.zeros(cohort.n_obs, dtype=np.int64)
-    confidence: list[float | None] = [None] * cohort.n_obs
+    confidence = None
     if best is not None:
         group, confidence = tries[best][0].group, tries[best][0].confidence
     names = [NO_SUBTYPE] * cohort.n_obs if best is None else name_groups(group)
@@ -135,7 +135,7 @@ def donor_subtypes(
         view="" if best is None else views[best].name,
         donor=tuple(map(str, cohort.obs_names)),
         donor_subtype=tuple(names),
-        confidence=tuple(confidence),
+        confidence=tuple(confidence) if confidence else None,
         views=tuple(views),
         associations=tuple(
             _associate(cohort, record, options, times, group, [one for one, _ in tries])
@@ -146,7 +146,7 @@ def donor_subtypes(
         {
             "donor": made.donor,
             DONOR_SUBTYPE: names,
-            CONFIDENCE: np.array(confidence, dtype=float),
+            CONFIDENCE: np.array(confidence or [np.nan] * cohort.n_obs),
             **{f"{one.name}_group": one.group for one in views},
         }
     )

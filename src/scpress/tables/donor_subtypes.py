@@ -167,8 +167,8 @@ class DonorSubtypes(Record):
     view
         Whose groups the subtypes are; '' without any.
     donor, donor_subtype, confidence
-        [donors] Subtype, and the share of resamples in which a donor is of it; `NO_SUBTYPE` and
-        None where none is supported.
+        [donors] Subtype, and the share of resamples in which a donor is of it; `NO_SUBTYPE`, and
+        no confidences, where none is supported.
     """
 
     columns = (("donor", "donor_subtype", "confidence"),)
@@ -180,7 +180,7 @@ class DonorSubtypes(Record):
     view: str
     donor: tuple[str, ...]
     donor_subtype: tuple[str, ...]
-    confidence: tuple[Share | None, ...]
+    confidence: tuple[Share, ...] | None
     views: tuple[TriedView, ...]
     associations: tuple[Association, ...]
     survival: SubtypeSurvival | None = None
