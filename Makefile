@@ -1,5 +1,5 @@
 # make demo    the demo sample to results/scpress.h5ad and results/report.html
-# make test    every check: style, types, workflow, tests
+# make test    every check: style, types, workflow (`make check`) and tests (`make pytest`)
 # make test-slurm   a real Slurm on this machine (root), and what becomes of a run on it
 # make mutants  one-line edits of the code that its tests must notice
 # make docs    the documents as a site, site/index.html; a link that leads nowhere is an error
@@ -10,12 +10,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Words for pytest in `make test`.
+# Words for pytest.
 TESTS :=
 # The verbs, snakefmt's shfmt and Snakemake's job scripts are found by name.
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: demo test test-slurm mutants docs schema clean
+.PHONY: demo test check pytest test-slurm mutants docs schema clean
 .DELETE_ON_ERROR:
 
 demo: $(STAMP) data/demo.h5ad
@@ -27,13 +27,17 @@ demo: $(STAMP) data/demo.h5ad
 data/demo.h5ad: | $(STAMP)
 	$(BIN)/scpress demo --output $@
 
-test: $(STAMP) data/demo.h5ad
+test: check pytest
+
+check: $(STAMP)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 	$(BIN)/mypy
 	$(BIN)/mkdocs build --strict --site-dir .mypy_cache/site
+
+pytest: $(STAMP) data/demo.h5ad
 	@# xdist may wait for ever once it has replaced a process that died, so it replaces none.
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart=0 $(TESTS)
 

@@ -3667,6 +3667,12 @@ MUTANTS = [
     ),
     *_in(
         "report/words",
+        (
+            "a gene without a symbol has no name",
+            'symbol.where(symbol.ne(""), table["gene"].astype(str))',
+            "symbol",
+        ),
+        ("a sentence is all capitals", "text[:1].upper() + text[1:]", "text.upper()"),
         ("nearly none is none", "if 0 < value <= least / 2:", "if False:"),
         ("nearly all is all", "if 1 - least / 2 <= value < 1:", "if False:"),
     ),
@@ -3739,11 +3745,6 @@ MUTANTS = [
         ),
         ("every agreement is shown", 'name not in ("ari_best", "nmi_best", "nmi_chosen")', "True"),
         ("nothing that was looked into is nothing found", "<= {slots.UNASSIGNED}:", "< set():"),
-        (
-            "subtypes are named by ids alone",
-            'shown = symbol.astype(str).where(symbol.notna() & symbol.ne(""), name)',
-            "shown = name",
-        ),
     ),
     *_in(
         "report/summary",

@@ -49,6 +49,9 @@ def test_views_are_of_common_types_and_named(made):
     assert pseudobulk.features[:2] == ["B: 0", "B: 1"]
     expected = np.hstack([log_counts(donors.layers[f"counts_{x}"]).toarray() for x in TYPES])
     np.testing.assert_allclose(pseudobulk.matrix.toarray(), expected)
+    unnamed = donors.copy()
+    unnamed.var["gene_symbol"] = ["", "CD4", "", "", "", ""]
+    assert view_of(unnamed, "pseudobulk").features[:2] == ["B: 0", "B: CD4"]
     latent = view_of(donors, "latent")
     assert latent.features == ["B: 1", "B: 2", "T: 1", "T: 2"]
     np.testing.assert_allclose(latent.matrix.toarray()[:, 2:], donors.obsm["X_nb_T"])

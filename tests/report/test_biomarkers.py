@@ -40,6 +40,9 @@ def test_tables_and_effects_are_of_genes_that_were_found(donors):
     ]
     assert section["n_found"] == section["n_listed"] == section["n_effects"] == 2
     assert [row[1] for row in section["genes"]["rows"]] == ["Sym0 <i>", "Sym1 <i>"]
+    unnamed = genes.assign(gene_symbol=genes["gene_symbol"].where(genes.index > 0, ""))
+    rows = section_of(donors, biomarker_genes=unnamed)["genes"]["rows"]
+    assert [row[1] for row in rows] == [genes["gene"][0], "Sym1 <i>"]
     assert section["genes"]["rows"][0][3]["range"] == "± 0.59"
     (trace,) = section["effects"]["data"]
     highest = genes.head(2)["log2_fold_change"].sort_values(ascending=False)

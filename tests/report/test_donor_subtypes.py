@@ -76,6 +76,6 @@ def test_nothing_found_is_an_answer_without_a_map(found):
         found, view="", verdict="no supported donor subtypes.", associations=(), survival=None
     )
     section = donor_subtypes_section(none)
-    assert section["said"] == "no supported donor subtypes."
+    assert section["said"] == "No supported donor subtypes."
     assert section["map"] is section["associations"] is section["survival"] is None
     assert donor_subtypes_section(None) is None

@@ -1,8 +1,9 @@
 """Numbers in words: the right number of the noun, and nearly none is not none."""
 
+import pandas as pd
 import pytest
 
-from scpress.report.words import count, join, share
+from scpress.report.words import count, genes_of, join, sentence, share
 
 
 @pytest.mark.parametrize(
@@ -34,3 +35,13 @@ def test_nouns_and_lists_follow_their_number():
         "a and b",
         "a, b and c",
     ]
+
+
+def test_genes_without_a_symbol_are_shown_by_their_names():
+    table = pd.DataFrame({"gene": ["g1", "g2", "g3"], "gene_symbol": ["CD4", "", None]})
+    assert genes_of(table).tolist() == ["CD4", "g2", "g3"]
+    assert genes_of(table.iloc[:0]).tolist() == []
+
+
+def test_a_sentence_begins_with_a_capital_and_is_else_as_it_was():
+    assert [sentence(text) for text in ("no IL2.", "3 cells.", "")] == ["No IL2.", "3 cells.", ""]

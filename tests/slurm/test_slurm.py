@@ -28,7 +28,7 @@ CONFIG = {
     "models": {
         "vae": {
             "hidden": [64],
-            "max_steps": 12_000,
+            "max_steps": 6_000,
             "patience": 100_000,
             "plateau": 100_000,
             "checkpoint_minutes": 0.02,

@@ -27,6 +27,7 @@ def planted():
     donors.obs["days"] = rng.exponential(np.where(is_first, 1.0, 6.0))
     donors.obs["dead"] = 1
     donors.obs["age"] = rng.normal(50, 9, 24)
+    donors.obs["age_input"] = donors.obs["age"].astype(str)
     return cells, donors
 
 
@@ -56,7 +57,7 @@ def test_planted_kinds_are_the_subtypes_and_all_goes_with_them(planted, found):
     assert by["pseudobulk: component 1", "days"].test == "Cox"
     assert by["pseudobulk: component 1", "days"].fdr < 0.05
     assert {of.partition(":")[0] for of, _ in by} == {"donor_subtype", "composition", "pseudobulk"}
-    # What was taken off, and what the times are, is no column of its own.
+    # What was taken off, what the times are and what another says is no column of its own.
     assert {column for _, column in by} == {"condition", "true_donor_kind", "age", "days"}
     assert record.survival.log_rank_p < 0.01
     assert [one.n_donors for one in record.survival.curves] == [12, 12]

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from scpress import slots
-from scpress.counts.genes import gene_symbols
+from scpress.counts.genes import gene_labels
 from scpress.donors.features import log_counts, log_of_total, log_ratios
 from scpress.donors.sums import draw_cells, mean_rows, sum_drawn
 from scpress.tables.cohort import TYPE_CELLS, CohortRecord, latent_of, layer_of
@@ -96,11 +96,11 @@ def make_view(
 
 def make_pseudobulk(cohort: ad.AnnData, types: tuple[str, ...]) -> View:
     """Log counts by type and gene; of all cells together where there are no types."""
-    symbols = gene_symbols(cohort.var)
+    labels = gene_labels(cohort.var)
     if not types:
-        return View(PSEUDOBULK, log_counts(cohort.X), list(symbols), (), is_scaled=True)
+        return View(PSEUDOBULK, log_counts(cohort.X), labels, (), is_scaled=True)
     parts = [log_counts(cohort.layers[layer_of(name)]) for name in types]
-    names = [f"{name}: {symbol}" for name in types for symbol in symbols]
+    names = [f"{name}: {label}" for name in types for label in labels]
     return View(PSEUDOBULK, sparse.csr_matrix(sparse.hstack(parts)), names, types, is_scaled=True)
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 from anndata import AnnData
 
 from scpress import slots
+from scpress.counts.genes import gene_labels
 from scpress.report.inputs import ReportInputs
 from scpress.report.words import count
 from scpress.tables.anomaly import AnomalyRecord
@@ -22,8 +23,7 @@ def anomaly_section(inputs: ReportInputs, *, max_cells: int) -> dict[str, Any] |
         return None
     record = _record(anomaly)
     shown = inputs.shown_rows(max_cells)
-    symbols = anomaly.var[slots.GENE_SYMBOL.name].astype(str).to_numpy()
-    labels = np.where(symbols == "", anomaly.var_names.to_numpy(), symbols)
+    labels = np.array(gene_labels(anomaly.var))
     beside = {
         name: inputs.cells.obs[slot.name].astype(str).to_numpy()
         for name, slot in (("cluster", slots.LEIDEN), ("type", slots.CELL_TYPE))

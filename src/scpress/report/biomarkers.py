@@ -7,7 +7,7 @@ import pandas as pd
 
 from scpress.report import figures
 from scpress.report.forest import Effect, forest_plot
-from scpress.report.words import count, join
+from scpress.report.words import count, genes_of, join
 from scpress.tables.cohort import Biomarkers
 
 # Of each type on a figure; in tables and in the plot of effects.
@@ -79,7 +79,7 @@ def _genes(found: pd.DataFrame) -> dict[str, Any]:
     rows = [
         [
             str(row["cell_type"]),
-            str(row["gene_symbol"]),
+            gene,
             f"{row['mean_count']:,.1f}",
             {
                 "text": f"{row['log2_fold_change']:+.2f}",
@@ -90,7 +90,7 @@ def _genes(found: pd.DataFrame) -> dict[str, Any]:
             f"{row['fdr']:.1e}",
             f"{row['stability']:.0%}",
         ]
-        for row in found.to_dict("records")
+        for gene, row in zip(genes_of(found), found.to_dict("records"), strict=True)
     ]
     header = ["type", "gene", "mean count", "log2 fold change", "shrunken", "p", "FDR"]
     return {"header": [*header, "found again without some donors"], "rows": rows}
@@ -102,16 +102,16 @@ def _effects(found: pd.DataFrame, record: Biomarkers) -> figures.Figure:
     ordered = found.assign(place=found["cell_type"].astype(str).map(types.index))
     ordered = ordered.sort_values(["place", "log2_fold_change"], ascending=[True, False])
     effects = []
-    for row in ordered.to_dict("records"):
+    for gene, row in zip(genes_of(ordered), ordered.to_dict("records"), strict=True):
         reach = _Z * row["standard_error"]
         low, high = row["log2_fold_change"] - reach, row["log2_fold_change"] + reach
         effects.append(
             Effect(
-                name=str(row["gene_symbol"]),
+                name=gene,
                 value=row["log2_fold_change"],
                 low=low,
                 high=high,
-                text=f"{row['gene_symbol']} in {row['cell_type']}: {row['log2_fold_change']:+.2f} "
+                text=f"{gene} in {row['cell_type']}: {row['log2_fold_change']:+.2f} "
                 f"({low:+.2f} to {high:+.2f}), FDR {row['fdr']:.1e}",
                 group=str(row["cell_type"]),
             )
@@ -186,7 +186,7 @@ def _points(part: pd.DataFrame, x: pd.Series, y: pd.Series, is_hit: bool) -> dic
         "name": "found" if is_hit else "not found",
         "x": figures.rounded(x.to_numpy(dtype=float), 4),
         "y": figures.rounded(y.to_numpy(dtype=float), 4),
-        "text": [figures.safe(one) for one in part["gene_symbol"]],
+        "text": [figures.safe(one) for one in genes_of(part)],
         "marker": {
             "size": 6 if is_hit else 4,
             "color": figures.PALETTE[1] if is_hit else figures.GREY,

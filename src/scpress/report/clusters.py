@@ -10,7 +10,7 @@ from scpress.report import figures
 from scpress.report.cells import cluster_label, is_translation, main_type
 from scpress.report.inputs import ReportInputs
 from scpress.report.seeds import describe_neighbors
-from scpress.report.words import share
+from scpress.report.words import genes_of, share
 from scpress.tables.records import plain
 
 Section = dict[str, Any]
@@ -100,8 +100,7 @@ def marker_tables(inputs: ReportInputs) -> dict[str, Section]:
         own = table[table["group"].astype(str) == name]
         if own.empty:
             continue
-        symbol = own["gene_symbol"].astype(object).fillna("").astype(str)
-        label = symbol.where(symbol.ne(""), own["gene"].astype(str))
+        label = genes_of(own)
         found[name] = {
             "label": cluster_label(inputs, name),
             "named": label[~own["gene"].astype(str).isin(left_out)].head(_N_NAMED).tolist(),

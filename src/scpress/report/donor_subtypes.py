@@ -6,6 +6,7 @@ import numpy as np
 
 from scpress.report import figures
 from scpress.report.survival import life_curves
+from scpress.report.words import sentence
 from scpress.tables.donor_subtypes import DonorSubtypes, SubtypeSurvival, TriedView
 
 _LISTED = 30
@@ -32,7 +33,7 @@ def donor_subtypes_section(found: DonorSubtypes | None) -> dict[str, Any] | None
     header += ["ARI of cells drawn anew", "kept", "reason"]
     kept = next((view for view in found.views if view.name == found.view), None)
     return {
-        "said": found.verdict,
+        "said": sentence(found.verdict),
         "table": {"header": header, "rows": rows},
         "map": _map(found, kept) if kept else None,
         "associations": _associations(found),

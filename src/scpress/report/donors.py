@@ -20,7 +20,7 @@ from scpress.report.response import (
     perturbation_section,
 )
 from scpress.report.survival import describe_survival, survival_section
-from scpress.report.words import count, join, share
+from scpress.report.words import count, join, sentence, share
 from scpress.tables.cohort import MOLECULES, N_CELLS, TYPE_CELLS, CohortRecord, latent_of
 
 # Genes of a map of counts, those that vary most.
@@ -63,7 +63,7 @@ def donor_sentences(inputs: ReportInputs) -> list[str]:
         return []
     found = [describe_donors(inputs)]
     if inputs.donor_subtypes is not None:
-        found.append(inputs.donor_subtypes.verdict)
+        found.append(sentence(inputs.donor_subtypes.verdict))
     if inputs.biomarkers is not None:
         found.append(describe_biomarkers(inputs.biomarkers))
     if inputs.classification is not None:

@@ -12,6 +12,7 @@ from scpress.report import figures
 from scpress.report.cells import cluster_label
 from scpress.report.expression import pack
 from scpress.report.inputs import ReportInputs
+from scpress.report.words import genes_of
 from scpress.tables.programs import DIMENSION, ProgramsRecord
 
 # Characters that the colours of the map may take of the 20 MB of a page, and genes of each side.
@@ -43,7 +44,7 @@ def programs_section(inputs: ReportInputs, *, max_cells: int) -> dict[str, Any] 
         own = by_program.get(name, genes.iloc[:0])
         # From what rises most to what falls most, as the panel's bars stand.
         own = pd.concat([own[own["change"] == "rises"], own[own["change"] == "falls"][::-1]])
-        labels = _labels(own)
+        labels = genes_of(own).to_numpy(dtype=object)
         is_rising = (own["change"] == "rises").to_numpy()
         title = name if record.kind[number] == DIMENSION else _between(inputs, name)
         rows.append(
@@ -103,12 +104,6 @@ def _moved(
         "places": words,
         "values": [figures.rounded(curve, 3) for curve in own.X[:, columns]],
     }
-
-
-def _labels(genes: pd.DataFrame) -> np.ndarray:
-    """[genes] Symbols where there are any, otherwise names."""
-    symbols = genes["gene_symbol"].astype(str)
-    return symbols.where(symbols.ne(""), genes["gene"].astype(str)).to_numpy(dtype=object)
 
 
 def _between(inputs: ReportInputs, name: str) -> str:

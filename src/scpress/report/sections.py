@@ -15,7 +15,7 @@ from scpress.report.reference import describe_reference
 from scpress.report.samples import MOST_OUTLINES, side_by_side
 from scpress.report.seeds import subtype_seeds, unsure_subtypes
 from scpress.report.summary import sample_numbers, summarize
-from scpress.report.words import count, share
+from scpress.report.words import count, genes_of, share
 from scpress.tables.evaluation import SCORES
 from scpress.tables.records import plain
 from scpress.tables.training import TrainingRecord, Verdict
@@ -358,9 +358,7 @@ def _top_genes(table: pd.DataFrame | None, n_genes: int) -> dict[str, list[str]]
     """Group -> symbols of its first marker genes."""
     if table is None or table.empty:
         return {}
-    symbol, name = table["gene_symbol"], table["gene"].astype(str)
-    shown = symbol.astype(str).where(symbol.notna() & symbol.ne(""), name)
-    grouped = shown.groupby(table["group"].astype(str), sort=False)
+    grouped = genes_of(table).groupby(table["group"].astype(str), sort=False)
     return {str(group): genes.head(n_genes).tolist() for group, genes in grouped}
 
 

@@ -1,4 +1,6 @@
-"""How numbers are said: counts with their nouns, and shares that are not rounded to none or all."""
+"""How things are said: counts with their nouns, shares, names of genes, sentences."""
+
+import pandas as pd
 
 
 def count(n: float, noun: str) -> str:
@@ -21,3 +23,14 @@ def share(part: float, whole: float, digits: int = 0) -> str:
 def join(names: list[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def genes_of(table: pd.DataFrame) -> pd.Series:
+    """[rows] Symbols of a table's genes, and names of those without one."""
+    symbol = table["gene_symbol"].astype(object).fillna("").astype(str)
+    return symbol.where(symbol.ne(""), table["gene"].astype(str))
+
+
+def sentence(text: str) -> str:
+    """The text with its first letter a capital."""
+    return text[:1].upper() + text[1:]

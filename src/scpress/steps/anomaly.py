@@ -24,7 +24,7 @@ from scpress.config.anomaly import AnomalyOptions
 from scpress.config.options import TrainOptions
 from scpress.config.scores import CANDIDATES
 from scpress.counts.frames import cells_with
-from scpress.counts.genes import gene_symbols
+from scpress.counts.genes import gene_labels, gene_symbols
 from scpress.counts.measured import require_all_measured
 from scpress.errors import InputError
 from scpress.model.axes import resolve_config
@@ -141,7 +141,7 @@ def anomaly(
             first = np.argsort(p_gene[cell - rows.start], kind="stable")[:_N_NAMED_GENES]
             named_genes[cell] = first
     X = sparse.vstack(blocks, format="csr")
-    symbols = gene_symbols(data.var)
+    symbols, labels = gene_symbols(data.var), gene_labels(data.var)
     log.info(
         "%d of %d cells are called anomalous at a false discovery rate of %g, beside %d normal "
         "ones; %d genes of single cells are outliers",
@@ -177,7 +177,7 @@ def anomaly(
         n_called=int(is_called.sum()),
         max_fdr=options.max_fdr,
         cells=tuple(str(counts.obs_names[cell]) for cell in named),
-        genes=tuple(" ".join(symbols[i] for i in named_genes[cell]) for cell in named),
+        genes=tuple(" ".join(labels[i] for i in named_genes[cell]) for cell in named),
     )
     out.uns[slots.RECORD.name] = {"anomaly": record.as_plain()}
     return out

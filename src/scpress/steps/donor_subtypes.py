@@ -271,11 +271,14 @@ def _associate(
     rng = np.random.default_rng([options.seed, len(DonorSubtypesOptions.views)])
     passed_over = {record.donor_key, options.batch_key, *options.covariates, N_CELLS, MOLECULES}
     passed_over |= {options.time_key, options.event_key}
-    columns = {
-        str(name): cohort.obs[name]
-        for name in cohort.obs
-        if name not in passed_over and can_be_tested(cohort.obs[name])
-    }
+    columns: dict[str, pd.Series] = {}
+    said = set()
+    for name, column in cohort.obs.items():
+        # One column may be there twice, from the sheet and from the user's file.
+        words = tuple(column.astype(str))
+        if name not in passed_over and words not in said and can_be_tested(column):
+            columns[str(name)] = column
+            said.add(words)
     found: list[tuple[str, str, Tested]] = []
     for name, column in columns.items() if group.any() else ():
         found.append((DONOR_SUBTYPE, name, associate_groups(group, column, rng)))
