@@ -77,6 +77,18 @@ def nearest(word, words):
     return f"known: {', '.join(map(str, words))}."
 
 
+def hint_of_text(found):
+    """What to do where a number, true or false came as text; '' where it is none."""
+    if re.fullmatch(r"-?\d+e-?\d+", found):
+        return f" YAML reads {found} as text: write {float(found)}."
+    if re.fullmatch(r"[-+]?\d+(\.\d+)?|true|false", found):
+        return (
+            f" It is text: write {found} without quotes. What is in braces after --config is "
+            "text, too: write it in a file and name that with --configfile."
+        )
+    return ""
+
+
 def explain(error, where):
     """One line for one violation of a schema: where, what was found, what to do."""
     key = ".".join(str(part) for part in error.absolute_path)
@@ -91,8 +103,7 @@ def explain(error, where):
         return f"column '{name}' is missing or empty in {place}; give every sample a {name}."
     if error.validator == "type":
         wanted = " or ".join([rule] if isinstance(rule, str) else rule)
-        number = isinstance(found, str) and re.fullmatch(r"-?\d+e-?\d+", found)
-        hint = f" YAML reads {found} as text: write {float(found)}." if number else ""
+        hint = hint_of_text(found) if isinstance(found, str) else ""
         return f"{place} must be of type {wanted}; found {found!r}.{hint}"
     if error.validator == "enum" and "instead" in error.schema:
         return f"{place} cannot be {found!r}: {error.schema['instead']}"

@@ -86,8 +86,39 @@ def cluster(tmp_path_factory):
     return cluster
 
 
+_FAILING = {name: f"results/samples/{name}/qc.h5ad" for name in ("whole", "vanished", "full")}
+_FAILING_WORDS = [
+    *_FAILING.values(),
+    *("--retries", "0", "--default-resources", "slurm_partition=late"),
+]
+
+
 @pytest.fixture(scope="session")
-def finished(cluster, tmp_path_factory, pbmc):
+def failing(cluster, tmp_path_factory, pbmc):
+    """Three samples, of which one loses its input and one its disk; it goes on beside the others.
+
+    All are in the queue of a closed partition before anything happens to the files.
+    """
+    folder = tmp_path_factory.mktemp("failing")
+    (folder / "config").mkdir()
+    (folder / "config/config.yaml").write_text(yaml.safe_dump(CONFIG))
+    for name in _FAILING:
+        pbmc[:200].copy().write_h5ad(folder / f"{name}.h5ad")
+    rows = "".join(f"{name}\t{name}.h5ad\n" for name in _FAILING)
+    (folder / "samples.tsv").write_text(f"sample\tpath\n{rows}")
+    ask("scontrol", "update", "PartitionName=late", "State=DOWN")
+    driver = Driver(folder, *_FAILING_WORDS)
+    wait_for(lambda: len(driver.jobs(cluster)) == 3, seconds=300, what="three jobs in the queue")
+    (folder / "vanished.h5ad").rename(folder / "elsewhere.h5ad")
+    disk = folder / "results/samples/full"
+    disk.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100k", "small", disk], check=True)
+    ask("scontrol", "update", "PartitionName=late", "State=UP")
+    return driver
+
+
+@pytest.fixture(scope="session")
+def finished(cluster, failing, tmp_path_factory, pbmc):
     """A whole run on two samples: models train on the GPU node, all else runs on CPU nodes."""
     folder = tmp_path_factory.mktemp("finished")
     (folder / "config").mkdir()
@@ -314,37 +345,19 @@ def test_after_a_killed_driver_the_same_command_repeats_nothing_finished(cluster
 # failures that no second attempt helps -----------------------------------------------------------
 
 
-def test_a_vanished_input_and_a_full_disk_fail_alone(cluster, tmp_path, pbmc):
-    (tmp_path / "config").mkdir()
-    (tmp_path / "config/config.yaml").write_text(yaml.safe_dump(CONFIG))
-    names = ("whole", "vanished", "full")
-    for name in names:
-        pbmc[:200].copy().write_h5ad(tmp_path / f"{name}.h5ad")
-    rows = "".join(f"{name}\t{name}.h5ad\n" for name in names)
-    (tmp_path / "samples.tsv").write_text(f"sample\tpath\n{rows}")
-    targets = [f"results/samples/{name}/qc.h5ad" for name in names]
-    words = [*targets, "--retries", "0", "--default-resources", "slurm_partition=late"]
-    ask("scontrol", "update", "PartitionName=late", "State=DOWN")
-    driver = Driver(tmp_path, *words)
-    # All are in the queue of a closed partition before anything happens to the files.
-    wait_for(lambda: len(driver.jobs(cluster)) == 3, seconds=300, what="three jobs in the queue")
-    (tmp_path / "vanished.h5ad").rename(tmp_path / "elsewhere.h5ad")
-    disk = tmp_path / "results/samples/full"
-    disk.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100k", "small", disk], check=True)
-    ask("scontrol", "update", "PartitionName=late", "State=UP")
-    text = driver.finish(code=1)
+def test_a_vanished_input_and_a_full_disk_fail_alone(cluster, failing):
+    text = failing.finish(code=1)
     assert "No space left on device" in text
     assert "vanished.h5ad" in text
-    assert ad.read_h5ad(tmp_path / targets[0]).n_obs == 200
-    left = [
-        path for name in names[1:] for path in (tmp_path / f"results/samples/{name}").rglob("*")
-    ]
+    targets = [failing.folder / target for target in _FAILING.values()]
+    assert ad.read_h5ad(targets[0]).n_obs == 200
+    left = [path for target in targets[1:] for path in target.parent.rglob("*")]
     assert not left
 
     # Put right, the same command finishes the two and leaves the first alone.
-    subprocess.run(["umount", disk], check=True)
-    (tmp_path / "elsewhere.h5ad").rename(tmp_path / "vanished.h5ad")
-    Driver(tmp_path, *words).finish()
-    assert len(driver.jobs(cluster)) == 5
-    assert all(ad.read_h5ad(tmp_path / target).n_obs == 200 for target in targets)
+    subprocess.run(["umount", targets[2].parent], check=True)
+    (failing.folder / "elsewhere.h5ad").rename(failing.folder / "vanished.h5ad")
+    again = Driver(failing.folder, *_FAILING_WORDS)
+    again.finish()
+    assert len(again.jobs(cluster)) == 5
+    assert all(ad.read_h5ad(target).n_obs == 200 for target in targets)

@@ -95,6 +95,12 @@ def test_what_is_given_stays_and_the_rest_of_its_section_is_filled():
             {"train": {"learning_rate": "1e-3"}},
             "found '1e-3'. YAML reads 1e-3 as text: write 0.001",
         ),
+        # As --config a={b: 4} gives it.
+        (
+            {"donor_subtypes": {"max_subtypes": "4"}},
+            "found '4'. It is text: write 4 without quotes. .* with --configfile",
+        ),
+        ({"qc": {"doublets": "true"}}, "found 'true'. It is text: write true without quotes"),
         ({"train": {"preset": "scvii"}}, "one of scvi, .*; found 'scvii'; did you mean 'scvi'?"),
         ({"train": {"dropout_rate": 2}}, "'train.dropout_rate' .* 2 is greater than the maximum"),
         ({"qc": None}, "'qc' in the configuration must be of type object; found None"),

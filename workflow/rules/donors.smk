@@ -61,7 +61,7 @@ rule biomarkers:
         mem_mb=memory("biomarkers"),
         runtime=minutes("biomarkers"),
     params:
-        step_version=1,
+        step_version=2,
         flags=flags("biomarkers"),
     shell:
         """
@@ -92,7 +92,7 @@ rule classify:
         mem_mb=memory("classify"),
         runtime=minutes("classify"),
     params:
-        step_version=2,
+        step_version=3,
         flags=flags("classify"),
     shell:
         """
@@ -158,7 +158,7 @@ rule donor_subtypes:
         mem_mb=memory("donor_subtypes"),
         runtime=minutes("donor_subtypes"),
     params:
-        step_version=1,
+        step_version=2,
         flags=flags("donor_subtypes"),
     shell:
         """
@@ -225,7 +225,7 @@ rule perturbation:
         mem_mb=memory("perturbation"),
         runtime=minutes("perturbation"),
     params:
-        step_version=1,
+        step_version=2,
         flags=flags("perturbation"),
     shell:
         """
