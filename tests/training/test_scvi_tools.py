@@ -145,7 +145,7 @@ def test_the_history_is_in_steps_and_its_best_row_is_the_best(simulated):
 
 def test_the_scvi_tools_engine_gives_a_model_of_ours(simulated):
     normalized = normalized_of(simulated)
-    options = _options(engine="scvi-tools", max_steps=900, patience=900, learning_rate=3e-3)
+    options = _options(engine="scvi-tools", max_steps=400, patience=400, learning_rate=3e-3)
     model, history = train(simulated, normalized, options)
     again, _ = train(simulated, normalized, options)
     assert model.record.options["engine"] == "scvi-tools"
