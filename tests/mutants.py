@@ -521,6 +521,10 @@ MUTANTS = [
         ("high risk is low", "is_high = risk > ", "is_high = risk < "),
     ),
     *_in(
+        "steps/donor_subtypes",
+        ("a column is tested once more", "and words not in said and", "and"),
+    ),
+    *_in(
         "steps/classify",
         (
             "probabilities are over 1",

@@ -27,7 +27,7 @@ def planted():
     donors.obs["days"] = rng.exponential(np.where(is_first, 1.0, 6.0))
     donors.obs["dead"] = 1
     donors.obs["age"] = rng.normal(50, 9, 24)
-    donors.obs["age_input"] = donors.obs["age"].astype(str)
+    donors.obs["age_input"] = donors.obs["age"]
     return cells, donors
 
 
