@@ -53,7 +53,7 @@ class Driver:
         command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "workflow/Snakefile"]
         command += ["--workflow-profile", ROOT / "profiles/slurm"]
         # The plugin asks every 40 seconds, which is kind to a real controller.
-        command += ["--slurm-init-seconds-before-status-checks", "8", "--latency-wait", "10"]
+        command += ["--slurm-init-seconds-before-status-checks", "14", "--latency-wait", "10"]
         with self.log.open("a") as file:
             self.process = subprocess.Popen(
                 [*command, *words],
