@@ -3970,7 +3970,17 @@ MUTANTS = [
             "{**config[section], **dict(overrides)}",
             "{**dict(overrides), **config[section]}",
         ),
-        ("threads are not passed on", 'str(config["threads"])', '"1"'),
+        ("threads are not passed on", "str(threads_of(rule))", '"1"'),
+        (
+            "a rule's own threads are ignored",
+            'threads.get(rule, threads["default"])',
+            'threads["default"]',
+        ),
+        (
+            "a rule that trains has the threads of train",
+            'flags("train", overrides, rule=rule)',
+            'flags("train", overrides)',
+        ),
         (
             "pca is trained with every seed",
             'config["seeds"][:1] if preset == "pca"',

@@ -149,7 +149,7 @@ def fill_defaults(data, schema):
     for key, one in schema["properties"].items():
         if "default" in one:
             data.setdefault(key, copy.deepcopy(one["default"]))
-        if "properties" in one:
+        if "properties" in one and isinstance(data[key], dict):
             fill_defaults(data[key], one)
 
 

@@ -7,6 +7,7 @@ from builders import ROOT
 
 from scpress.config.options import VERBS
 from scpress.config.schema import config_schema, schema_text
+from scpress.steps.doctor import load_module
 
 SHIPPED = yaml.safe_load((ROOT / "config/config.yaml").read_text())
 
@@ -67,6 +68,9 @@ def test_every_key_of_the_shipped_configuration_has_a_comment():
         {"max_mem_mb": 999},
         {"device": "gpu"},
         {"threads": 0},
+        {"threads": {"train": 0}},
+        {"threads": {"trian": 2}},
+        {"threads": {"generate": 2}},
     ],
 )
 def test_the_schema_refuses(change):
@@ -84,6 +88,8 @@ def test_the_schema_refuses(change):
         {"seeds": [0]},
         {"seeds": [2**32 - 1]},
         {"threads": 1},
+        {"threads": {"train": 4}},
+        {"threads": {"default": 2, "score": 4}},
         {"max_mem_mb": 1000},
         {"train": {}},
     ],
@@ -103,6 +109,11 @@ def test_a_model_states_only_what_differs():
             for key, value in properties["train"]["properties"][name].items()
             if key != "default"
         }
+
+
+def test_threads_are_named_by_the_rules_of_the_workflow():
+    costs = load_module(ROOT / "workflow/prediction.py").COSTS
+    assert set(config_schema()["properties"]["threads"]["properties"]) == {"default", *costs}
 
 
 def test_verbs_that_no_target_runs_have_no_section():

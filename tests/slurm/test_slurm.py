@@ -28,7 +28,7 @@ CONFIG = {
     "models": {
         "vae": {
             "hidden": [64],
-            "max_steps": 6_000,
+            "max_steps": 4_000,
             "patience": 100_000,
             "plateau": 100_000,
             "checkpoint_minutes": 0.02,
@@ -136,6 +136,17 @@ def finished(cluster, failing, tmp_path_factory, pbmc):
     return driver
 
 
+@pytest.fixture(scope="session")
+def mended(failing):
+    """(what it printed, files it left, the same command with all put right, which goes on)."""
+    text = failing.finish(code=1)
+    targets = [failing.folder / target for target in _FAILING.values()]
+    left = [path for target in targets[1:] for path in target.parent.rglob("*")]
+    subprocess.run(["umount", targets[2].parent], check=True)
+    (failing.folder / "elsewhere.h5ad").rename(failing.folder / "vanished.h5ad")
+    return text, left, Driver(failing.folder, *_FAILING_WORDS)
+
+
 # the whole run -----------------------------------------------------------------------------------
 
 
@@ -218,7 +229,7 @@ UNDISTURBED = "undisturbed"
 
 
 @pytest.fixture(scope="session")
-def disturbed(cluster, finished, tmp_path_factory):
+def disturbed(cluster, finished, mended, tmp_path_factory):
     """Each disturbance in a folder of its own, side by side, once its training has a checkpoint."""
     drivers = {}
     for name in (*DISTURBANCES, UNDISTURBED):
@@ -345,19 +356,14 @@ def test_after_a_killed_driver_the_same_command_repeats_nothing_finished(cluster
 # failures that no second attempt helps -----------------------------------------------------------
 
 
-def test_a_vanished_input_and_a_full_disk_fail_alone(cluster, failing):
-    text = failing.finish(code=1)
+def test_a_vanished_input_and_a_full_disk_fail_alone(cluster, failing, mended):
+    text, left, again = mended
     assert "No space left on device" in text
     assert "vanished.h5ad" in text
     targets = [failing.folder / target for target in _FAILING.values()]
-    assert ad.read_h5ad(targets[0]).n_obs == 200
-    left = [path for target in targets[1:] for path in target.parent.rglob("*")]
     assert not left
 
     # Put right, the same command finishes the two and leaves the first alone.
-    subprocess.run(["umount", targets[2].parent], check=True)
-    (failing.folder / "elsewhere.h5ad").rename(failing.folder / "vanished.h5ad")
-    again = Driver(failing.folder, *_FAILING_WORDS)
     again.finish()
     assert len(again.jobs(cluster)) == 5
     assert all(ad.read_h5ad(target).n_obs == 200 for target in targets)

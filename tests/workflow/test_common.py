@@ -212,6 +212,18 @@ def test_threads_of_the_configuration_are_said_to_every_verb(load):
         assert value_of("--threads", common.flags(section)) == "3"
 
 
+def test_threads_of_a_rule_are_its_own_where_it_has_some(load):
+    common = load(threads={"train": 4, "likelihood": 3, "score": 2})
+    wildcards = SimpleNamespace(model="vae", split="all", seed="7")
+    assert common.threads_of("train") == 4
+    assert value_of("--threads", common.train_flags(wildcards)) == "4"
+    # Trainings of another rule are as wide as that rule says.
+    assert value_of("--threads", common.likelihood_flags(wildcards)) == "3"
+    assert common.threads_flag("score") == ["--threads", "2"]
+    assert value_of("--threads", common.flags("qc")) == "1"
+    assert load(threads={"default": 5, "qc": 1}).threads_of("train") == 5
+
+
 def test_pca_runs_with_one_seed_whoever_chose_it(load):
     common = load()
     assert (common.seeds("vae"), common.seeds("linear")) == ([7, 3], [7])

@@ -16,7 +16,7 @@ rule anomaly:
         f"{RESULTS}/benchmarks/anomaly.tsv"
     conda:
         NETWORK_ENV
-    threads: config["threads"]
+    threads: threads_of("anomaly")
     resources:
         mem_mb=memory("anomaly"),
         runtime=minutes("anomaly"),

@@ -15,7 +15,7 @@ rule pack:
         f"{RESULTS}/benchmarks/pack.tsv"
     conda:
         "../../envs/scpress.yaml"
-    threads: config["threads"]
+    threads: threads_of("pack")
     resources:
         mem_mb=memory("pack"),
         runtime=minutes("pack"),

@@ -18,7 +18,7 @@ rule cluster:
         f"{RESULTS}/benchmarks/cluster.tsv"
     conda:
         "../../envs/scpress.yaml"
-    threads: config["threads"]
+    threads: threads_of("cluster")
     resources:
         mem_mb=memory("cluster"),
         runtime=minutes("cluster"),
@@ -60,7 +60,7 @@ rule annotate:
         f"{RESULTS}/benchmarks/annotate.tsv"
     conda:
         "../../envs/scpress.yaml"
-    threads: config["threads"]
+    threads: threads_of("annotate")
     resources:
         mem_mb=memory("annotate"),
         runtime=minutes("annotate"),
@@ -103,7 +103,7 @@ rule subtype:
         f"{RESULTS}/benchmarks/subtype.tsv"
     conda:
         "../../envs/scpress.yaml"
-    threads: config["threads"]
+    threads: threads_of("subtype")
     resources:
         mem_mb=memory("subtype"),
         runtime=minutes("subtype"),
@@ -143,7 +143,7 @@ rule false_signals:
         f"{RESULTS}/benchmarks/false_signals.tsv"
     conda:
         NETWORK_ENV
-    threads: config["threads"]
+    threads: threads_of("false_signals")
     resources:
         mem_mb=memory("false_signals"),
         runtime=minutes("false_signals"),

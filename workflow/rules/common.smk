@@ -121,8 +121,8 @@ NETWORK_ENV = (
 )
 
 
-def flags(section, overrides=()):
-    """Section of the configuration as command-line words, with the threads of every verb."""
+def flags(section, overrides=(), *, rule=None):
+    """Section of the configuration as command-line words, with the threads of the rule."""
     known = CONFIG_SCHEMA["properties"][section]["properties"]
     words = []
     given = {**config[section], **dict(overrides)}
@@ -137,7 +137,7 @@ def flags(section, overrides=()):
             words += [flag, *map(str, value)]
         else:
             words += [flag, "null" if value is None else str(value)]
-    return [*words, *threads_flag()]
+    return [*words, *threads_flag(rule or section)]
 
 
 def options_of(section):
@@ -145,9 +145,17 @@ def options_of(section):
     return json.dumps(config[section])
 
 
-def threads_flag():
+def threads_of(rule):
+    """Threads of the verb of a rule. Not what Snakemake gives a job, which may be fewer."""
+    threads = config["threads"]
+    if isinstance(threads, int):
+        return threads
+    return threads.get(rule, threads["default"])
+
+
+def threads_flag(rule):
     """The flag that every verb has."""
-    return ["--threads", str(config["threads"])]
+    return ["--threads", str(threads_of(rule))]
 
 
 def ingest_flags(wildcards):
@@ -164,14 +172,19 @@ def ingest_flags(wildcards):
     return (["--metadata", *metadata] if metadata else []) + words
 
 
-def train_flags(wildcards):
-    """Options of train for one model: its overrides over the section."""
+def train_flags(wildcards, *, rule="train"):
+    """Options of train for one model, its overrides over the section; for a rule that trains."""
     overrides = {**MODELS, **SIZES}[wildcards.model]
     options = {**config["train"], **overrides}
     if options["preset"] == "pca" and options["likelihood"] == inputs.AUTO:
         # Of the section; PCA has one likelihood.
         overrides = {**overrides, "likelihood": None}
-    return flags("train", overrides)
+    return flags("train", overrides, rule=rule)
+
+
+def likelihood_flags(wildcards):
+    """The same for the choice of its likelihood."""
+    return train_flags(wildcards, rule="likelihood")
 
 
 def genes_flags(wildcards):
@@ -189,7 +202,7 @@ def genes_flags(wildcards):
         for flag, value in named.items()
         for one in (flag, "null" if value is None else str(value))
     ]
-    return [*words, *flags("genes"), *flags("train", MODELS[model])]
+    return [*words, *flags("genes"), *flags("train", MODELS[model], rule="genes")]
 
 
 def likelihoods_of(wildcards):
@@ -224,8 +237,7 @@ def search_flags(wildcards):
     axes = inputs.list_axes(config) if wildcards.model in named else {}
     words = [f"{key}={json.dumps(values)}" for key, values in axes.items()]
     own = flags("search", {"axes": words, "models": None})
-    of_model = train_flags(wildcards)
-    return [*own, *of_model[: -len(threads_flag())]]
+    return [*own, *train_flags(wildcards, rule="search")]
 
 
 def rung_before(wildcards):

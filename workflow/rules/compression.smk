@@ -21,7 +21,7 @@ rule compress:
         f"{RESULTS}/benchmarks/compress/{RUN}.tsv"
     conda:
         "../../envs/scpress.yaml"
-    threads: config["threads"]
+    threads: threads_of("compress")
     resources:
         mem_mb=memory("compress"),
         runtime=minutes("compress"),

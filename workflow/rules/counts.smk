@@ -20,7 +20,7 @@ rule ingest:
         "sample"
     conda:
         "../../envs/scpress.yaml"
-    threads: config["threads"]
+    threads: threads_of("ingest")
     resources:
         mem_mb=memory("ingest", sample_size),
         runtime=minutes("ingest", sample_size),
@@ -51,7 +51,7 @@ rule qc:
         "sample"
     conda:
         "../../envs/scpress.yaml"
-    threads: config["threads"]
+    threads: threads_of("qc")
     resources:
         mem_mb=memory("qc", sample_size),
         runtime=minutes("qc", sample_size),
@@ -81,7 +81,7 @@ rule merge:
         f"{RESULTS}/benchmarks/merge.tsv"
     conda:
         "../../envs/scpress.yaml"
-    threads: config["threads"]
+    threads: threads_of("merge")
     resources:
         mem_mb=memory("merge", merged_size),
         runtime=minutes("merge", merged_size),
@@ -111,7 +111,7 @@ rule genes:
         f"{RESULTS}/benchmarks/genes.tsv"
     conda:
         NETWORK_ENV
-    threads: config["threads"]
+    threads: threads_of("genes")
     resources:
         mem_mb=memory("genes"),
         runtime=minutes("genes"),
@@ -148,7 +148,7 @@ rule normalize:
         f"{RESULTS}/benchmarks/normalize.tsv"
     conda:
         "../../envs/scpress.yaml"
-    threads: config["threads"]
+    threads: threads_of("normalize")
     resources:
         mem_mb=memory("normalize"),
         runtime=minutes("normalize"),

@@ -23,7 +23,7 @@ rule cohort:
         f"{RESULTS}/benchmarks/cohort.tsv"
     conda:
         "../../envs/scpress.yaml"
-    threads: config["threads"]
+    threads: threads_of("cohort")
     resources:
         mem_mb=memory("cohort"),
         runtime=minutes("cohort"),
@@ -56,7 +56,7 @@ rule biomarkers:
         f"{RESULTS}/benchmarks/biomarkers.tsv"
     conda:
         "../../envs/scpress.yaml"
-    threads: config["threads"]
+    threads: threads_of("biomarkers")
     resources:
         mem_mb=memory("biomarkers"),
         runtime=minutes("biomarkers"),
@@ -87,7 +87,7 @@ rule classify:
         f"{RESULTS}/benchmarks/classify.tsv"
     conda:
         "../../envs/scpress.yaml"
-    threads: config["threads"]
+    threads: threads_of("classify")
     resources:
         mem_mb=memory("classify"),
         runtime=minutes("classify"),
@@ -118,7 +118,7 @@ rule survival:
         f"{RESULTS}/benchmarks/survival.tsv"
     conda:
         "../../envs/scpress.yaml"
-    threads: config["threads"]
+    threads: threads_of("survival")
     resources:
         mem_mb=memory("survival"),
         runtime=minutes("survival"),
@@ -153,7 +153,7 @@ rule donor_subtypes:
         f"{RESULTS}/benchmarks/donor_subtypes.tsv"
     conda:
         "../../envs/scpress.yaml"
-    threads: config["threads"]
+    threads: threads_of("donor_subtypes")
     resources:
         mem_mb=memory("donor_subtypes"),
         runtime=minutes("donor_subtypes"),
@@ -189,7 +189,7 @@ rule drug_response:
         f"{RESULTS}/benchmarks/drug_response.tsv"
     conda:
         "../../envs/scpress.yaml"
-    threads: config["threads"]
+    threads: threads_of("drug_response")
     resources:
         mem_mb=memory("drug_response"),
         runtime=minutes("drug_response"),
@@ -220,7 +220,7 @@ rule perturbation:
         f"{RESULTS}/benchmarks/perturbation.tsv"
     conda:
         "../../envs/scpress.yaml"
-    threads: config["threads"]
+    threads: threads_of("perturbation")
     resources:
         mem_mb=memory("perturbation"),
         runtime=minutes("perturbation"),

@@ -33,7 +33,7 @@ rule train:
         f"{RESULTS}/benchmarks/train/{RUN}.tsv"
     conda:
         NETWORK_ENV
-    threads: config["threads"]
+    threads: threads_of("train")
     resources:
         mem_mb=memory("train"),
         runtime=minutes("train"),
@@ -77,7 +77,7 @@ rule likelihood:
         f"{RESULTS}/benchmarks/likelihood/{{model}}/{{split}}.tsv"
     conda:
         NETWORK_ENV
-    threads: config["threads"]
+    threads: threads_of("likelihood")
     resources:
         mem_mb=memory("likelihood"),
         runtime=minutes("likelihood"),
@@ -86,7 +86,7 @@ rule likelihood:
         device=config["device"],
         seed=config["seeds"][0],
         checkpoints=f"{RESULTS}/checkpoints",
-        flags=train_flags,
+        flags=likelihood_flags,
     shell:
         """
         scpress likelihood \
@@ -117,7 +117,7 @@ rule embed:
         f"{RESULTS}/benchmarks/embed/{RUN}.tsv"
     conda:
         NETWORK_ENV
-    threads: config["threads"]
+    threads: threads_of("embed")
     resources:
         mem_mb=memory("embed"),
         runtime=minutes("embed"),
@@ -154,7 +154,7 @@ rule evaluate:
         f"{RESULTS}/benchmarks/evaluate/{{model}}/{{split}}.tsv"
     conda:
         "../../envs/scpress.yaml"
-    threads: config["threads"]
+    threads: threads_of("evaluate")
     resources:
         mem_mb=memory("evaluate"),
         runtime=minutes("evaluate"),
@@ -189,7 +189,7 @@ rule score:
         f"{RESULTS}/benchmarks/score/{RUN}.tsv"
     conda:
         NETWORK_ENV
-    threads: config["threads"]
+    threads: threads_of("score")
     resources:
         mem_mb=memory("score"),
         runtime=minutes("score"),
@@ -197,7 +197,7 @@ rule score:
         step_version=2,
         device=config["device"],
         checkpoints=f"{RESULTS}/checkpoints",
-        flags=threads_flag(),
+        flags=threads_flag("score"),
     shell:
         """
         scpress score \
@@ -234,14 +234,14 @@ rule ensemble:
         f"{RESULTS}/benchmarks/ensemble/{{model}}/{{split}}.tsv"
     conda:
         NETWORK_ENV
-    threads: config["threads"]
+    threads: threads_of("ensemble")
     resources:
         mem_mb=memory("ensemble"),
         runtime=minutes("ensemble"),
     params:
         step_version=1,
         device=config["device"],
-        flags=threads_flag(),
+        flags=threads_flag("ensemble"),
     shell:
         """
         scpress ensemble \
@@ -273,7 +273,7 @@ rule denoise:
         f"{RESULTS}/benchmarks/denoise/{{model}}/{{split}}.tsv"
     conda:
         NETWORK_ENV
-    threads: config["threads"]
+    threads: threads_of("denoise")
     resources:
         mem_mb=memory("denoise"),
         runtime=minutes("denoise"),
@@ -310,7 +310,7 @@ rule recommend:
         f"{RESULTS}/benchmarks/recommend/{{model}}/{{split}}.tsv"
     conda:
         NETWORK_ENV
-    threads: config["threads"]
+    threads: threads_of("recommend")
     resources:
         mem_mb=memory("recommend"),
         runtime=minutes("recommend"),

@@ -17,7 +17,7 @@ rule programs:
         f"{RESULTS}/benchmarks/programs.tsv"
     conda:
         NETWORK_ENV
-    threads: config["threads"]
+    threads: threads_of("programs")
     resources:
         mem_mb=memory("programs"),
         runtime=minutes("programs"),

@@ -16,7 +16,7 @@ rule receptors:
         f"{RESULTS}/benchmarks/receptors.tsv"
     conda:
         "../../envs/scpress.yaml"
-    threads: config["threads"]
+    threads: threads_of("receptors")
     resources:
         mem_mb=memory("receptors"),
         runtime=minutes("receptors"),

@@ -27,7 +27,7 @@ rule assemble:
         f"{RESULTS}/benchmarks/assemble.tsv"
     conda:
         "../../envs/scpress.yaml"
-    threads: config["threads"]
+    threads: threads_of("assemble")
     resources:
         mem_mb=memory("assemble"),
         runtime=minutes("assemble"),
@@ -102,7 +102,7 @@ rule report:
         f"{RESULTS}/benchmarks/report.tsv"
     conda:
         "../../envs/scpress.yaml"
-    threads: config["threads"]
+    threads: threads_of("report")
     resources:
         mem_mb=memory("report"),
         runtime=minutes("report"),

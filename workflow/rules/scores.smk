@@ -18,7 +18,7 @@ rule thin:
         f"{RESULTS}/benchmarks/thin.tsv"
     conda:
         "../../envs/scpress.yaml"
-    threads: config["threads"]
+    threads: threads_of("thin")
     resources:
         mem_mb=memory("thin"),
         runtime=minutes("thin"),
@@ -50,7 +50,7 @@ rule baselines:
         f"{RESULTS}/benchmarks/baselines.tsv"
     conda:
         "../../envs/scpress.yaml"
-    threads: config["threads"]
+    threads: threads_of("baselines")
     resources:
         mem_mb=memory("baselines"),
         runtime=minutes("baselines"),
@@ -87,7 +87,7 @@ rule choose:
         f"{RESULTS}/benchmarks/choose.tsv"
     conda:
         "../../envs/scpress.yaml"
-    threads: config["threads"]
+    threads: threads_of("choose")
     resources:
         mem_mb=memory("choose"),
         runtime=minutes("choose"),
@@ -125,7 +125,7 @@ rule learning_curve:
         f"{RESULTS}/benchmarks/learning_curve.tsv"
     conda:
         NETWORK_ENV
-    threads: config["threads"]
+    threads: threads_of("learning_curve")
     resources:
         mem_mb=memory("learning_curve"),
         runtime=minutes("learning_curve"),

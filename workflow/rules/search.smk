@@ -22,7 +22,7 @@ rule search:
         f"{RESULTS}/benchmarks/search/{{model}}/{{split}}.tsv"
     conda:
         NETWORK_ENV
-    threads: config["threads"]
+    threads: threads_of("search")
     resources:
         mem_mb=memory("search"),
         runtime=minutes("search"),
@@ -62,7 +62,7 @@ rule trial:
         slot=r"\d+",
     conda:
         NETWORK_ENV
-    threads: config["threads"]
+    threads: threads_of("trial")
     resources:
         mem_mb=memory("trial"),
         runtime=minutes("trial"),
@@ -71,7 +71,7 @@ rule trial:
         device=config["device"],
         seed=config["seeds"][0],
         checkpoints=f"{RESULTS}/checkpoints",
-        flags=threads_flag(),
+        flags=threads_flag("trial"),
     shell:
         """
         scpress trial \
@@ -104,13 +104,13 @@ rule rank:
         after=r"|_[1-9]\d*",
     conda:
         "../../envs/scpress.yaml"
-    threads: config["threads"]
+    threads: threads_of("rank")
     resources:
         mem_mb=memory("rank"),
         runtime=minutes("rank"),
     params:
         step_version=1,
-        flags=threads_flag(),
+        flags=threads_flag("rank"),
     shell:
         """
         scpress rank \

@@ -18,7 +18,7 @@ rule reference:
         f"{RESULTS}/benchmarks/reference.tsv"
     conda:
         "../../envs/scpress.yaml"
-    threads: config["threads"]
+    threads: threads_of("reference")
     resources:
         mem_mb=memory("reference", joined_size),
         runtime=minutes("reference", joined_size),
@@ -58,7 +58,7 @@ rule transfer:
         f"{RESULTS}/benchmarks/transfer.tsv"
     conda:
         "../../envs/scpress.yaml"
-    threads: config["threads"]
+    threads: threads_of("transfer")
     resources:
         mem_mb=memory("transfer", joined_size),
         runtime=minutes("transfer", joined_size),

@@ -14,6 +14,8 @@ from scpress.settings import DEVICES
 
 # Verbs that no target of the workflow runs by itself; `denoise` is a rule on request.
 _NOT_IN_WORKFLOW = ("generate", "simulate")
+# Rules of the workflow whose verbs have no options of their own.
+_WITHOUT_SECTION = ("ensemble", "likelihood", "rank", "score", "trial")
 
 HEADER = "# Written by `make schema` from src/scpress/config; edit options.py or schema.py there.\n"
 
@@ -51,7 +53,7 @@ def config_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Configuration of scpress",
         "type": "object",
-        "properties": _workflow_keys(sections["train"]) | sections,
+        "properties": _workflow_keys(sections) | sections,
         "additionalProperties": False,
     }
 
@@ -96,7 +98,8 @@ def _foreign_names(
     }
 
 
-def _workflow_keys(train: dict[str, Any]) -> dict[str, Any]:
+def _workflow_keys(sections: dict[str, Any]) -> dict[str, Any]:
+    train = sections["train"]
     # A default inside the overrides would be filled in and hide the train section.
     overrides = {
         name: {key: value for key, value in schema.items() if key != "default"}
@@ -135,7 +138,21 @@ def _workflow_keys(train: dict[str, Any]) -> dict[str, Any]:
             "uniqueItems": True,
             "default": [0, 1],
         },
-        "threads": _key("integer", 1, "threads of every verb", minimum=1),
+        "threads": {
+            "type": ["integer", "object"],
+            "description": "threads of every verb, or of some of them by name and of the others as "
+            "'default' says",
+            "default": 1,
+            "minimum": 1,
+            "properties": {
+                "default": {"type": "integer", "minimum": 1, "default": 1},
+                **{
+                    rule: {"type": "integer", "minimum": 1}
+                    for rule in sorted({*sections, *_WITHOUT_SECTION})
+                },
+            },
+            "additionalProperties": False,
+        },
         "device": _key("string", "auto", "where models are trained", enum=list(DEVICES)),
         "stage_inputs": _key(
             "boolean", False, "copy counts to the job's temporary directory before reading them"
