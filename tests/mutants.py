@@ -1764,13 +1764,24 @@ MUTANTS = [
             "decoded += factor @ rho",
             "decoded += rho.sum(axis=0)",
         ),
+        ("residuals are not clipped", "np.clip(residual, -self.clip, self.clip)", "residual"),
+    ),
+    *_in(
+        "counts/components",
         (
             "the sign of a component is the solver's",
-            "components = components * np.sign(components[np.arange(n_components), peak])[:, None]",
-            "components = components * 1.0",
+            "rows * np.sign(rows[np.arange(n), peak])[:, None]",
+            "rows * 1.0",
         ),
-        ("residuals are not clipped", "np.clip(residual, -self.clip, self.clip)", "residual"),
-        ("smallest components first", "components=vectors.T[::-1]", "components=vectors.T"),
+        ("smallest components first", "rows = vectors.T[::-1]", "rows = vectors.T"),
+        ("the start of Lanczos is drawn", "v0=np.ones(n_genes)", "v0=None"),
+        ("the largest by absolute value", 'which="LA"', 'which="SA"'),
+        ("cells that are alike have no components", "except ArpackError:", "except KeyError:"),
+        (
+            "one gene less is decomposed",
+            "[n_genes - n, n_genes - 1]",
+            "[n_genes - n - 1, n_genes - 2]",
+        ),
     ),
     *_in(
         "model/molecules",

@@ -450,7 +450,7 @@ def test_the_file_is_safetensors_with_json_and_no_pickle(interrupted):
 
 def _command(folder, name):
     words = ["train", "--counts", "counts.h5ad", "--normalized", "normalized.h5ad"]
-    words += ["--max-steps", "2500", "--patience", "2500", "--validate-every", "100"]
+    words += ["--max-steps", "1500", "--patience", "1500", "--validate-every", "100"]
     words += ["--kl-warmup-steps", "50", "--batch-key", "null", "--hidden", "32"]
     words += ["--checkpoint-minutes", "0.001", "--allow-failed-fit", "--device", "cpu"]
     words += ["--checkpoints", "checkpoints", "--output", f"{name}/m", "--history", f"{name}/h"]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import linalg, sparse
+from scipy import sparse
 from scipy.cluster.vq import kmeans2
 
 from scpress.cells.markers import find_markers, no_markers
@@ -23,6 +23,7 @@ from scpress.cells.stability import (
     summarize_agreement,
 )
 from scpress.config.options import SubtypeOptions
+from scpress.counts.components import first_components
 from scpress.counts.sizes import log_normalize
 from scpress.counts.thinning import estimate_theta, split_counts
 
@@ -136,9 +137,7 @@ def project_cells(
     mean = np.asarray(fitted.mean(axis=0)).ravel()
     # The covariance from sparse values: genes x genes, never cells x genes.
     covariance = (fitted.T @ fitted).toarray() / fitted.shape[0] - np.outer(mean, mean)
-    first = max(0, len(mean) - _N_COMPONENTS)
-    _, vectors = linalg.eigh(covariance, subset_by_index=[first, len(mean) - 1])
-    loadings = vectors[:, ::-1]
+    loadings = first_components(covariance, min(_N_COMPONENTS, len(mean)))[1].T
     points = values @ loadings - mean @ loadings
     center_samples(points, sample, fit=fit)
     return points

@@ -6,8 +6,9 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from scipy import linalg, sparse
+from scipy import sparse
 
+from scpress.counts.components import first_components
 from scpress.counts.matrix import gene_totals, iter_chunks
 from scpress.counts.sizes import log_normalize
 from scpress.errors import InputError
@@ -130,15 +131,12 @@ def fit_pca(X: Any, size_factor: np.ndarray, n_components: int) -> Pca:
         covariance[gene] -= n_obs * (mean[gene] * mean)
     covariance /= n_obs - 1
     total_variance = float(np.trace(covariance))
-    variance, vectors = linalg.eigh(covariance, subset_by_index=[n_vars - n_components, n_vars - 1])
+    variance, components = first_components(covariance, n_components)
     del gram, covariance
-    components = vectors.T[::-1]
-    peak = np.abs(components).argmax(axis=1)
-    components = components * np.sign(components[np.arange(n_components), peak])[:, None]
     pca = Pca(
         mean.astype(np.float32),
         components.astype(np.float32),
-        np.maximum(variance[::-1], 0).astype(np.float32),
+        np.maximum(variance, 0).astype(np.float32),
         total_variance,
         fit_gene_mean(X, size_factor).rate.astype(np.float32),
         np.ones(n_vars, dtype=np.float32),
@@ -237,5 +235,4 @@ def fit_pearson_pca(X: sparse.csr_matrix, n_components: int) -> PearsonPca:
         total += residual.sum(axis=0)
     mean = total / n_obs
     covariance = gram / n_obs - np.outer(mean, mean)
-    _, vectors = linalg.eigh(covariance, subset_by_index=[n_vars - n_components, n_vars - 1])
-    return replace(fitted, mean=mean, components=vectors.T[::-1])
+    return replace(fitted, mean=mean, components=first_components(covariance, n_components)[1])
