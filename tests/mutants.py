@@ -3679,6 +3679,11 @@ MUTANTS = [
             "qc.obs",
         ),
         ("one sample is side by side", "if len(sizes) < 2:", "if len(sizes) < 1:"),
+        (
+            "samples are in the order of their names",
+            "place.get(name, len(place))",
+            "len(place)",
+        ),
     ),
     *_in(
         "report/words",

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scpress.report.figures import composition
+from scpress.report.clusters import clusters_section
+from scpress.report.figures import composition, safe
 from scpress.report.samples import samples_section, side_by_side
 
 
@@ -26,6 +27,20 @@ def test_every_sample_has_a_row_and_a_bar(full):
                 )
             )
             assert part == pytest.approx(100 * own.astype(float).mean(), abs=0.01)
+
+
+def test_samples_are_in_the_order_of_the_sheet_everywhere(full):
+    full.samples_qc = dict(reversed(full.samples_qc.items()))
+    section = samples_section(full)
+    first, second = (row[0] for row in section["table"]["rows"])
+    assert first == "s2"
+    for trace in section["composition"]["data"]:
+        assert trace["y"] == ["s2", safe(second)]
+    bars = clusters_section(full)["by_sample"]["data"]
+    assert [trace["name"] for trace in bars] == ["s2", safe(second)]
+    # A page of the last file alone knows no sheet.
+    full.samples_qc = {}
+    assert samples_section(full)["composition"]["data"][0]["y"] == [safe(second), "s2"]
 
 
 def test_what_was_measured_of_no_sample_has_no_column(full):

@@ -9,6 +9,7 @@ from scpress import slots
 from scpress.report import figures
 from scpress.report.cells import cluster_label, is_translation, main_type
 from scpress.report.inputs import ReportInputs
+from scpress.report.samples import in_sheet_order
 from scpress.report.seeds import describe_neighbors
 from scpress.report.words import genes_of, share
 from scpress.tables.records import plain
@@ -48,6 +49,7 @@ def clusters_section(inputs: ReportInputs) -> Section:
     if sample is not None and leiden is not None and len(inputs.sizes(slots.SAMPLE)) > 1:
         table = pd.crosstab(leiden, sample)
         table.columns = table.columns.astype(str)
+        table = table[in_sheet_order(inputs, table.columns)]
         section["by_sample"] = figures.composition(
             table, colours=inputs.sample_colours(), of="% of the cluster's cells"
         )

@@ -1,6 +1,6 @@
 """Samples side by side: what was kept of each, how good its cells are, and what they are."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,7 @@ def samples_section(inputs: ReportInputs) -> dict[str, Any] | None:
     figure = None
     if sample is not None and group is not None and len(inputs.sizes(by)) > 1:
         table = pd.crosstab(sample, group)
+        table = table.loc[in_sheet_order(inputs, table.index)]
         table.columns = table.columns.astype(str)
         colours = figures.colours_of(list(inputs.sizes(by)))
         figure = figures.composition(table, colours=colours, of="% of the sample's cells")
@@ -43,6 +44,12 @@ def samples_section(inputs: ReportInputs) -> dict[str, Any] | None:
         "composition": figure,
         "of": "cell types" if by is slots.CELL_TYPE else "clusters",
     }
+
+
+def in_sheet_order(inputs: ReportInputs, samples: Iterable[str]) -> list[str]:
+    """The samples as the sheet has them, where it is known, so that s2 comes before s10."""
+    place = {name: number for number, name in enumerate(inputs.samples_qc)}
+    return sorted(samples, key=lambda name: place.get(name, len(place)))
 
 
 def _side_by_side(inputs: ReportInputs) -> dict[str, Any] | None:
