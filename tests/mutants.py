@@ -850,6 +850,11 @@ MUTANTS = [
     ),
     *_in(
         "counts/matrix",
+        (
+            "a gene that is missing moves the others to the left",
+            "(found.data, present[found.indices], found.indptr)",
+            "(found.data, found.indices, found.indptr)",
+        ),
         ("counts may be fractions", "good &= found == np.rint(found)", "pass"),
         ("counts may be endless", " & (found < np.inf)", ""),
         (
@@ -1682,11 +1687,6 @@ MUTANTS = [
     ),
     *_in(
         "model/modelled",
-        (
-            "a gene that is missing moves the others to the left",
-            "(found.data, present[found.indices], found.indptr)",
-            "(found.data, found.indices, found.indptr)",
-        ),
         (
             "the batches of later blocks are those of the first cells",
             "None if batch is None else batch[start:stop],",
@@ -2669,8 +2669,8 @@ MUTANTS = [
         "compression/held_out",
         (
             "the scored molecules are coded, too",
-            "[select_genes(seen, columns)",
-            "[select_genes(held_out_counts, columns)",
+            "[select_columns(seen, columns)",
+            "[select_columns(held_out_counts, columns)",
         ),
         ("the size factor is of all molecules", "first.size_factor * part", "first.size_factor"),
         (
@@ -4095,7 +4095,7 @@ MUTANTS = [
         ("a column may be KEY=VALUE by itself", 'or "=" in name or', "or"),
         (
             "defaults are not filled into sections",
-            'if "properties" in one:',
+            'if "properties" in one and isinstance(data[key], dict):',
             'if "properties" in one and key not in data:',
         ),
         ("defaults are shared by all", 'copy.deepcopy(one["default"])', 'one["default"]'),

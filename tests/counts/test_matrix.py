@@ -218,3 +218,16 @@ def test_the_input_of_sums_stays_as_it_is():
 def test_squares_of_large_counts_do_not_overflow():
     X = sparse.csr_matrix(np.array([[60_000], [1]], dtype=np.int32))
     np.testing.assert_array_equal(count_functions.sums_of_squares(X), [60_000.0**2 + 1])
+
+
+def test_missing_columns_are_zeros_and_the_others_as_asked_for():
+    counts = np.array([[1, 2, 0, 4], [0, 0, 0, 0], [5, 0, 7, 8]])
+    columns = np.array([3, -1, 0, 2, -1])
+    expected = np.insert(counts[:, [3, 0, 2]], [1, 3], 0, axis=1)
+    found = select_columns(sparse.csr_matrix(counts), columns)
+    np.testing.assert_array_equal(found.toarray(), expected)
+    assert found.has_sorted_indices
+    whole = select_columns(sparse.csr_matrix(counts), np.array([2, 1, 0, 3]))
+    np.testing.assert_array_equal(whole.toarray(), counts[:, [2, 1, 0, 3]])
+    nothing = select_columns(sparse.csr_matrix(counts), np.array([-1, -1]))
+    np.testing.assert_array_equal(nothing.toarray(), np.zeros((3, 2)))

@@ -10,7 +10,7 @@ from scipy import sparse
 
 from scpress.config.options import TrainOptions
 from scpress.errors import InputError
-from scpress.model.modelled import modelled_blocks, modelled_counts, select_genes
+from scpress.model.modelled import modelled_blocks, modelled_counts
 
 
 @pytest.fixture
@@ -66,19 +66,6 @@ def test_the_digest_is_of_all_that_training_reads(data, part):
         values[-1] += 1
         setattr(changed, part, values)
     assert changed.digest() != data.digest()
-
-
-def test_missing_genes_are_zeros_and_the_others_in_the_models_order():
-    counts = np.array([[1, 2, 0, 4], [0, 0, 0, 0], [5, 0, 7, 8]])
-    columns = np.array([3, -1, 0, 2, -1])
-    expected = np.insert(counts[:, [3, 0, 2]], [1, 3], 0, axis=1)
-    found = select_genes(sparse.csr_matrix(counts), columns)
-    np.testing.assert_array_equal(found.toarray(), expected)
-    assert found.has_sorted_indices
-    whole = select_genes(sparse.csr_matrix(counts), np.array([2, 1, 0, 3]))
-    np.testing.assert_array_equal(whole.toarray(), counts[:, [2, 1, 0, 3]])
-    nothing = select_genes(sparse.csr_matrix(counts), np.array([-1, -1]))
-    np.testing.assert_array_equal(nothing.toarray(), np.zeros((3, 2)))
 
 
 @pytest.fixture

@@ -20,11 +20,12 @@ from scpress.compression.codes import StoredArrays, pack_latent, store_arrays, u
 from scpress.compression.distortion import poisson_deviance
 from scpress.compression.weights import pack_weights, unpack_weights
 from scpress.counts.digests import digest_of
+from scpress.counts.matrix import select_columns
 from scpress.counts.thinning import split_counts
 from scpress.model.baselines import FLOOR
 from scpress.model.fitted import TrainedModel
 from scpress.model.likelihoods import LIKELIHOODS
-from scpress.model.modelled import ModelledCounts, select_genes
+from scpress.model.modelled import ModelledCounts
 from scpress.tables.compression import GENE_MEAN, NMF, PCA, LossyCode
 
 # What the latent and the weights are stored as. Latents bear fewer bits than weights.
@@ -108,14 +109,14 @@ def divide_cells(
     first, rest = data.take(held_out), data.take(others)
     library = np.maximum(np.asarray(held_out_counts.sum(axis=1)).ravel(), 1)
     part = np.maximum(np.asarray(seen.sum(axis=1)).ravel(), 1) / library
-    X = sparse.vstack([select_genes(seen, columns), rest.X], format="csr")
+    X = sparse.vstack([select_columns(seen, columns), rest.X], format="csr")
     coded = ModelledCounts(
         X.astype(np.int32),
         np.concatenate([first.size_factor * part, rest.size_factor]),
         _joined(first.batch, rest.batch),
         _joined(first.continuous, rest.continuous),
     )
-    return DividedCells(coded, select_genes(unseen, columns), share, len(data))
+    return DividedCells(coded, select_columns(unseen, columns), share, len(data))
 
 
 class HeldOutBench:

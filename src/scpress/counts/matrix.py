@@ -146,13 +146,25 @@ def column_joiner(
 def select_columns(
     X: Any, columns: np.ndarray, *, dtype: Any = np.int32, values: str = "counts"
 ) -> sparse.csr_matrix:
-    """[cells, columns] Some genes of all cells, CSR in memory, read block by block."""
+    """[cells, columns] Some genes of all cells, CSR in memory, read block by block.
+
+    -1 gives a gene of zeros.
+    """
+    present = np.flatnonzero(columns >= 0)
+    chosen = columns[present]
     blocks = iter_chunks(X, values=values)
-    return stack_rows(
-        (block[:, columns].astype(dtype, copy=False) for _, _, block in blocks),
-        n_vars=len(columns),
+    found = stack_rows(
+        (block[:, chosen].astype(dtype, copy=False) for _, _, block in blocks),
+        n_vars=len(chosen),
         dtype=dtype,
     )
+    if len(present) == len(columns):
+        return found
+    wide = sparse.csr_matrix(
+        (found.data, present[found.indices], found.indptr), shape=(found.shape[0], len(columns))
+    )
+    wide.sort_indices()
+    return wide
 
 
 def select_rows(X: Any, rows: np.ndarray) -> sparse.csr_matrix:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -133,19 +133,6 @@ def restrict(data: ModelledCounts, genes: np.ndarray) -> ModelledCounts:
     return replace(data, X=X, measured=left)
 
 
-def select_genes(X: Any, columns: np.ndarray) -> sparse.csr_matrix:
-    """[cells, n_genes] Columns of a matrix in memory or on disk; -1 gives a gene of zeros."""
-    present = np.flatnonzero(columns >= 0)
-    found = select_columns(X, columns[present])
-    if len(present) == len(columns):
-        return found
-    wide = sparse.csr_matrix(
-        (found.data, present[found.indices], found.indptr), shape=(found.shape[0], len(columns))
-    )
-    wide.sort_indices()
-    return wide
-
-
 def modelled_blocks(
     counts: "AnnData",
     normalized: "AnnData | None",
@@ -191,7 +178,7 @@ def modelled_blocks(
         slots.require_same_cells(counts.obs_names, normalized.obs_names, "normalized")
         known = normalized.obs[slots.LIBRARY_SIZE.name].to_numpy(dtype=np.float64)
     for start, stop, block in iter_chunks(counts.X):
-        X = select_genes(block, columns)
+        X = select_columns(block, columns)
         of_block = None if measured is None else measured.take(slice(start, stop))
         if known is not None:
             size_factor = model.size_factors(known[start:stop])

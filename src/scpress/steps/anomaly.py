@@ -25,12 +25,13 @@ from scpress.config.options import TrainOptions
 from scpress.config.scores import CANDIDATES
 from scpress.counts.frames import cells_with
 from scpress.counts.genes import gene_labels, gene_symbols
+from scpress.counts.matrix import select_columns
 from scpress.counts.measured import require_all_measured
 from scpress.errors import InputError
 from scpress.model.axes import resolve_config
 from scpress.model.fitted import TrainedModel
 from scpress.model.likelihoods import LIKELIHOODS
-from scpress.model.modelled import ModelledCounts, modelled_counts, select_genes
+from scpress.model.modelled import ModelledCounts, modelled_counts
 from scpress.model.scoring import importance_weighted_nll, reconstruction_nll
 from scpress.steps.train import train
 from scpress.tables.anomaly import AnomalyRecord
@@ -95,7 +96,9 @@ def anomaly(
         np.random.default_rng(0).permutation(int(is_reference.sum())) % options.folds
     )
     data = ad.AnnData(
-        select_genes(counts.X, columns), obs=counts.obs.copy(), var=counts.var.iloc[columns].copy()
+        select_columns(counts.X, columns),
+        obs=counts.obs.copy(),
+        var=counts.var.iloc[columns].copy(),
     )
     library_size = normalized.obs[slots.LIBRARY_SIZE.name].to_numpy(dtype=np.int64)
     sizes = ad.AnnData(

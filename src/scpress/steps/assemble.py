@@ -1,7 +1,7 @@
 """Everything that was made, joined into one AnnData that scanpy opens and plots."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -10,12 +10,10 @@ from anndata import AnnData
 from scipy import sparse
 
 from scpress import slots
-from scpress.config.options import AssembleOptions, DenoiseOptions
+from scpress.config.options import AssembleOptions
 from scpress.counts.matrix import iter_chunks, stack_rows
 from scpress.counts.sizes import log_normalize
 from scpress.errors import InputError
-from scpress.model.fitted import TrainedModel
-from scpress.steps.denoise import denoise_blocks
 
 log = logging.getLogger("scpress")
 
@@ -67,19 +65,6 @@ def count_blocks(counts: AnnData) -> Iterator[sparse.csr_matrix]:
     """[cells, genes] Raw counts, blocks in cell order, int32 CSR."""
     for _, _, block in iter_chunks(counts.X):
         yield block.astype(np.int32)
-
-
-def denoised_blocks(
-    counts: AnnData, normalized: AnnData, models: Sequence[TrainedModel]
-) -> Iterator[np.ndarray]:
-    """[cells, genes] Denoised values, blocks in cell order; NaN for genes that are not modelled."""
-    model, *others = models
-    columns = counts.var_names.get_indexer(pd.Index(model.genes))
-    options = DenoiseOptions()
-    for _, block in denoise_blocks(counts, normalized, model, options, others=others):
-        wide = np.full((len(block), counts.n_vars), np.nan, dtype=np.float32)
-        wide[:, columns] = block
-        yield wide
 
 
 def assemble_frame(

@@ -97,6 +97,18 @@ def denoise_blocks(
         yield of_models[0].rows, found
 
 
+def denoised_blocks(
+    counts: AnnData, normalized: AnnData, models: Sequence[TrainedModel]
+) -> Iterator[np.ndarray]:
+    """[cells, genes] Of all genes of the counts, blocks in cell order; NaN where not modelled."""
+    model, *others = models
+    columns = counts.var_names.get_indexer(pd.Index(model.genes))
+    for _, block in denoise_blocks(counts, normalized, model, DenoiseOptions(), others=others):
+        wide = np.full((len(block), counts.n_vars), np.nan, dtype=np.float32)
+        wide[:, columns] = block
+        yield wide
+
+
 def _encoded_blocks(
     counts: AnnData, normalized: AnnData | None, model: TrainedModel, options: DenoiseOptions
 ) -> Iterator[Encoded]:

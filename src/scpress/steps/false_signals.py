@@ -20,14 +20,13 @@ from scpress.config.options import (
     SubtypeOptions,
     TrainOptions,
 )
-from scpress.counts.matrix import iter_chunks
+from scpress.counts.matrix import iter_chunks, select_columns
 from scpress.counts.measured import require_all_measured
 from scpress.counts.permutation import depth_strata, permute_counts
 from scpress.counts.sizes import log_normalize
 from scpress.errors import InputError
 from scpress.model.covariates import covariates_of
 from scpress.model.fitted import TrainedModel
-from scpress.model.modelled import select_genes
 from scpress.steps.annotate import MAX_MARKER_CELLS
 from scpress.steps.cluster import cluster
 from scpress.steps.denoise import denoise_blocks
@@ -99,7 +98,9 @@ def false_signals(
 
     columns = np.flatnonzero(normalized.var[slots.HIGHLY_VARIABLE.name].to_numpy(dtype=bool))
     data = ad.AnnData(
-        select_genes(counts.X, columns), obs=counts.obs.copy(), var=counts.var.iloc[columns].copy()
+        select_columns(counts.X, columns),
+        obs=counts.obs.copy(),
+        var=counts.var.iloc[columns].copy(),
     )
     sizes = ad.AnnData(
         obs=normalized.obs[[slots.LIBRARY_SIZE.name, slots.SIZE_FACTOR.name]].copy(),

@@ -10,13 +10,13 @@ import pandas as pd
 
 from scpress import slots
 from scpress.config.options import TrainOptions
-from scpress.counts.matrix import gene_totals
+from scpress.counts.matrix import gene_totals, select_columns
 from scpress.counts.measured import measured_in
 from scpress.errors import InputError
 from scpress.model.baselines import FLOOR
 from scpress.model.fitted import TrainedModel
 from scpress.model.likelihoods import LIKELIHOODS
-from scpress.model.modelled import ModelledCounts, modelled_counts, select_genes
+from scpress.model.modelled import ModelledCounts, modelled_counts
 from scpress.model.molecules import (
     FoldSummary,
     HeldOutFold,
@@ -103,7 +103,7 @@ def held_out_folds(
     record = _record_of(folds)
     n_obs = counts.n_obs
     names = pd.Index([name.rpartition(":")[0] for name in folds.obs_names])
-    X = select_genes(counts.X, columns)
+    X = select_columns(counts.X, columns)
     measured = measured_in(counts)
     measured = None if measured is None else measured.select(columns)
     library_size = normalized.obs[slots.LIBRARY_SIZE.name].to_numpy(dtype=np.int64)

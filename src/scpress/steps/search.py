@@ -13,11 +13,11 @@ import numpy as np
 from scpress import slots
 from scpress.config.options import SearchOptions, TrainOptions
 from scpress.config.scores import AUTO
+from scpress.counts.matrix import select_columns
 from scpress.counts.measured import require_all_measured
 from scpress.errors import InputError
 from scpress.model.axes import Axes, resolve_config
 from scpress.model.fitted import record_options
-from scpress.model.modelled import select_genes
 from scpress.model.scree import Scree, find_scree
 from scpress.tables.search import Search, Trial
 
@@ -72,7 +72,7 @@ def search(
         if "n_latent" in axes:
             raise InputError("n_latent is auto and an axis of the search, too; keep one of them.")
         theta = folds.var[slots.THIN_THETA.name].to_numpy(dtype=np.float64)
-        scree = find_scree(select_genes(counts.X, columns), theta)
+        scree = find_scree(select_columns(counts.X, columns), theta)
         axes["n_latent"] = sizes_around(scree.n_above, most)
         own = {"n_latent": _size(scree.n_above, most)}
         log.info("%d dimensions stand out of the noise", scree.n_above)

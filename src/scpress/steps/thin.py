@@ -12,13 +12,12 @@ from scpress import slots
 from scpress.cells.subtypes import cluster_by_means
 from scpress.config.options import ThinOptions
 from scpress.counts.digests import digest_of
-from scpress.counts.matrix import iter_chunks, stack_rows
+from scpress.counts.matrix import iter_chunks, select_columns, stack_rows
 from scpress.counts.measured import measured_in
 from scpress.counts.sizes import library_sizes, log_normalize
 from scpress.counts.thinning import estimate_theta_within, split_folds
 from scpress.errors import InputError
 from scpress.model.baselines import fit_pca
-from scpress.model.modelled import select_genes
 
 log = logging.getLogger("scpress")
 
@@ -65,13 +64,13 @@ def thin(
     size_factor = normalized.obs[slots.SIZE_FACTOR.name].to_numpy(dtype=np.float64)
     measured, everywhere = measured_in(counts), None
     if measured is None:
-        group = group_cells(select_genes(counts.X, columns), size_factor, seed=options.seed)
+        group = group_cells(select_columns(counts.X, columns), size_factor, seed=options.seed)
     else:
         # By what was measured in all; cells with other genes are of other groups, so that a gene's
         # dispersion is of cells in which it was measured.
         everywhere = measured.everywhere
         common = columns[everywhere[columns]]
-        group = group_cells(select_genes(counts.X, common), size_factor, seed=options.seed)
+        group = group_cells(select_columns(counts.X, common), size_factor, seed=options.seed)
         pairs = np.stack([group, measured.of_cell])
         group = np.unique(pairs, axis=1, return_inverse=True)[1].ravel()
     theta = estimate_theta_within(counts.X, size_factor, group)
@@ -84,7 +83,7 @@ def thin(
         *folds, _ = split_folds(block.astype(np.int32), theta, fractions=fractions, rng=rng)
         for k, fold in enumerate(folds):
             sizes[k, start:stop] = library_sizes(fold, everywhere)
-            blocks[k].append(select_genes(fold, columns))
+            blocks[k].append(select_columns(fold, columns))
     in_order = [block for fold in blocks for block in fold]
     X = stack_rows(in_order, n_vars=len(columns), dtype=np.int32)
     log.info(

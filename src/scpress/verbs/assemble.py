@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace, options: AssembleOptions) -> None:
     matrices = {"X": log_blocks(counts, normalized), counts_key: count_blocks(counts)}
     dtypes = {"X": np.float32, counts_key: np.int32}
     if options.denoised_layer:
-        from scpress.steps.assemble import denoised_blocks
+        from scpress.steps.denoise import denoised_blocks
 
         key = f"layers/{slots.DENOISED.name}"
         matrices[key] = denoised_blocks(counts, normalized, _primary(arguments.model_file, frame))
