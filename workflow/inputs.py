@@ -89,6 +89,10 @@ def hint_of_text(found):
     return ""
 
 
+# What YAML calls two of JSON's types.
+_YAML_NAMES = {"object": "mapping", "array": "list"}
+
+
 def explain(error, where):
     """One line for one violation of a schema: where, what was found, what to do."""
     key = ".".join(str(part) for part in error.absolute_path)
@@ -102,7 +106,8 @@ def explain(error, where):
         name = next(name for name in rule if name not in found)
         return f"column '{name}' is missing or empty in {place}; give every sample a {name}."
     if error.validator == "type":
-        wanted = " or ".join([rule] if isinstance(rule, str) else rule)
+        names = [rule] if isinstance(rule, str) else rule
+        wanted = " or ".join(_YAML_NAMES.get(name, name) for name in names)
         hint = hint_of_text(found) if isinstance(found, str) else ""
         return f"{place} must be of type {wanted}; found {found!r}.{hint}"
     if error.validator == "enum" and "instead" in error.schema:

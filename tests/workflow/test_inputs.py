@@ -103,7 +103,7 @@ def test_what_is_given_stays_and_the_rest_of_its_section_is_filled():
         ({"qc": {"doublets": "true"}}, "found 'true'. It is text: write true without quotes"),
         ({"train": {"preset": "scvii"}}, "one of scvi, .*; found 'scvii'; did you mean 'scvi'?"),
         ({"train": {"dropout_rate": 2}}, "'train.dropout_rate' .* 2 is greater than the maximum"),
-        ({"qc": None}, "'qc' in the configuration must be of type object; found None"),
+        ({"qc": None}, "'qc' in the configuration must be of type mapping; found None"),
         ({"seeds": []}, "'seeds' in the configuration is empty"),
         ({"seeds": [2**32]}, "4294967296 is greater than the maximum of 4294967295"),
         ({"results": ""}, "'results' in the configuration is empty; give a value"),
@@ -197,7 +197,7 @@ def test_every_problem_is_found_and_what_is_wrong_counts_as_not_given(here):
     samples, problems = inputs.check(config, CONFIG_SCHEMA, SAMPLE_SCHEMA)
     assert [problem.split(";")[0] for problem in problems] == [
         "unknown key 'trian' in the configuration",
-        "'seeds' in the configuration must be of type array",
+        "'seeds' in the configuration must be of type list",
         "'threads' in the configuration: 0 is less than the minimum of 1.",
         "no such file: 'no.h5ad' (row 2 of 'samples.tsv')",
     ]

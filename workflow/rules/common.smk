@@ -148,9 +148,9 @@ def options_of(section):
 def threads_of(rule):
     """Threads of the verb of a rule. Not what Snakemake gives a job, which may be fewer."""
     threads = config["threads"]
-    if isinstance(threads, int):
-        return threads
-    return threads.get(rule, threads["default"])
+    if isinstance(threads, dict):
+        return threads.get(rule, threads["default"])
+    return threads
 
 
 def threads_flag(rule):
