@@ -120,11 +120,11 @@ def main() -> None:
     arguments = parser.parse_args()
     counts = ingest_raw(open_raw(arguments.counts, IngestOptions()), sample=ALL)
     counts = counts[np.asarray(counts.X.sum(axis=1)).ravel() > 0].copy()
+    tables = read_tables(arguments.tables)
+    sample = counts.obs_names.str.removeprefix(f"{ALL}_").str.rpartition("_").get_level_values(0)
     scores: dict[tuple[str, str], list[float]] = {}
     for seed in arguments.seeds:
-        joined, _ = receptors(
-            counts.obs_names, read_tables(arguments.tables), ReceptorsOptions(seed=seed)
-        )
+        joined, _ = receptors(counts.obs_names, tables, ReceptorsOptions(seed=seed))
         code, latent = joined.obsm["X_receptor"], latent_of(counts, seed)
         has_both = np.isfinite(code).all(axis=1)
         print(
@@ -135,10 +135,8 @@ def main() -> None:
         sc.pp.neighbors(points, use_rep="X", random_state=seed)
         sc.tl.leiden(points, flavor="igraph", n_iterations=2, random_state=seed)
         group = joined.obs["receptor_group"].cat.codes.to_numpy().astype(int)
-        sample = (
-            counts.obs_names.str.removeprefix(f"{ALL}_").str.rpartition("_").get_level_values(0)
-        )
-        show_kinds(counts, joined.obs)
+        if seed == arguments.seeds[0]:
+            show_kinds(counts, joined.obs)  # the same with any seed
         rows = np.flatnonzero(has_both)
         show_groups(group[rows], points.obs["leiden"].to_numpy()[rows], sample.to_numpy()[rows])
         alone = np.where(group < 0, group.max() + 1 + np.arange(len(group)), group)
