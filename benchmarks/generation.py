@@ -88,7 +88,7 @@ def main() -> None:
         rng = np.random.default_rng(seed)
         total = read.X.sum(axis=1).A1
         share = read.X.sum(axis=0).A1 / total.sum()
-        theta = moment_theta(read.X, total.astype(float), share)
+        theta = moment_theta(read, total.astype(float), share)
         mu = total[rng.integers(len(total), size=len(real))][:, None] * share
         drawn = rng.poisson(rng.gamma(np.broadcast_to(theta, mu.shape), mu / theta))
         print(f"seed {seed}, NB of gene means: {compare(real, drawn)}", flush=True)
