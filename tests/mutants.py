@@ -1777,6 +1777,9 @@ MUTANTS = [
         ("the start of Lanczos is drawn", "v0=np.ones(n_genes)", "v0=None"),
         ("the largest by absolute value", 'which="LA"', 'which="SA"'),
         ("cells that are alike have no components", "except ArpackError:", "except KeyError:"),
+        ("only the last block of cells has products", "beta=1.0", "beta=0.0"),
+        ("the first block of cells again", "rows[start : start + _BLOCK", "rows[0 : _BLOCK"),
+        ("products of one side alone", "total[gene + 1 :, gene] =", "_ ="),
         (
             "one gene less is decomposed",
             "[n_genes - n, n_genes - 1]",

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from scpress.counts import components
 from scpress.counts.components import first_components
@@ -52,3 +53,17 @@ def test_fewer_dimensions_than_components_are_components_without_variance(rank):
     np.testing.assert_allclose(variance[rank:], 0, atol=1e-10)
     np.testing.assert_allclose(rows @ rows.T, np.eye(5), atol=1e-10)
     np.testing.assert_allclose(rows[:rank].T @ (rows[:rank] @ axes.T), axes.T, atol=1e-8)
+
+
+@pytest.mark.parametrize("density", [0.01, 0.5])
+def test_products_of_blocks_are_those_of_the_whole(density):
+    rows = sparse.random(900, 40, density, format="csr", random_state=np.random.default_rng(3))
+    total = np.zeros((40, 40), order="F")
+    for start, stop in ((0, 200), (200, 900)):
+        components.add_products(total, rows[start:stop])
+    components.mirror(total)
+    dense = rows.toarray()
+    np.testing.assert_allclose(total, dense.T @ dense, rtol=1e-12, atol=1e-12)
+    again = np.zeros((40, 40), order="F")
+    components.add_products(again, dense)
+    np.testing.assert_allclose(np.triu(again), np.triu(total), rtol=1e-12, atol=1e-12)

@@ -23,7 +23,7 @@ from scpress.cells.stability import (
     summarize_agreement,
 )
 from scpress.config.options import SubtypeOptions
-from scpress.counts.components import first_components
+from scpress.counts.components import add_products, first_components, mirror
 from scpress.counts.sizes import log_normalize
 from scpress.counts.thinning import estimate_theta, split_counts
 
@@ -135,8 +135,10 @@ def project_cells(
     values = log_normalize(counts, size_factor).astype(np.float64)
     fitted = values[fit]
     mean = np.asarray(fitted.mean(axis=0)).ravel()
-    # The covariance from sparse values: genes x genes, never cells x genes.
-    covariance = (fitted.T @ fitted).toarray() / fitted.shape[0] - np.outer(mean, mean)
+    products = np.zeros((len(mean), len(mean)), order="F")
+    add_products(products, fitted)
+    mirror(products)
+    covariance = products / fitted.shape[0] - np.outer(mean, mean)
     loadings = first_components(covariance, min(_N_COMPONENTS, len(mean)))[1].T
     points = values @ loadings - mean @ loadings
     center_samples(points, sample, fit=fit)

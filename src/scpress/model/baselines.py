@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
-from scpress.counts.components import first_components
+from scpress.counts.components import add_products, first_components, mirror
 from scpress.counts.matrix import gene_totals, iter_chunks
 from scpress.counts.sizes import log_normalize
 from scpress.errors import InputError
@@ -118,12 +117,13 @@ def fit_pca(X: Any, size_factor: np.ndarray, n_components: int) -> Pca:
             f"PCA with {n_components} dimensions needs as many genes and one cell more; found "
             f"{n_vars} genes and {n_obs} cells. Lower n_latent to at most {max(most, 1)}."
         )
-    gram = np.zeros((n_vars, n_vars))
+    gram = np.zeros((n_vars, n_vars), order="F")
     total = np.zeros(n_vars)
     for start, stop, block in iter_chunks(X):
         values = log_normalize(block, size_factor[start:stop]).astype(np.float64)
-        _add_symmetric(gram, values.T @ values)
+        add_products(gram, values)
         total += np.asarray(values.sum(axis=0)).ravel()
+    mirror(gram)
     mean = total / n_obs
     # It becomes the covariance where it is: no second array of genes x genes.
     covariance = gram
@@ -142,12 +142,6 @@ def fit_pca(X: Any, size_factor: np.ndarray, n_components: int) -> Pca:
         np.ones(n_vars, dtype=np.float32),
     )
     return _with_scale(pca, X, size_factor)
-
-
-def _add_symmetric(total: np.ndarray, part: sparse.csr_matrix | sparse.csc_matrix) -> None:
-    """Add a sparse matrix, whose rows are its columns, without a dense copy of it."""
-    for row, (start, stop) in enumerate(pairwise(part.indptr)):
-        total[row, part.indices[start:stop]] += part.data[start:stop]
 
 
 def truncate_pca(pca: Pca, X: Any, size_factor: np.ndarray, n_components: int) -> Pca:
@@ -228,11 +222,12 @@ def fit_pearson_pca(X: sparse.csr_matrix, n_components: int) -> PearsonPca:
     share = np.maximum(gene_totals(X), 0.5)
     none = np.zeros((0, n_vars))
     fitted = PearsonPca(share / share.sum(), none[:0], none, float(np.sqrt(n_obs)))
-    gram, total = np.zeros((n_vars, n_vars)), np.zeros(n_vars)
+    gram, total = np.zeros((n_vars, n_vars), order="F"), np.zeros(n_vars)
     for _, rows in _row_blocks(X):
         residual = fitted.residuals(rows)[2]
-        gram += residual.T @ residual
+        add_products(gram, residual)
         total += residual.sum(axis=0)
+    mirror(gram)
     mean = total / n_obs
     covariance = gram / n_obs - np.outer(mean, mean)
     return replace(fitted, mean=mean, components=first_components(covariance, n_components)[1])

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import anndata as ad
 import numpy as np
@@ -20,6 +19,7 @@ from scpress.config.options import (
     SubtypeOptions,
     TrainOptions,
 )
+from scpress.counts.components import add_products, mirror
 from scpress.counts.matrix import iter_chunks, select_columns
 from scpress.counts.measured import require_all_measured
 from scpress.counts.permutation import depth_strata, permute_counts
@@ -237,18 +237,19 @@ def correlated_pairs(
 
     Blocks are [some cells, genes]; what is constant is correlated with nothing.
     """
-    n_obs, total, products = 0, np.zeros(0), np.zeros((0, 0))
+    n_obs, total, products = 0, np.zeros(0), np.zeros((0, 0), order="F")
     for block in blocks:
         values = block.astype(np.float64)
-        square: Any = values.T @ values
-        square = square.toarray() if sparse.issparse(square) else square
-        summed = np.asarray(values.sum(axis=0)).ravel()
-        n_obs += block.shape[0]
-        total = total + summed if total.size else summed
-        products = products + square if products.size else square
+        if not n_obs:
+            total = np.zeros(values.shape[1])
+            products = np.zeros((len(total), len(total)), order="F")
+        n_obs += values.shape[0]
+        total += np.asarray(values.sum(axis=0)).ravel()
+        add_products(products, values)
     n_genes = len(total)
     if n_genes < 2:
         return 0.0
+    mirror(products)
     mean = total / n_obs
     covariance = products / n_obs - np.outer(mean, mean)
     variance = np.diag(covariance).copy()
