@@ -66,9 +66,11 @@ $(STAMP): pyproject.toml constraints.txt
 	{ echo "$(VENV) is not an environment of Python, so it stays. Name another: make VENV=.venv" >&2; exit 1; }
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@# Not compiled here: Python does that with what is imported, a part of what is installed.
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt \
+		--editable '.[dev]'
 	@# The demo's counts come with this package; its own requirements are old and not needed.
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps scspectra==0.2.1
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --no-deps scspectra==0.2.1
 	touch $@
 
 clean:
