@@ -88,6 +88,8 @@ LABELS = {
         {"Cytotoxic T cell": T_CD8, "CD16+ monocyte": {"CD16 monocyte"}, "B cell": B},
     ),
 }
+# A T cell is of one kind by one of these molecules.
+CO_RECEPTORS = {"CD4": (T_CD4, ["CD4"]), "CD8": (T_CD8, ["CD8A", "CD8B"])}
 BINS = [0, 0.5, 0.6, 0.7, 0.8, 0.9, 1.001]
 OUTCOMES = ["right", "parent", "unassigned", "wrong"]
 
@@ -133,6 +135,7 @@ def compare(
         theirs = outcomes(best_by_score_genes(log_normalized, panel), label, right, panel)
         print_shares("score_genes", theirs)
     print(by_label.to_string())
+    print_co_receptors(counts, label, ours.obs["cell_type"], right)
     print_left_out(counts, normalized, clusters, label, right, panel, types)
     obs = ours.obs[known & (ours.obs["cell_type"] != slots.UNASSIGNED).to_numpy()]
     wanted = {name: its | ancestors(its, panel) for name, its in right.items()}
@@ -140,6 +143,25 @@ def compare(
     is_right = [cell in wanted[one] for cell, one in zip(obs["cell_type"], truth, strict=True)]
     columns = {"data": name, "confidence": obs["cell_type_confidence"], "is_right": is_right}
     return pd.DataFrame(columns)
+
+
+def print_co_receptors(
+    counts: ad.AnnData, label: pd.Series, found: pd.Series, right: dict[str, set[str]]
+) -> None:
+    """Print what T cells have of CD4 and CD8 themselves where names and labels differ in them."""
+    seen = {}
+    for kind, (_, genes) in CO_RECEPTORS.items():
+        there = counts.var_names.isin(genes)
+        seen[kind] = np.asarray(counts.X[:, there].sum(axis=1)).ravel() > 0
+    for labelled, named in (("CD4", "CD8"), ("CD8", "CD4")):
+        of_label = [name for name, types in right.items() if types <= CO_RECEPTORS[labelled][0]]
+        is_named = found.isin(CO_RECEPTORS[named][0]).to_numpy()
+        cells = label.isin(of_label).to_numpy() & is_named
+        agrees, differs = cells & seen[named] & ~seen[labelled], cells & ~seen[named]
+        print(
+            f"labelled {labelled} T and named {named} T: {cells.sum()} cells, {agrees.sum()} with "
+            f"{named} and without {labelled}, {(differs & seen[labelled]).sum()} the other way"
+        )
 
 
 def print_shuffled(counts: ad.AnnData) -> None:
