@@ -13,6 +13,7 @@ where other work is running.
 import argparse
 import logging
 import time
+from typing import Any
 
 import anndata as ad
 import numpy as np
@@ -143,7 +144,7 @@ def genes(path: str, n_genes: int = 1000, n_injected: int = 200) -> None:
         }
         options = AnomalyOptions(folds=2, n_like=10, max_fdr=0.5)
         ours = {}
-        for name, axes in {
+        models: dict[str, dict[str, Any]] = {
             "scvi, nb": {"likelihood": "nb"},
             "dca, nb by gene": {
                 "preset": "dca",
@@ -151,7 +152,8 @@ def genes(path: str, n_genes: int = 1000, n_injected: int = 200) -> None:
                 "dispersion": "gene",
                 "n_latent": 10,
             },
-        }.items():
+        }
+        for name, axes in models.items():
             found = find(frame, options, seed=seed, **axes).X.toarray()
             ours[name] = average_precision_score(is_odd.ravel(), np.abs(found).ravel())
         print(

@@ -68,9 +68,18 @@ def run_workflow(
     wanted += [results / f"models/{name}/all/{seeds[0]}/latent.h5ad" for name in MODELS]
     done = subprocess.run(
         [
-            Path(sys.executable).parent / "snakemake",
-            *("--snakefile", ROOT / "workflow/Snakefile", "--configfile", path),
-            *("--directory", folder, "--cores", "2", "--quiet", "all", "--", *wanted),
+            str(Path(sys.executable).parent / "snakemake"),
+            *("--snakefile", str(ROOT / "workflow/Snakefile"), "--configfile", str(path)),
+            *(
+                "--directory",
+                str(folder),
+                "--cores",
+                "2",
+                "--quiet",
+                "all",
+                "--",
+                *map(str, wanted),
+            ),
         ],
     )
     if done.returncode:
@@ -85,14 +94,15 @@ def show_choices(results: Path) -> str:
     best = min(likelihood.candidates, key=lambda one: one.loss)
     _show("likelihood", likelihood.chosen, best.likelihood, -best.difference, best.error)
     search = Search.from_plain(_read(folder / "search.json"), "search.json")
+    assert search.chosen is not None
     trial = search.trials[search.chosen]
     last = [one for one in search.trials if one.difference is not None]
-    best_trial = min(last, key=lambda one: one.difference)
-    words = [
+    best_trial = min(last, key=lambda one: one.difference or 0.0)
+    chosen, best_settings = (
         ", ".join(f"{key} {value}" for key, value in one.settings.items()) or "as given"
         for one in (trial, best_trial)
-    ]
-    _show("settings", *words, trial.difference, trial.error)
+    )
+    _show("settings", chosen, best_settings, trial.difference or 0.0, trial.error or 0.0)
     choice = Choice.from_plain(_read(results / "choice.json"), "choice.json")
     by_name = {one.name: one for one in choice.predictors}
     best_model = by_name[choice.best_model]

@@ -18,6 +18,7 @@ import argparse
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import anndata as ad
 import numpy as np
@@ -46,7 +47,7 @@ from scpress.steps.donor_subtypes import donor_subtypes
 from scpress.steps.simulate import simulate
 from scpress.steps.survival import survival
 
-COMPARED = {"condition_key": "condition", "levels": ("control", "case")}
+COMPARED: dict[str, Any] = {"condition_key": "condition", "levels": ("control", "case")}
 SMALL = {"n_cells": 2400, "n_genes": 400, "n_types": 4, "n_donors": 24, "n_batches": 2}
 
 
@@ -58,7 +59,7 @@ def simulated(seed, **changes):
 def measure_areas(seeds):
     """Table of classification: seeds whose interval holds 0.5, or is above it."""
     for effect in ("none", "composition", "expression"):
-        views = {"composition": [], "pseudobulk": []}
+        views: dict[str, list] = {"composition": [], "pseudobulk": []}
         for seed in range(seeds):
             _, donors = simulated(seed, condition_effect=effect)
             options = ClassifyOptions(**COMPARED, views=tuple(views), n_permutations=20, seed=seed)
@@ -100,14 +101,14 @@ def measure_discoveries(seeds):
     """Table of biomarkers: false discovery rate and power, beside cells taken as replicates."""
     from scipy import stats
 
-    rates = {"donors": [], "PyDESeq2 by hand": [], "cells": []}
+    rates: dict[str, list] = {"donors": [], "PyDESeq2 by hand": [], "cells": []}
     for seed in range(seeds):
         cells, donors = simulated(seed, n_types=2, condition_effect="expression")
         truth = cells.var_names[cells.uns["simulation"]["condition_fold_change"] != 1]
         planted = {("type1", gene) for gene in truth}
         table, _ = biomarkers(donors, BiomarkersOptions(**COMPARED, n_resamples=1))
         hits = table[table["fdr"] <= 0.05]
-        found = {name: set() for name in rates}
+        found: dict[str, set] = {name: set() for name in rates}
         found["donors"] = set(zip(hits["cell_type"], hits["gene"], strict=True))
         for name in sorted(set(cells.obs["label"])):
             found["PyDESeq2 by hand"] |= by_hand(donors, name)
@@ -152,7 +153,8 @@ def measure_subtypes(seeds):
     for effect, sd, size in planted:
         rows = []
         for seed in range(seeds):
-            words = {**size, "donor_composition_sd": sd, "donor_subtype_effect": effect}
+            words: dict[str, Any] = size | {"donor_subtype_effect": effect}
+            words["donor_composition_sd"] = sd
             cells = simulate(SimulateOptions(**words), seed=seed)
             donors = cohort(cells, options=CohortOptions(type_key="label"))
             options = DonorSubtypesOptions(max_subtypes=5, type_key="label", seed=seed)
@@ -201,7 +203,7 @@ def agreement(one, two):
 
 def measure_real_subtypes(folder):
     """Real cohorts, beside k-means on components of log CPM, and with permuted features."""
-    cohorts = []
+    cohorts: list[tuple] = []
     path = folder / "cohort_covid_blood_86.h5ad"
     if path.exists():
         cohorts.append(("COVID-19, blood", bulk(path), "condition", None, {}))
@@ -295,7 +297,7 @@ def measure_leaks(name, donors, key, labels, views, seeds=20):
     """Labels that are permuted within folds of the donors: areas should be 0.5."""
     labels = np.asarray(labels, dtype=object)
     code = np.unique(labels.astype(str), return_inverse=True)[1]
-    found = {view: [] for view in views}
+    found: dict[str, list] = {view: [] for view in views}
     for seed in range(seeds):
         rng = np.random.default_rng([seed, 1])
         fold = make_folds(code, np.arange(len(labels)), 5, rng)
@@ -305,15 +307,15 @@ def measure_leaks(name, donors, key, labels, views, seeds=20):
             permuted[rows] = labels[rng.permutation(rows)]
         made = donors.copy()
         made.obs[key] = permuted
-        words = {"n_permutations": 20, "n_repeats": 1, "seed": seed, "views": views}
+        words: dict[str, Any] = {"n_permutations": 20, "n_repeats": 1, "seed": seed, "views": views}
         for view in classify(made, ClassifyOptions(condition_key=key, **words))[1].views:
             if view.name in found:
                 found[view.name].append((view.auc, view.auc_low, view.auc_high))
-    for view, rows in found.items():
-        area, low, high = np.array(rows).T
+    for of_view, areas in found.items():
+        area, low, high = np.array(areas).T
         error = np.std(area, ddof=1) / np.sqrt(seeds)
         print(
-            f"{name}, labels permuted within folds: {view:<11} AUC {np.mean(area):.3f} (error "
+            f"{name}, labels permuted within folds: {of_view:<11} AUC {np.mean(area):.3f} (error "
             f"{error:.3f}), holds 0.5 {np.sum((low <= 0.5) & (high >= 0.5))}/{seeds}",
             flush=True,
         )
@@ -394,14 +396,14 @@ def measure_real(folder, permutations):
     for name, file in (("breast cancer", "brca_mirna"), ("melanoma", "skcm_mirna_survival")):
         path = folder / f"cohort_tcga_{file}.h5ad"
         if path.exists():
-            options = SurvivalOptions(
+            times = SurvivalOptions(
                 time_key="OS_days",
                 event_key="OS_event",
                 missing="drop",
                 n_repeats=2,
                 n_permutations=3,
             )
-            record = survival(bulk(path), options)[1]
+            record = survival(bulk(path), times)[1]
             print(
                 f"{name}, {record.n_donors} donors, {record.n_events} events: concordance "
                 f"{record.concordance:.3f} ({record.concordance_low:.3f} to "

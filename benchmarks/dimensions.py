@@ -9,6 +9,7 @@ Set OMP_NUM_THREADS and NUMBA_NUM_THREADS to 1 where other work is running.
 import argparse
 import logging
 from collections import Counter
+from typing import Any
 
 import numpy as np
 from anndata import AnnData
@@ -21,7 +22,7 @@ from scpress.steps.simulate import simulate
 from scpress.steps.thin import thin
 from scpress.steps.trial import trial
 
-PLANTED = {
+PLANTED: dict[str, dict[str, Any]] = {
     "noise": {"n_types": 1, "n_genes": 500},
     "5 types": {"n_types": 5, "n_genes": 500},
     "5 types, overdispersed": {"n_types": 5, "n_genes": 500, "theta": 1.0},

@@ -240,8 +240,9 @@ def whole_child(task: dict[str, Any]) -> None:
     from scpress.training.fused import choice
 
     if task["products"] == "float32":
-        choice.FusedStepper = partial(choice.FusedStepper, tensor_cores=False)
-        choice.FusedStepper.is_for = choice.FusedStepper.func.is_for
+        plain: Any = partial(choice.FusedStepper, tensor_cores=False)
+        plain.is_for = choice.FusedStepper.is_for
+        choice.FusedStepper = plain  # type: ignore[misc]
     data = _data(sparse.load_npz(task["counts"]))
     n_train = len(data) - 2 * N_TEST
     options = TrainOptions(

@@ -100,6 +100,8 @@ def _run(
     latent.uns["scpress"]["seed"] = seed
     scores = evaluate(counts.obs, {seed: latent}, EvaluateOptions(batch_key=None), model="m")
     found = scores.seeds[str(seed)]
+    assert found.ari_best is not None
+    assert found.nmi_best is not None
     return [float(nll.mean()), found.ari_best, found.nmi_best, seconds]
 
 

@@ -10,6 +10,7 @@ says of itself from cells that training held out.
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import anndata as ad
 import numpy as np
@@ -68,7 +69,7 @@ def hide(counts: ad.AnnData, seed: int) -> tuple[ad.AnnData, np.ndarray, np.ndar
     return left, cells, genes
 
 
-def compare(counts: ad.AnnData, seed: int, max_steps: int, **options: object) -> pd.DataFrame:
+def compare(counts: ad.AnnData, seed: int, max_steps: int, **options: Any) -> pd.DataFrame:
     """Scores of one seed, which draws the hidden genes and the models' weights."""
     left, cells, genes = hide(counts, seed)
     normalized = normalize(left, NormalizeOptions(n_top_genes=None))

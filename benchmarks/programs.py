@@ -12,6 +12,7 @@ ships, agreement of the dimensions with those of other seeds.
 import argparse
 import logging
 from itertools import combinations
+from typing import Any
 
 import anndata as ad
 import numpy as np
@@ -69,7 +70,9 @@ def planted(n_seeds: int, steps: int) -> None:
         for preset in MODELS:
             latent, model = trained(counts, normalized, preset, seed, steps)
             _, table = programs([latent], [model], clusters, OPTIONS, name="m")
-            sides = {key: set(own["gene"]) for key, own in table.groupby(["program", "change"])}
+            sides: dict[Any, set] = {
+                key: set(own["gene"]) for key, own in table.groupby(["program", "change"])
+            }
             of_dimensions = [
                 max(len(own & side) for (name, _), side in sides.items() if name[0] == "z")
                 for own in markers
@@ -79,7 +82,7 @@ def planted(n_seeds: int, steps: int) -> None:
                 for a, b in combinations(range(4), 2)
                 for number, change in ((a, "falls"), (b, "rises"))
             ]
-            score = np.mean(of_dimensions) / N_MARKERS, np.mean(of_ways) / N_MARKERS
+            score = float(np.mean(of_dimensions)) / N_MARKERS, float(np.mean(of_ways)) / N_MARKERS
             rows.setdefault(preset, []).append(score)
         logs = np.log1p(counts.X.toarray() / normalized.obs["size_factor"].to_numpy()[:, None])
         parts = NMF(10, init="nndsvda", max_iter=500, random_state=seed).fit(logs).components_
@@ -87,14 +90,16 @@ def planted(n_seeds: int, steps: int) -> None:
         parts = parts / parts.sum(axis=1, keepdims=True)
         first = [set(genes[np.argsort(-one)[:N_MARKERS]]) for one in parts - parts.mean(axis=0)]
         of_nmf = [max(len(own & one) for one in first) for own in markers]
-        rows.setdefault("NMF", []).append((np.mean(of_nmf) / N_MARKERS, np.nan))
+        rows.setdefault("NMF", []).append((float(np.mean(of_nmf)) / N_MARKERS, np.nan))
         mean = [np.expm1(logs[label == str(t + 1)]).mean(axis=0) for t in range(4)]
         of_means = []
         for a, b in combinations(range(4), 2):
             order = genes[np.argsort(np.log(mean[b] + 1e-9) - np.log(mean[a] + 1e-9))]
             of_means += [len(markers[b] & set(order[-N_MARKERS:]))]
             of_means += [len(markers[a] & set(order[:N_MARKERS]))]
-        rows.setdefault("means of clusters", []).append((np.nan, np.mean(of_means) / N_MARKERS))
+        rows.setdefault("means of clusters", []).append(
+            (np.nan, float(np.mean(of_means)) / N_MARKERS)
+        )
     print("| | best-matching dimension | between clusters |\n|---|---|---|")
     for name, scores in rows.items():
         values = np.array(scores)
@@ -111,7 +116,13 @@ def found_again(n_seeds: int, steps: int) -> None:
     print("\n| | agreement | spanned | between labels |\n|---|---|---|---|")
     for preset in ("ldvae", "scvi"):
         pairs = [trained(counts, normalized, preset, seed, steps) for seed in range(n_seeds)]
-        found, _ = programs(*zip(*pairs, strict=True), clusters, OPTIONS, name="m")
+        found, _ = programs(
+            [latent for latent, _ in pairs],
+            [model for _, model in pairs],
+            clusters,
+            OPTIONS,
+            name="m",
+        )
         record = found.uns["scpress"]["programs"]
         agreement, is_way = np.array(record["agreement"]), np.array(record["kind"]) == "clusters"
         spanned = np.array(record["spanned"])[~is_way]

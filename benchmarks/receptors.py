@@ -18,6 +18,7 @@ import functools
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,7 +37,7 @@ from scpress.receptors.sequences import IDENTITY, encode, unique_chains
 from scpress.receptors.training import train
 from scpress.steps.receptors import reconstruction
 
-COLUMNS = (
+COLUMNS: tuple[dict[str, Any], ...] = (
     {"cdr3": "cdr3_{}", "v_gene": "v_{}", "j_gene": "j_{}", "arms": ("alpha", "beta")},
     {"cdr3": "cdr3_{}_aa", "v_gene": "v_{}_gene", "j_gene": "j_{}_gene", "arms": ("a", "b")},
 )
@@ -60,10 +61,11 @@ def read_table(path: Path) -> tuple[list[pd.DataFrame], np.ndarray, np.ndarray]:
 
 def by_sequence(arms: list[pd.DataFrame], distance) -> np.ndarray:
     """[receptors, receptors] Sum over the arms, each different chain once."""
-    total = 0
+    total = np.zeros(())
     for arm in arms:
         unique = arm.drop_duplicates().reset_index(drop=True)
-        number = arm.merge(unique.reset_index(), on=list(arm.columns), how="left")["index"]
+        numbered = arm.merge(unique.reset_index(), on=list(arm.columns), how="left")
+        number = numbered["index"].to_numpy()
         total = total + distance(unique, unique)[np.ix_(number, number)]
     return total
 
@@ -135,7 +137,7 @@ def main() -> None:
         like = by_sequence(arms, tcrdist_like)
         counts = sparse.hstack([kmer_counts(arm) for arm in arms]).tocsr()
         scores: dict[tuple[str, str], list] = {}
-        accuracy = []
+        accuracy: list = []
         for seed in arguments.seeds:
             codes = {"k-mer PCA": codes_of(arms, lambda one: kmer_codes(one, 64, seed=0))}
             for method in arguments.methods:

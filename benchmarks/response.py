@@ -50,7 +50,7 @@ def simulate_lines(seed, *, effect, n_lines=120, n_genes=200, n_drugs=12, n_fact
 
 def measure_lines(seeds):
     for effect in (0.0, 0.5):
-        found = {}
+        found: dict = {}
         for seed in range(seeds):
             lines, responses, features, truth = simulate_lines(seed, effect=effect)
             options = DrugResponseOptions(
@@ -106,7 +106,8 @@ def simulate_donors(seed, *, response, n_donors=8, n_cells=30, n_genes=300):
 def measure_donors(seeds):
     options = PerturbationOptions(condition_key="condition")
     for response in ("none", "own", "shared"):
-        agreement, prediction = {}, {}
+        agreement: dict[str, list] = {}
+        prediction: dict[tuple[str, str], list] = {}
         for seed in range(seeds):
             cells = simulate_donors(seed, response=response)
             record = perturbation(
@@ -114,9 +115,9 @@ def measure_donors(seeds):
             )[1]
             for one in record.agreement:
                 agreement.setdefault(one.view, []).append(one)
-            for one in record.prediction:
-                if not one.cell_type:
-                    prediction.setdefault((one.model, one.view), []).append(one)
+            for told in record.prediction:
+                if not told.cell_type:
+                    prediction.setdefault((told.model, told.view), []).append(told)
         print(f"simulated donors, response {response}, {seeds} seeds:")
         for view, rows in agreement.items():
             print(
@@ -176,11 +177,11 @@ def measure_kang(folder):
             f"  {one.cell_type:<18} {one.view:<11} cosine {one.cosine:.2f}, other types "
             f"{one.other_types:.2f}, p {one.p_value:.2f} (least {one.least_p:.2f})"
         )
-    for one in record.prediction:
+    for told in record.prediction:
         print(
-            f"  {one.cell_type or 'all types':<18} {one.model:<15} {one.view:<11} explained "
-            f"{one.explained:.2f} ({one.explained_low:.2f} to {one.explained_high:.2f}), cosine "
-            f"{one.cosine:.2f}, exchanged {one.permuted_explained:.2f}"
+            f"  {told.cell_type or 'all types':<18} {told.model:<15} {told.view:<11} explained "
+            f"{told.explained:.2f} ({told.explained_low:.2f} to {told.explained_high:.2f}), cosine "
+            f"{told.cosine:.2f}, exchanged {told.permuted_explained:.2f}"
         )
 
 

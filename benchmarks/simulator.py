@@ -172,9 +172,7 @@ def rank_means(options: SimulateOptions, seed: int) -> str:
     }
     losses["truth"] = np.mean(
         [
-            score_means(
-                fold, lambda rows, fold=fold: mu[fold.scored][rows] / (1 + fold.ratio)
-            ).poisson
+            score_means(fold, (mu[fold.scored] / (1 + fold.ratio)).__getitem__).poisson
             for fold in held_out_folds(counts, normalized, folds)
         ]
     )
@@ -216,16 +214,16 @@ def main() -> int:
                 for seed in range(arguments.seeds)
             ]
             counts = [count for count, _ in results]
-            wanted = 2 if part == "planted" else options.n_types
-            right = sum(count == wanted and ari > 0.8 for count, ari in results)
-            least = np.ceil((0.95 if wanted == 1 else 0.9) * arguments.seeds)
+            n_wanted = 2 if part == "planted" else options.n_types
+            right = sum(count == n_wanted and ari > 0.8 for count, ari in results)
+            least = np.ceil((0.95 if n_wanted == 1 else 0.9) * arguments.seeds)
             failed |= bool(right < least)
             latent = f", {arguments.latent} latent" if in_latent else ""
             print(
                 f"{name}{latent}: {right} of {arguments.seeds} right (at least {least:.0f} wanted)"
             )
             print(f"  found per seed: {' '.join(map(str, counts))}")
-            if wanted > 1:
+            if n_wanted > 1:
                 aris = [f"{ari:.2f}" for _, ari in results]
                 print(f"  ARI with the truth: {' '.join(aris)}")
             print(f"  {time.time() - start:.0f} s", flush=True)

@@ -121,17 +121,17 @@ def show(counts: AnnData, normalized: AnnData, arguments: argparse.Namespace) ->
             continue
         given = {"preset": arguments.preset, "batch_key": None} | changes
         options = TrainOptions(allow_failed_fit=True, **given)
-        losses, together = [], []
+        of_folds, together = [], []
         start = time.process_time()
         for fold, cells in zip(held_out, left, strict=True):
             means = [
                 means_of(train(*cells, options, seed=seed, device="cpu")[0], fold, cells)
                 for seed in arguments.seeds
             ]
-            losses.append(list(poisson_of(means, fold)))
+            of_folds.append(list(poisson_of(means, fold)))
             together.append(next(poisson_of([mean_of(means)], fold)))
         seconds = (time.process_time() - start) / (len(held_out) * len(arguments.seeds))
-        of_seeds = np.array(losses).swapaxes(0, 1)
+        of_seeds = np.array(of_folds).swapaxes(0, 1)
         line(name, of_seeds, own, f"{seconds:.0f}")
         line(f"{name}, mean of the seeds", np.array([together]), own)
         own = of_seeds if own is None else own

@@ -11,6 +11,7 @@ the silhouette of the labels (Euclidean, in the latent), each as mean and deviat
 
 import argparse
 import time
+from typing import Any
 
 import anndata as ad
 import numpy as np
@@ -24,7 +25,7 @@ from scpress.model.baselines import fit_gene_mean, fit_pca
 from scpress.steps.normalize import normalize
 from scpress.steps.train import train
 
-MODELS = {
+MODELS: dict[str, dict[str, Any]] = {
     "scvi": {"preset": "scvi"},
     "nb, deterministic": {"preset": "denoising", "gene_mask": 0.0},
     "denoising": {"preset": "denoising"},
