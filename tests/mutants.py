@@ -569,6 +569,16 @@ MUTANTS = [
         ("large odds overflow", "if odds < 1 << 30:", "if odds < 1 << 62:"),
         ("what is missing goes to the last value", "if weights[j] > weights[most]:", "if True:"),
         (
+            "counts that lose bits are told at once",
+            "is_plain = low == 1 and e_first + i < E_TOP - 16",
+            "is_plain = low == 1",
+        ),
+        (
+            "a table of larger counts is told at once",
+            "is_plain = low == 1 and e_first",
+            "is_plain = e_first",
+        ),
+        (
             "a value has no frequency",
             "start += 1 + (weights[j] * left)",
             "start += (weights[j] * left)",
@@ -595,12 +605,45 @@ MUTANTS = [
         ("equals are in any order", 'np.argsort(-b, kind="stable")', "np.argsort(-b)[::-1]"),
     ),
     *_in(
+        "archive/bits",
+        ("equals are above", 'types.int32, 16, ">")', 'types.int32, 16, ">=")'),
+        ("numbers above 2^15 are negative", "if number.signed else", "if True else"),
+    ),
+    *_in(
         "archive/loops",
         (
             "larger counts lose their low bits",
-            "            if lost[0, j]:\n",
-            "            if False:\n",
+            "value = (value << lost) | rest\n                is_wrong[0]",
+            "value = value << lost\n                is_wrong[0]",
             "tests/archive/test_codec.py any_counts",
+        ),
+        (
+            "an escape is a value",
+            "np.uint16(slot))\n            if more < uint64(NEAR_PLACES - 1) and slot != NEVER and "
+            "near[row, 0] == NEVER:\n                start = np.uint16(near[row, more] + 1)\n"
+            "                size = np.uint16(near[row, more + _BIT] + 1 - start)\n"
+            "                state_a",
+            "np.uint16(slot))\n            if more < uint64(NEAR_PLACES - 1) and "
+            "near[row, 0] == NEVER:\n                start = np.uint16(near[row, more] + 1)\n"
+            "                size = np.uint16(near[row, more + _BIT] + 1 - start)\n"
+            "                state_a",
+        ),
+        (
+            "too large a count is one",
+            "is_wrong[0] |= not 0 < value <= 0x7FFFFFFF",
+            "is_wrong[0] |= not 0 < value",
+        ),
+        (
+            "a gene stands behind itself",
+            "lower = (_BIT << uint64(gene & 63)) - _BIT",
+            "lower = (_BIT << uint64(gene & 63))",
+            "tests/archive/test_codec.py real_counts",
+        ),
+        (
+            "a damaged chunk is passed over",
+            "        if problem != OK:\n",
+            "        if False:\n",
+            "tests/archive/test_codec.py another_length",
         ),
         (
             "what is left over is not seen",

@@ -69,6 +69,18 @@ def test_the_guide_is_the_last_value_whose_start_is_not_above_the_upper_bits():
         assert (tables.pool[here + n + 1 :][: 1 + probabilities.NEXT_PLACES] == 1 << 16).all()
 
 
+def test_the_first_starts_stand_together_where_the_first_value_is_1_and_no_bits_are_lost():
+    tables = Tables(np.array([0, 10, T_POISSON]), 0, E_TOP - 1)
+    for row in np.flatnonzero(tables.ranges[:, 1]):
+        here, n, low = tables.ranges[row, :3]
+        is_plain = low == 1 and row % tables.n_e < E_TOP - 16
+        assert tables.near[row, 0] == (probabilities.NEVER if is_plain else 0)
+        starts = tables.pool[here + 1 : here + n + 2][:15]
+        wanted = np.concatenate([starts, np.full(15 - len(starts), 1 << 16)]) - 1
+        np.testing.assert_array_equal(tables.near[row, 1:], wanted)
+    assert {1, 0} == {int(tables.near[row, 0] == 0) for row in np.flatnonzero(tables.ranges[:, 1])}
+
+
 def test_thetas_that_are_not_asked_for_are_left_out():
     tables = Tables(np.array([3, 3, 7]), 0, 9)
     filled = np.flatnonzero(tables.nonzero.reshape(N_T, -1).any(axis=1))

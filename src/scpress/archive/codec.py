@@ -12,7 +12,7 @@ from scpress.archive import loops
 from scpress.archive.encoding import encode_lane
 from scpress.archive.fit import Fitted, fit_parameters
 from scpress.archive.numpy_reader import HEAD_BITS, LANES, RARE_SHIFT, Parameters, rare_level_of
-from scpress.archive.probabilities import BLOCK_PLACES, Tables, fill_survival
+from scpress.archive.probabilities import BLOCK_PLACES, GROUP_PLACES, Tables, fill_survival
 from scpress.archive.survey import ReadBlocks, level_of, library_of, rare_steps
 
 CELLS_PER_CHUNK = 24
@@ -40,17 +40,17 @@ class CountsCodec:
         self._bytes, self.threads = parameters, threads
         self._fitted: Fitted | None = None
         p = self.parameters = Parameters(parameters, n_vars)
-        self._genes = np.concatenate([p.direct, p.rare])
+        self._genes = np.concatenate([p.direct, p.rare]).astype(np.uint32)
         self._rank = np.full(n_vars, -1)
         self._rank[self._genes] = np.arange(len(self._genes))
         tables = Tables(p.t[p.order], *p.mean_range())
         self._model = (
-            tables.e_first, tables.nonzero, tables.ranges, tables.guide, tables.pool,
+            tables.e_first, tables.nonzero, tables.ranges, tables.near, tables.guide, tables.pool,
         )  # fmt: skip
         base = p.t[p.direct] * tables.n_e - tables.e_first
         self._direct = (
             p.b[p.direct].astype(np.int32), base.astype(np.int32),
-            p.w[:, p.direct].astype(np.int16),
+            p.w[:, p.direct].astype(np.int16, order="C"),
         )  # fmt: skip
         self._rare = self._survivals(p.b[p.rare], p.t[p.rare], p.rare_levels(), tables)
         width = max(len(values) for values, _ in p.tables)
@@ -73,9 +73,11 @@ class CountsCodec:
             ends.append(end[:n].copy())
             begins.append(np.append(np.int32(0), end[:n])[:n])
         first = np.cumsum([0, *map(len, ends)])
+        survival = np.concatenate(survivals)
+        group_ends = np.ascontiguousarray(survival[:, GROUP_PLACES - 1 :: GROUP_PLACES])
         b, row = b.astype(np.int32), (t * tables.n_e - tables.e_first).astype(np.int32)
         return (
-            b, row, np.concatenate(survivals), levels[0] >> RARE_SHIFT, first,
+            b, row, survival, group_ends, levels[0] >> RARE_SHIFT, first,
             np.concatenate(begins), np.concatenate(ends),
         )  # fmt: skip
 
@@ -175,19 +177,16 @@ class CountsCodec:
         indices, data = np.empty(at[-1], np.int32), np.empty(at[-1], np.int32)
 
         def work(part: range) -> None:
-            dense = np.zeros(n_vars, np.int32)
-            for i in part:
-                words = np.frombuffer(chunks[i], dtype="<u4")
-                ends = np.empty(n_cells[i] + 1, np.int64)
-                here = slice(at[i], at[i + 1])
-                problem = loops.decode_chunk(
-                    words, n_cells[i], self._head_starts, self._head_values,
-                    self._genes, self._direct, self._rare, self._model,
-                    dense, ends, indices[here], data[here],
-                )  # fmt: skip
-                if problem != loops.OK:
-                    raise ValueError(_DAMAGE[problem])
-                indptr[cell_at[i] + 1 : cell_at[i + 1] + 1] = at[i] + ends[1:]
+            words = [np.empty(0, "<u4"), *(np.frombuffer(chunks[i], "<u4") for i in part)]
+            begins = slice(part.start, part.stop + 1)
+            problem = loops.decode_chunks(
+                np.concatenate(words), np.cumsum([*map(len, words)]), cell_at[begins], at[begins],
+                self._head_starts, self._head_values,
+                self._genes, self._direct, self._rare, self._model,
+                n_vars, indptr, indices, data,
+            )  # fmt: skip
+            if problem != loops.OK:
+                raise ValueError(_DAMAGE[problem])
 
         n_parts = max(1, min(self.threads, len(chunks)))
         bounds = np.linspace(0, len(chunks), n_parts + 1).astype(int)

@@ -65,9 +65,9 @@ def encode_lane(  # type: ignore[no-untyped-def]
     words,
 ):  # fmt: skip
     """Words of a lane of a chunk, written backwards from the end of `words`; how many."""
-    e_first, nonzero, ranges, _, pool = model
+    e_first, nonzero, ranges, _, _, pool = model
     b, base, w = direct
-    b_rare, row_rare, survival, first_place, first, _, ends = rare
+    b_rare, row_rare, survival, _, first_place, first, _, ends = rare
     n_direct, n_rare = b.shape[0], b_rare.shape[0]
     n_cells = indptr.shape[0] - 1
     capacity = n_cells * (heads.shape[1] + n_direct + n_rare + 1)
@@ -75,7 +75,7 @@ def encode_lane(  # type: ignore[no-untyped-def]
     symbols = np.empty(capacity, np.uint64)
     at = 0
     row_values = np.zeros(n_direct, np.int64)
-    eta, rows = np.empty((LANES, n_direct), np.int32), np.empty((LANES, n_direct), np.int32)
+    eta, rows = np.empty((LANES, n_direct), np.int32), np.empty((LANES, n_direct), np.uint16)
     both_levels, both = np.empty(LANES, np.int64), np.empty((LANES, latents.shape[1]), np.int64)
     for i in range(lane, n_cells, LANES):
         for k in range(heads.shape[1]):

@@ -26,9 +26,14 @@ _STEPS = np.array(STEPS, dtype=np.int64)
 N_T = T_POISSON + 1
 # One before the first gene of a block, one after each, and zero.
 BLOCK_PLACES = BLOCK_GENES + 2
+# They are searched by groups, each a cache line.
+BLOCK_GROUPS = 8
+GROUP_PLACES = BLOCK_PLACES // BLOCK_GROUPS
 # A value is looked for from a place on that the upper bits of a slot say; so many starts after that
 # are read at once, whether a table has them or not.
 GUIDE_SHIFT, NEXT_PLACES = VALUE_BITS - 4, 3
+# Nearly all values are among a table's first ones, whose starts stand together in a cache line.
+NEAR_PLACES, NEVER = 16, (1 << VALUE_BITS) - 1
 
 
 @njit(cache=True)
@@ -113,7 +118,7 @@ def weigh_values(e, t, weights):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _fill(used, e_first, n_e, nonzero, ranges, guide, pool):  # type: ignore[no-untyped-def]
+def _fill(used, e_first, n_e, nonzero, ranges, near, guide, pool):  # type: ignore[no-untyped-def]
     """Fill the tables; the pool's length that they need, whether it was enough or not."""
     weights = np.empty(MOST_VALUES, np.int64)
     at = 0
@@ -148,6 +153,10 @@ def _fill(used, e_first, n_e, nonzero, ranges, guide, pool):  # type: ignore[no-
                     while pool[at + j + 1] <= q << GUIDE_SHIFT:
                         j += 1
                     guide[row, q] = j
+                is_plain = low == 1 and e_first + i < E_TOP - 16
+                near[row, 0] = NEVER if is_plain else 0
+                for j in range(1, NEAR_PLACES):
+                    near[row, j] = pool[at + min(j, n + 1)] - 1
             at += room
     return at
 
@@ -169,6 +178,9 @@ class Tables:
     ranges
         [theta * means, 4] Where its starts stand in the pool, how many values are kept, the first
         of them, and nothing.
+    near
+        [theta * means, 16] What is below the starts of the first values, for a table whose first
+        one is 1 and whose counts lose no bits; of others the first place is 0.
     guide
         [theta * means, 16] By the upper bits of a slot: the last value whose start is not above
         them.
@@ -183,6 +195,7 @@ class Tables:
         rows = N_T * self.n_e
         self.nonzero = np.zeros(rows, np.int32)
         self.ranges = np.zeros((rows, 4), np.int32)
+        self.near = np.zeros((rows, NEAR_PLACES), np.uint16)
         self.guide = np.zeros((rows, 1 << (VALUE_BITS - GUIDE_SHIFT)), np.int16)
         self.pool = np.zeros(300 * rows, np.int32)
         needed = 1 << 60
@@ -190,8 +203,9 @@ class Tables:
             if needed < 1 << 60:
                 self.pool = np.zeros(needed, np.int32)
             needed = _fill(
-                used, self.e_first, self.n_e, self.nonzero, self.ranges, self.guide, self.pool
-            )
+                used, self.e_first, self.n_e,
+                self.nonzero, self.ranges, self.near, self.guide, self.pool,
+            )  # fmt: skip
 
 
 # where the next count is --------------------------------------------------------------------------
