@@ -303,6 +303,8 @@ def _disturb(name: str, drivers: dict[str, Driver], cluster: Cluster, job) -> No
     elif name == "lost node":
         cluster.lose_node(job["NodeList"])
     else:
+        # So that it is not done before the next driver has come up and cancels it.
+        ask("scancel", "--signal=STOP", number)
         drivers[name].process.kill()
         drivers[name].process.wait()
         drivers[name] = Driver(drivers[name].folder, *_words(name))
