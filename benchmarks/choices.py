@@ -70,16 +70,8 @@ def run_workflow(
         [
             str(Path(sys.executable).parent / "snakemake"),
             *("--snakefile", str(ROOT / "workflow/Snakefile"), "--configfile", str(path)),
-            *(
-                "--directory",
-                str(folder),
-                "--cores",
-                "2",
-                "--quiet",
-                "all",
-                "--",
-                *map(str, wanted),
-            ),
+            *("--directory", str(folder), "--cores", "2", "--quiet", "all", "--"),
+            *map(str, wanted),
         ],
     )
     if done.returncode:

@@ -205,12 +205,43 @@ def _pop_rare(states, words, places, rare, blocks, n_direct, n, found):  # type:
     return (n_a, n_b), (state_a, state_b), (at_a, at_b)
 
 
+@njit(forceinline=True)
+def _pop_far(state, words, at, step, row, e, model):  # type: ignore[no-untyped-def]
+    """A value that is not among the first ones of its table, or loses bits or escapes."""
+    _, _, ranges, _, guide, pool = model
+    slot = np.int32(state & _VALUE_MASK)
+    here, n_kept = ranges[row, 0], ranges[row, 1]
+    # From where its upper bits say, the next places are all compared.
+    i = guide[row, slot >> GUIDE_SHIFT]
+    after = np.int32(0)
+    for k in range(1, NEXT_PLACES + 1):
+        after = np.int32(after + np.int32(pool[here + i + k] <= slot))
+    i = np.int32(i + after)
+    if after == NEXT_PLACES:
+        while pool[here + i + 1] <= slot:
+            i = np.int32(i + 1)
+    start, stop = pool[here + i], pool[here + i + 1]
+    state = uint64(stop - start) * (state >> _VALUE_BITS) + uint64(slot - start)
+    if state < FLOOR:
+        state = (state << _32) | uint64(words[min(max(at, 0), words.shape[0] - 1)])
+        at += step
+    value = np.int64(ranges[row, 2] + i)
+    if i == n_kept:
+        length, state, at = _pop_raw(state, words, at, step, 6)
+        value, state, at = _pop_raw(state, words, at, step, length)
+    lost = lost_bits(min(e, E_MAX))
+    if lost:
+        rest, state, at = _pop_raw(state, words, at, step, lost)
+        value = (value << lost) | rest
+    return value, state, at
+
+
 @njit(cache=True)
 def _pop_values(  # type: ignore[no-untyped-def]
     states, words, places, n, model, rows, found, eta, rare_levels, b_rare, values, is_wrong
 ):
     """The values above zero of all counts of a cell of each lane."""
-    _, _, ranges, near, guide, pool = model
+    near = model[3]
     state_a, state_b = states
     at_a, at_b = places
     last = words.shape[0] - 1
@@ -230,31 +261,9 @@ def _pop_values(  # type: ignore[no-untyped-def]
                     at_a += 1
                 values[0, j] = more + _BIT
             else:
-                here, n_kept = ranges[row, 0], ranges[row, 1]
-                # From where its upper bits say, the next places are all compared.
-                i = guide[row, slot >> GUIDE_SHIFT]
-                after = np.int32(0)
-                for k in range(1, NEXT_PLACES + 1):
-                    after = np.int32(after + np.int32(pool[here + i + k] <= slot))
-                i = np.int32(i + after)
-                if after == NEXT_PLACES:
-                    while pool[here + i + 1] <= slot:
-                        i = np.int32(i + 1)
-                first, stop = pool[here + i], pool[here + i + 1]
-                state_a = uint64(stop - first) * (state_a >> _VALUE_BITS) + uint64(slot - first)
-                if state_a < FLOOR:
-                    state_a = (state_a << _32) | uint64(words[min(at_a, last)])
-                    at_a += 1
-                value = np.int64(ranges[row, 2] + i)
-                if i == n_kept:
-                    length, state_a, at_a = _pop_raw(state_a, words, at_a, 1, 6)
-                    value, state_a, at_a = _pop_raw(state_a, words, at_a, 1, length)
                 r = found[0, j]
                 e = eta[0, r] if r < n_direct else rare_levels[0] + b_rare[r - n_direct]
-                lost = lost_bits(min(e, E_MAX))
-                if lost:
-                    rest, state_a, at_a = _pop_raw(state_a, words, at_a, 1, lost)
-                    value = (value << lost) | rest
+                value, state_a, at_a = _pop_far(state_a, words, at_a, 1, row, e, model)
                 is_wrong[0] |= not 0 < value <= 0x7FFFFFFF
                 values[0, j] = value
         if j < n_b:
@@ -270,31 +279,9 @@ def _pop_values(  # type: ignore[no-untyped-def]
                     at_b -= 1
                 values[1, j] = more + _BIT
             else:
-                here, n_kept = ranges[row, 0], ranges[row, 1]
-                # From where its upper bits say, the next places are all compared.
-                i = guide[row, slot >> GUIDE_SHIFT]
-                after = np.int32(0)
-                for k in range(1, NEXT_PLACES + 1):
-                    after = np.int32(after + np.int32(pool[here + i + k] <= slot))
-                i = np.int32(i + after)
-                if after == NEXT_PLACES:
-                    while pool[here + i + 1] <= slot:
-                        i = np.int32(i + 1)
-                first, stop = pool[here + i], pool[here + i + 1]
-                state_b = uint64(stop - first) * (state_b >> _VALUE_BITS) + uint64(slot - first)
-                if state_b < FLOOR:
-                    state_b = (state_b << _32) | uint64(words[max(at_b, 0)])
-                    at_b -= 1
-                value = np.int64(ranges[row, 2] + i)
-                if i == n_kept:
-                    length, state_b, at_b = _pop_raw(state_b, words, at_b, -1, 6)
-                    value, state_b, at_b = _pop_raw(state_b, words, at_b, -1, length)
                 r = found[1, j]
                 e = eta[1, r] if r < n_direct else rare_levels[1] + b_rare[r - n_direct]
-                lost = lost_bits(min(e, E_MAX))
-                if lost:
-                    rest, state_b, at_b = _pop_raw(state_b, words, at_b, -1, lost)
-                    value = (value << lost) | rest
+                value, state_b, at_b = _pop_far(state_b, words, at_b, -1, row, e, model)
                 is_wrong[1] |= not 0 < value <= 0x7FFFFFFF
                 values[1, j] = value
     return (state_a, state_b), (at_a, at_b)
